@@ -1,0 +1,117 @@
+"""The catalogue's table, and how far each of its rows has come."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limner.catalogue.places import PACKAGE, shipped
+from limner.catalogue.recipes import RecipeEntry, find_recipes
+from limner.errors import InputError
+
+TABLE = PACKAGE / "catalogue" / "systems.tsv"
+STATES = ("works", "partly", "not yet")
+
+
+@dataclass(frozen=True)
+class System:
+    """A published system: one row of the table. ``tier`` is 1 (first) to 3, or "survey" for what is only listed."""
+
+    id: str
+    name: str
+    title: str
+    family: str
+    tier: int | str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A row of the listing: the system, its recipe if there is one, and for each claim whether it held when measured
+    (True, False, or None while no proof is on file)."""
+
+    system: System
+    recipe: RecipeEntry | None
+    claims: tuple[tuple[str, bool | None], ...]
+
+    @property
+    def state(self) -> str:
+        """One of ``STATES``."""
+        return self.recipe.state if self.recipe else "not yet"
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as ``limner systems --json`` prints it."""
+        return {
+            "id": self.system.id,
+            "family": self.system.family,
+            "tier": self.system.tier,
+            "state": self.state,
+            "recipe": self.recipe.path if self.recipe else None,
+            "claims": [{"text": text, "held": held} for text, held in self.claims],
+        }
+
+
+def read_systems(table: Path = TABLE) -> tuple[System, ...]:
+    """All rows of the table, in its order."""
+    with table.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return tuple(
+        System(
+            row["id"], row["name"], row["title"], row["family"], int(tier) if (tier := row["tier"]).isdigit() else tier
+        )
+        for row in rows
+    )
+
+
+def find_system(id: str, systems: tuple[System, ...]) -> System:
+    """The row with this id. Raises InputError if there is none."""
+    for system in systems:
+        if system.id == id:
+            return system
+    raise InputError(f"there is no system {id!r} in the catalogue: `limner systems` lists them all")
+
+
+def proof_path(system: System, proofs: Path | None = None) -> Path:
+    """Where the proof of a system lies: ``proofs/<family>/<id>.json``."""
+    return (proofs or shipped("proofs")) / system.family / f"{system.id}.json"
+
+
+def list_systems(
+    family: str | None = None,
+    state: str | None = None,
+    *,
+    systems: tuple[System, ...] | None = None,
+    recipes: tuple[RecipeEntry, ...] | None = None,
+    proofs: Path | None = None,
+) -> list[Listed]:
+    """The rows of the catalogue with state and claims, all or those of one ``family`` or ``state``.
+
+    ``systems``, ``recipes`` and ``proofs`` default to what is in the package. Raises InputError for an unknown family.
+    """
+    systems = read_systems() if systems is None else systems
+    recipes = find_recipes() if recipes is None else recipes
+    families = sorted({system.family for system in systems})
+    if family is not None and family not in families:
+        raise InputError(f"there is no family {family!r} in the catalogue: choose one of {', '.join(families)}")
+    of_system = {recipe.system: recipe for recipe in recipes}
+    rows = (_row(system, of_system.get(system.id), proofs) for system in systems if family in (None, system.family))
+    return [row for row in rows if state in (None, row.state)]
+
+
+def _row(system: System, recipe: RecipeEntry | None, proofs: Path | None) -> Listed:
+    if recipe is None:
+        return Listed(system, None, ())
+    held = _verdicts(proof_path(system, proofs))
+    return Listed(system, recipe, tuple((text, held.get(text)) for text in recipe.claims))
+
+
+def _verdicts(path: Path) -> dict[str, bool | None]:
+    """Whether each claim (by its text) held, from a proof: ``{"claims": [{"text", "held", ...}, ...], ...}``."""
+    if not path.is_file():
+        return {}
+    try:
+        return {claim["text"]: claim["held"] for claim in json.loads(path.read_text(encoding="utf-8"))["claims"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"the proof {path} is damaged ({error!r}): write it again with `limner prove`") from None
