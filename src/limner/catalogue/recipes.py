@@ -92,7 +92,7 @@ def _read_recipe(file: Path, path: str) -> RecipeEntry | None:
 
 def _assignments(tree: ast.Module) -> dict[str, ast.expr]:
     """The names that the module assigns at its top level, with the expressions they are given."""
-    assigned = {}
+    assigned: dict[str, ast.expr] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign):
             assigned |= {target.id: node.value for target in node.targets if isinstance(target, ast.Name)}
@@ -102,7 +102,7 @@ def _assignments(tree: ast.Module) -> dict[str, ast.expr]:
 
 
 def _claims(value: ast.expr | None, assigned: dict[str, ast.expr]) -> list[str]:
-    """Texts of the ``Claim(text=...)`` calls in ``value``, in order; a name stands for what the module assigned to it."""
+    """Texts of the ``Claim(text=...)`` calls in ``value``, in order; a name stands for what it was assigned."""
     if isinstance(value, ast.Name):
         return _claims(assigned.get(value.id), assigned)
     if isinstance(value, ast.Tuple | ast.List):
