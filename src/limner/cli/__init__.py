@@ -1,8 +1,96 @@
-"""The one entry: ``limner VERB ...``. Each verb is a module of this package, imported when it is called."""
+"""The one entry: ``limner VERB ...``. Each verb is a module of this package, imported when it is called.
+
+The overview below is printed without importing anything: it answers before torch, tyro or rich could be loaded.
+"""
 
 from __future__ import annotations
 
+import difflib
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from limner import __version__
+from limner.errors import InputError, LimnerError
+
+VERBS = {
+    "demo": "draw a page of prompts and take pictures apart into tokens and back",
+    "draw": "draw pictures from words",
+    "tokens": "take a picture apart into tokens and put it together again",
+    "train": "train a recipe, or go on with an interrupted run",
+    "evaluate": "score a model, with the protocol that makes scores comparable",
+    "systems": "list the published systems and how far each has come",
+    "prove": "run the small experiment behind a recipe's claims",
+    "data": "show, check, pack or build a data set",
+}
+
+EXAMPLES = """\
+  limner demo
+  limner draw "a red heart left of a blue star" -n 4
+  limner tokens photo.jpg
+  limner data check my-pictures
+  limner train tokenizers/vae --help
+  limner systems --state works"""
+
+REFUSED = 2  # what the user gave cannot be used, as argparse and most tools say it
+INTERRUPTED = 130  # 128 + SIGINT
+PIPE_CLOSED = 141  # 128 + SIGPIPE
+
 
 def entry() -> None:
-    """The console script."""
-    raise SystemExit(0)
+    """The console script ``limner``. What the terminal cannot write, such as odd bytes in file names, is escaped."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command line and returns its exit code: 0, 2 for what limner refuses (one sentence on standard error),
+    130 when interrupted. Unexpected exceptions keep their traceback."""
+    try:
+        code = _run(list(arguments))
+        sys.stdout.flush()
+        return code
+    except LimnerError as error:
+        print(f"limner: {error}", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        print("limner: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader left (`limner systems | head`): nothing more can be said, and the interpreter must not try.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(
+            overview("limner", "limner draws what you ask for and takes pictures apart into tokens.", VERBS, EXAMPLES)
+        )
+        return 0
+    if arguments[0] in ("-V", "--version", "version"):
+        print(f"limner {__version__}")
+        return 0
+    verb, *rest = arguments
+    if verb not in VERBS:
+        raise InputError(f"there is no verb {verb!r}: {_choice(verb, VERBS)}")
+    module = importlib.import_module(f"limner.cli.{verb}")
+    return module.run(rest) or 0
+
+
+def overview(program: str, purpose: str, verbs: dict[str, str], examples: str) -> str:
+    """The help of a command that has verbs, one line for each."""
+    width = max(map(len, verbs))
+    lines = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in verbs.items())
+    return (
+        f"usage: {program} VERB [options]\n\n{purpose}\n\nVerbs:\n{lines}\n\nExamples:\n{examples}\n\n"
+        f"`{program} VERB --help` explains a verb and its options."
+    )
+
+
+def _choice(verb: str, verbs: dict[str, str]) -> str:
+    near = difflib.get_close_matches(verb, verbs, n=1)
+    return f"did you mean `{near[0]}`?" if near else f"choose one of {', '.join(verbs)}"

@@ -1,0 +1,59 @@
+"""What the verbs share: reading options, and printing one JSON object and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+import tyro
+
+Options = TypeVar("Options")
+Flag: TypeAlias = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]  # an option that is on when it is named
+
+
+def parse(options: type[Options], program: str, examples: str, arguments: list[str]) -> Options:
+    """Reads ``arguments`` into a flat dataclass; its docstring is the purpose, shown in --help above ``examples``.
+
+    Exits as argparse does: 0 after --help, 2 with an explanation for arguments that do not fit.
+    """
+    return tyro.cli(
+        options,
+        prog=program,
+        description=f"{(options.__doc__ or '').strip()}\n\nExamples:\n{examples}",
+        args=arguments,
+        config=(
+            tyro.conf.FlagCreatePairsOff,
+            tyro.conf.DisallowNone,
+            tyro.conf.PositionalMetavarFromFieldName,
+            tyro.conf.HelptextFromCommentsOff,
+        ),
+    )
+
+
+@contextlib.contextmanager
+def standard_output_kept(json_wanted: bool) -> Iterator[None]:
+    """While a command runs that will print JSON, whatever else is printed goes to standard error."""
+    if not json_wanted:
+        yield
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
+    """One JSON value on one line. Numbers that JSON lacks (nan, infinity) become null."""
+    print(json.dumps(_finite(value), allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,125 @@
+"""``limner draw``: pictures from words."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from PIL.Image import Image
+from tyro.conf import Positional, arg
+
+from limner.cli.command import Flag, parse, print_json, standard_output_kept
+from limner.errors import InputError
+
+EXAMPLES = """\
+  limner draw "a red heart left of a blue star"
+  limner draw "a green circle" "a pizza" -n 4 -o page.png
+  limner draw "a yellow star" --seed 7 --show-steps
+  limner draw "a large purple ring" -n 16 -o rings/"""
+
+STRIP_STEPS = 12
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Draw pictures from words."""
+
+    prompt: Annotated[Positional[tuple[str, ...]], arg(metavar="PROMPT [PROMPT ...]", help_behavior_hint="")]
+    """What to draw; each prompt in quotation marks."""
+    count: Annotated[int, arg(aliases=["-n"])] = 1
+    """Pictures per prompt."""
+    out: Annotated[Path, arg(aliases=["-o"])] = Path("drawing.png")
+    """Where to write: a picture file (several pictures become one captioned page), or a folder (one file each)."""
+    model: Annotated[str, arg(aliases=["-m"])] = "mar-emoji-64"
+    """A model that ships with limner, or the folder of one that you trained."""
+    seed: int = 0
+    """The same seed draws the same pictures."""
+    steps: Annotated[int | None, arg(help_behavior_hint="(default: the model's own)")] = None
+    """Steps from nothing to a whole picture; more is slower and usually better."""
+    guidance: Annotated[float | None, arg(help_behavior_hint="(default: the model's own)")] = None
+    """How strongly the words are followed: 1 is plain sampling, higher is closer to the words and less varied."""
+    temperature: Annotated[float | None, arg(help_behavior_hint="(default: the model's own)")] = None
+    """Spread of the random draws: below 1 is safer, above 1 is more varied."""
+    show_steps: Flag = False
+    """Also write how the pictures came about: a strip (-steps.png) and an animation (-steps.gif)."""
+    json: Flag = False
+    """Print one object with the files written and nothing else."""
+
+
+def run(arguments: list[str]) -> None:
+    """Draws, writes the files and says which."""
+    options = parse(Draw, "limner draw", EXAMPLES, arguments)
+    _check(options)
+    started = time.monotonic()
+    with standard_output_kept(options.json):
+        files = draw(options)
+    report: dict[str, Any] = {
+        "model": options.model,
+        "prompts": list(options.prompt),
+        "seed": options.seed,
+        "files": [str(file) for file in files],
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    if options.json:
+        print_json(report)
+    else:
+        print(f"drew {len(options.prompt) * options.count} in {report['seconds']} s: {', '.join(report['files'])}")
+
+
+def draw(options: Draw) -> list[Path]:
+    """Draws what ``options`` ask for and returns the files written."""
+    import limner
+
+    steps: list[tuple[int, int, list[Image]]] = []
+    images = limner.load(options.model).draw(
+        list(options.prompt),
+        n=options.count,
+        seed=options.seed,
+        steps=options.steps,
+        guidance=options.guidance,
+        temperature=options.temperature,
+        watch=(lambda step, total, seen: steps.append((step, total, seen))) if options.show_steps else None,
+    )
+    captions = [prompt for prompt in options.prompt for _ in range(options.count)]
+    files = _write(images, captions, options.out, options.count)
+    return files + (_write_steps(steps, options.out) if steps else [])
+
+
+def _check(options: Draw) -> None:
+    if not options.prompt or not all(prompt.strip() for prompt in options.prompt):
+        raise InputError('there is nothing to draw: say what, as in `limner draw "a red heart"`')
+    if options.count < 1:
+        raise InputError(f"-n is {options.count}, but must be at least 1")
+    if options.steps is not None and options.steps < 1:
+        raise InputError(f"--steps is {options.steps}, but must be at least 1")
+
+
+def _write(images: list[Image], captions: list[str], out: Path, count: int) -> list[Path]:
+    """A folder gets every picture; a file gets the picture, or a page with one row per prompt."""
+    from limner import pictures
+
+    if out.is_dir() or not out.suffix:
+        files = [out / f"{number:04d}.png" for number in range(len(images))]
+        for image, file in zip(images, files, strict=True):
+            pictures.save(image, file)
+        return files
+    page = images[0] if len(images) == 1 else pictures.grid(images, count if count > 1 else 4, captions)
+    pictures.save(page, out)
+    return [out]
+
+
+def _write_steps(steps: list[tuple[int, int, list[Image]]], out: Path) -> list[Path]:
+    """The strip shows at most twelve steps, the animation all."""
+    from limner import pictures
+
+    base = out / "drawing" if out.is_dir() or not out.suffix else out.with_suffix("")
+    shown = [steps[i] for i in pictures.few(len(steps), STRIP_STEPS)]
+    headings = [f"{step} of {total}" if place == 0 else str(step) for place, (step, total, _) in enumerate(shown)]
+    rows: list[list[Any]] = [list(row) for row in zip(*(seen for _, _, seen in shown), strict=True)]
+    strip, animation = base.with_name(f"{base.name}-steps.png"), base.with_name(f"{base.name}-steps.gif")
+    pictures.save(pictures.strip(rows, headings), strip)
+    columns = min(4, len(rows))
+    pictures.gif([pictures.grid(seen, columns) for _, _, seen in steps], animation)
+    return [strip, animation]

@@ -1,0 +1,51 @@
+"""``limner evaluate``: scores of a model, with their protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from limner.cli.command import Flag, parse, print_json, standard_output_kept
+
+EXAMPLES = """\
+  limner evaluate vae-64
+  limner evaluate mar-emoji-64 --json
+  limner evaluate runs/my-vae --count 200"""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score a model. Scores are comparable only if their protocols are equal."""
+
+    model: Positional[str]
+    """A model that ships with limner, or the folder of one that you trained."""
+    count: Annotated[int | None, arg(help_behavior_hint="(default: the protocol's own)")] = None
+    """Pictures or prompts per score; fewer is faster and makes another protocol."""
+    seed: int = 0
+    """Seed of whatever is drawn; part of the protocol."""
+    json: Flag = False
+    """Print one object {"model", "protocol", "weights", "scores"} and nothing else."""
+
+
+def run(arguments: list[str]) -> None:
+    """Measures and prints."""
+    options = parse(Evaluate, "limner evaluate", EXAMPLES, arguments)
+    with standard_output_kept(options.json):
+        report = evaluate(options)
+    if options.json:
+        print_json(report)
+        return
+    width = max(map(len, report["scores"]), default=0)
+    for name, value in report["scores"].items():
+        print(f"{name:<{width}}  {value:.4g}")
+    print(f"protocol {report['protocol']}, weights {report['weights']}")
+
+
+def evaluate(options: Evaluate) -> dict[str, Any]:
+    """``{"model", "protocol", "weights", "scores"}``; the scores are named as in ``psnr/emoji``."""
+    import limner
+
+    report = limner.load(options.model).evaluate(count=options.count, seed=options.seed)
+    return {"model": options.model, **report}

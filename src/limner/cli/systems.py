@@ -1,0 +1,71 @@
+"""``limner systems``: the catalogue, without importing torch."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from limner.catalogue.listing import Listed, list_systems
+from limner.cli.command import Flag, parse, print_json
+
+EXAMPLES = """\
+  limner systems
+  limner systems --family generator --state works
+  limner systems --json"""
+
+PIPE_WIDTH = 160
+MARKS = {"works": "green", "partly": "yellow", "not yet": "dim"}
+
+
+@dataclass(frozen=True)
+class Systems:
+    """List the published systems and how far each has come."""
+
+    family: Annotated[str | None, arg(help_behavior_hint="(default: all)")] = None
+    """Only this family, such as tokenizer, generator or encoder."""
+    state: Annotated[
+        Literal["works", "partly", "not yet"] | None, arg(metavar="STATE", help_behavior_hint="(default: all)")
+    ] = None
+    """Only systems in this state: works, partly or "not yet"."""
+    json: Flag = False
+    """Print a list of {"id", "family", "tier", "state", "recipe", "claims"} and nothing else."""
+
+
+def run(arguments: list[str]) -> None:
+    """Prints the table or the JSON list."""
+    options = parse(Systems, "limner systems", EXAMPLES, arguments)
+    rows = list_systems(options.family, options.state)
+    if options.json:
+        print_json([row.to_json() for row in rows])
+    else:
+        _print_table(rows)
+
+
+def _print_table(rows: list[Listed]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True, collapse_padding=True)
+    for heading in ("id", "family", "tier", "state", "recipe", "held"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("title", no_wrap=True, ratio=1)
+    for row in rows:
+        system, recipe = row.system, row.recipe.path if row.recipe else ""
+        state = Text(row.state, style=MARKS[row.state])
+        table.add_row(
+            system.id, system.family, str(system.tier), state, recipe, _held(row), Text(system.title, style="dim")
+        )
+    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    console.print(table)
+    counts = Counter(row.state for row in rows)
+    console.print(f"\n{len(rows)} systems: " + ", ".join(f"{counts[state]} {state}" for state in MARKS))
+
+
+def _held(row: Listed) -> str:
+    """How many claims have held when measured, of all that the recipe makes."""
+    return f"{sum(held is True for _, held in row.claims)} of {len(row.claims)}" if row.claims else ""

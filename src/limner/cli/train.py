@@ -1,0 +1,47 @@
+"""``limner train RECIPE``: the knobs of the recipe are the options."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from limner.catalogue.recipes import RecipeEntry, find_recipes, resolve_recipe
+from limner.cli.command import parse
+from limner.errors import InputError
+
+EXAMPLES = """\
+  limner train tokenizers/vae --help
+  limner train vae --out runs/vae
+  limner train generators/mar --out runs/mar --images 500000"""
+
+
+def run(arguments: list[str]) -> None:
+    """Finds the recipe, reads its knobs from the remaining arguments and trains."""
+    recipes = find_recipes()
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(explain(recipes))
+        return
+    name, *rest = arguments
+    if name.startswith("-"):
+        raise InputError(f"the recipe comes first, before {name}: `limner train RECIPE {name} ...`")
+    entry = resolve_recipe(name, recipes)
+    recipe = importlib.import_module(entry.module).RECIPE
+    recipe.run(read_knobs(entry, recipe, rest))
+
+
+def explain(recipes: tuple[RecipeEntry, ...]) -> str:
+    """The help of the verb itself, with the recipes there are; a recipe's own help lists its knobs."""
+    width = max((len(entry.path) for entry in recipes), default=0)
+    lines = "\n".join(f"  {entry.path:<{width}}  {entry.purpose}" for entry in recipes)
+    return (
+        "usage: limner train RECIPE [knobs]\n\nTrain a recipe, or go on with an interrupted run: the same command with "
+        "the same --out resumes it.\nCtrl-C saves and stops.\n\n"
+        f"Recipes (the last part of a name is enough if it is the only one):\n{lines}\n\nExamples:\n{EXAMPLES}\n\n"
+        "`limner train RECIPE --help` explains the knobs of a recipe."
+    )
+
+
+def read_knobs(entry: RecipeEntry, recipe: Any, arguments: list[str]) -> Any:
+    """The recipe's knobs, with what ``arguments`` change."""
+    program = f"limner train {entry.path}"
+    return parse(recipe.knobs, program, f"  {program} --out runs/{entry.path.rpartition('/')[2]}", arguments)
