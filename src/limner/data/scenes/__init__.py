@@ -1,8 +1,11 @@
 """A procedural world of shapes and sprites: pictures, exact captions, questions, masks, edits and videos."""
 
+from limner.data.scenes.edits import Edit, Edits
 from limner.data.scenes.language import PHRASINGS, caption_of
+from limner.data.scenes.questions import Question
 from limner.data.scenes.render import BACKGROUNDS, RGB, render_things
 from limner.data.scenes.scene import Scene, Scenes, paint
+from limner.data.scenes.video import ACTIONS, Clip, Clips
 from limner.data.scenes.world import (
     COLOURS,
     HELD_OUT_PAIRS,
@@ -18,8 +21,13 @@ from limner.data.scenes.world import (
 )
 
 __all__ = [
+    "ACTIONS",
     "BACKGROUNDS",
     "COLOURS",
+    "Clip",
+    "Clips",
+    "Edit",
+    "Edits",
     "HELD_OUT_PAIRS",
     "HELD_OUT_SHAPES",
     "PHRASINGS",
@@ -28,6 +36,7 @@ __all__ = [
     "RGB",
     "SHAPES",
     "SIZES",
+    "Question",
     "Scene",
     "Scenes",
     "Sprites",

@@ -36,12 +36,12 @@ RELATIONAL = frozenset({0, 1, 4, 6})  # the phrasings that state a relation wher
 
 def article(noun: str) -> str:
     """``a`` or ``an`` for a phrase, or ``""`` for a plural ("glasses")."""
-    head = re.split(r":| with | of | in | on | and ", noun, maxsplit=1)[0]
+    head = re.split(r"[:,]| with | showing | of | in | on | and ", noun, maxsplit=1)[0]
     if re.search(r"[^siu]s$", head) and not head.endswith("gas"):
         return ""
-    if re.match(r"(?i:uni|use|uk|eu|ewe|one\b|once)", noun):
+    if re.match(r"(?i:uni|use|ufo|uk|eu|ewe|one\b|once)", noun):
         return "a"
-    return "an" if re.match(r"(?i:[aeiou]|hour|heir)|[FHLMNRSX][A-Z0-9]|8|11|18", noun) else "a"
+    return "an" if re.match(r"(?i:[aeiou]|hour|heir)|SOS|[FHLMNRSX][B-DF-HJ-NP-TV-Z]|8|11|18", noun) else "a"
 
 
 def name(thing: Thing, *, sized: bool = False) -> str:

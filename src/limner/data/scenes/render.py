@@ -69,7 +69,9 @@ def _backdrop(name: str, size: int) -> UInt8[np.ndarray, "size size 3"]:
         plane = np.broadcast_to(np.array(PALE[name], float), (size, size, 3))
     elif words[-1] == "gradient" and {words[0], words[2]} <= PALE.keys():
         down = ((np.arange(size) + 0.5) / size)[:, None, None]
-        plane = np.broadcast_to(np.array(PALE[words[0]]) * (1 - down) + np.array(PALE[words[2]]) * down, (size, size, 3))
+        plane = np.broadcast_to(
+            np.array(PALE[words[0]]) * (1 - down) + np.array(PALE[words[2]]) * down, (size, size, 3)
+        )
     elif words[0] in PATTERNS and words[-1] in PALE:
         light = np.array(PALE[words[-1]], float)
         plane = light * (1 - 0.16 * _pattern(words[0], size))
@@ -113,7 +115,9 @@ def coverage(thing: Thing, size: int) -> tuple[slice, slice, Float[np.ndarray, "
 def _stamp(thing: Thing, size: int, sprites: Sprites | None) -> tuple[slice, slice, Float[np.ndarray, "h w 4"]]:
     """Where a sprite lies, and its colours (0 .. 255) with its coverage (0 .. 1) as the fourth channel."""
     if sprites is None:
-        raise InputError(f"The scene holds the sprite {thing.shape!r}, but no sprites were given; pass the set it is from.")
+        raise InputError(
+            f"The scene holds the sprite {thing.shape!r}, but no sprites were given; pass the set it is from."
+        )
     side = max(round(2 * _SPRITE * thing.radius * size / WORLD), 1)
     left, top = (round(v * size / WORLD - side / 2) for v in (thing.x, thing.y))
     picture = sprites.rgba(thing.emoji, side).astype(np.float32)

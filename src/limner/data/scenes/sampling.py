@@ -27,7 +27,7 @@ T = TypeVar("T")
 _SEEN: tuple[tuple[str, str], ...] = tuple((c, s) for c in COLOURS for s in SHAPES if (c, s) not in HELD_OUT_PAIRS)
 _UNSEEN: tuple[tuple[str, str], ...] = tuple(sorted(HELD_OUT_PAIRS))
 _UNSEEN_SHAPES: tuple[tuple[str, ...], ...] = tuple(sorted(tuple(sorted(pair)) for pair in HELD_OUT_SHAPES))
-_EDGE = 1.0  # things keep this far from the edge of the picture
+EDGE = 1.0  # things keep this far from the edge of the picture
 _SPRITE_REACH = 1.2  # sprites may be square: 0.9 sqrt(2) radii from the centre to the corner, against 1.05 for shapes
 
 
@@ -68,7 +68,7 @@ def draw_kinds(
             return kinds
         names = [kind[1] for kind in kinds]
         together = sum(frozenset((a, b)) in HELD_OUT_SHAPES for i, a in enumerate(names) for b in names[:i])
-        if together == novel_shapes and len(set(kinds)) == count:
+        if together == novel_shapes and len({f"{colour} {shape}".strip() for colour, shape, _ in kinds}) == count:
             rng.shuffle(kinds)
             return kinds
 
@@ -83,12 +83,17 @@ def fits(thing: Thing, others: list[Thing], separation: float = SEPARATION) -> b
     return True
 
 
+def radius_of(rng: Random, size: str) -> float:
+    """A radius that the word for the size stands for."""
+    low, high = RADII[size]
+    return low + (high - low) * rng.random()
+
+
 def put(rng: Random, kind: Kind, size: str, cell: int = -1, radius: float | None = None) -> Thing:
     """A thing of a size at a random place: in a grid cell, or anywhere (-1). It lies wholly inside the picture, so the
     larger it is the nearer to the middle it lies within its cell."""
-    low, high = RADII[size]
-    radius = low + (high - low) * rng.random() if radius is None else radius
-    margin = radius + _EDGE
+    radius = radius_of(rng, size) if radius is None else radius
+    margin = radius + EDGE
     if cell < 0:
         x, y = (margin + (WORLD - 2 * margin) * rng.random() for _ in range(2))
     else:

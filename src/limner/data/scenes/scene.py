@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from limner.data.scenes.language import PHRASINGS, RELATIONAL, caption_of
+from limner.data.scenes.questions import Question, questions_about
 from limner.data.scenes.render import BACKGROUNDS, render_things, visible_masks
 from limner.data.scenes.sampling import Split, draw_kinds, draw_things, pick
 from limner.data.scenes.world import SEPARATION, Sprites, Thing
@@ -31,6 +32,7 @@ class Scene(Example):
     things: tuple[Thing, ...] = ()
     background: str = "white"
     phase: int = 0
+    phrasing: int = 0
     key: int = 0  # what the questions are drawn from
     sprites: Sprites | None = None
 
@@ -43,6 +45,10 @@ class Scene(Example):
     def depth(self) -> tuple[int, ...]:
         """How many things were painted after each one: 0 is the nearest."""
         return tuple(reversed(range(len(self.things))))
+
+    def questions(self) -> tuple[Question, ...]:
+        """Everything that is asked about the scene, in a random but fixed order; "yes" and "no" are equally frequent."""
+        return questions_about(self.things, random_for(self.key, "questions"), self.sprites)
 
 
 def random_for(*parts: int | str) -> Random:
@@ -63,7 +69,7 @@ def paint(
     """The scene that shows the given things."""
     image = render_things(things, size, background, sprites=sprites, phase=phase)
     caption = caption_of(things, phrasing, background)
-    return Scene(image, caption, -1, things, background, phase, key, sprites)
+    return Scene(image, caption, -1, things, background, phase, phrasing, key, sprites)
 
 
 class Scenes:
@@ -94,6 +100,7 @@ class Scenes:
         self.seed, self.split, self.size, self.length = seed, split, size, length
         self.objects, self.background, self.grid, self.overlap = objects, background, grid, overlap
         self.sprites, self.sprite_share, self.phrasing = sprites, sprite_share, phrasing
+        self.separation = _OVERLAP if overlap else SEPARATION
         self.name = f"scenes-{split}"
 
     def __len__(self) -> int:
@@ -108,8 +115,8 @@ class Scenes:
         count = least + int(rng.random() * (most - least + 1))
         phrasing = pick(rng, _COMMON) if self.phrasing == "all" else self.phrasing
         kinds = draw_kinds(rng, count, self.split, self.sprites, self.sprite_share)
-        separation = _OVERLAP if self.overlap else SEPARATION
-        things = draw_things(rng, kinds, grid=self.grid, separation=separation, related=phrasing in RELATIONAL)
+        related = phrasing in RELATIONAL
+        things = draw_things(rng, kinds, grid=self.grid, separation=self.separation, related=related)
         background = pick(rng, BACKGROUNDS[self.background])
         phase = int(rng.random() * 4096) if self.background == "texture" else 0
         key = rng.getrandbits(32)
@@ -133,4 +140,6 @@ def _check(
     if phrasing != "all" and phrasing not in range(len(PHRASINGS)):
         raise InputError(f"There is no phrasing {phrasing!r}; take 'all' or 0 to {len(PHRASINGS) - 1}.")
     if not 0 <= sprite_share <= 1 or (sprite_share and sprites is None):
-        raise InputError(f"The share {sprite_share} of sprites is unusable; give 0 to 1, and the sprites if it is above 0.")
+        raise InputError(
+            f"The share {sprite_share} of sprites is unusable; give 0 to 1, and the sprites if it is above 0."
+        )

@@ -32,10 +32,12 @@ def _disc(x: Plane, y: Plane, radius: float) -> Plane:
 
 
 def circle(x: Plane, y: Plane) -> Plane:
+    """A disc."""
     return _disc(x, y, 0.92)
 
 
 def square(x: Plane, y: Plane) -> Plane:
+    """Upright."""
     return _box(x, y, 0.74, 0.74)
 
 
@@ -65,6 +67,7 @@ def heart(x: Plane, y: Plane) -> Plane:
 
 
 def ring(x: Plane, y: Plane) -> Plane:
+    """A disc with a round hole."""
     return np.abs(_disc(x, y, 0.72)) - np.float32(0.23)
 
 
