@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from limner.errors import InputError
 
-Picture: TypeAlias = Image.Image | np.ndarray[Any, Any]  # an RGB picture, or an array [h, w, 3] of uint8
+Picture: TypeAlias = Image.Image | np.ndarray  # an RGB picture, or an array [h, w, 3] of uint8
 Rgb: TypeAlias = tuple[int, int, int]
 
 MARGIN = 12
@@ -100,7 +100,7 @@ def save(image: Image.Image, path: Path, **options: Any) -> None:
         raise InputError(f"{str(path)!r} cannot be written ({error.strerror or error}): choose another place") from None
 
 
-def token_map(tokens: np.ndarray[Any, Any], *, size: int = 128) -> Image.Image:
+def token_map(tokens: np.ndarray, *, size: int = 128) -> Image.Image:
     """Tokens as a mosaic of ``size`` pixels. Ids ``[h, w]``: equal ids have equal colours. Latents ``[h, w, c]``: the
     three directions in which they vary most are red, green and blue.
 
@@ -122,7 +122,7 @@ def few(count: int, most: int) -> list[int]:
     return [round(i * (count - 1) / max(most - 1, 1)) for i in range(most)]
 
 
-def _colours_of_ids(ids: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _colours_of_ids(ids: np.ndarray) -> np.ndarray:
     """Multiples of the golden ratio spread hues evenly whatever the ids; lightness takes a second, coprime turn."""
     hue = (ids * 0.61803398875) % 1.0
     light = 0.55 + 0.35 * ((ids * 0.7548776662) % 1.0)
@@ -131,7 +131,7 @@ def _colours_of_ids(ids: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.round(255 * (light[..., None] * (0.25 + 0.75 * wave))).astype(np.uint8)
 
 
-def _principal_colours(latents: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _principal_colours(latents: np.ndarray) -> np.ndarray:
     """The first three principal components, two standard deviations either side of the mean, as RGB."""
     flat = latents.reshape(-1, latents.shape[2])
     flat = flat - flat.mean(axis=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 from limner.catalogue.recipes import RecipeEntry, find_recipes, resolve_recipe
@@ -26,7 +27,22 @@ def run(arguments: list[str]) -> None:
         raise InputError(f"the recipe comes first, before {name}: `limner train RECIPE {name} ...`")
     entry = resolve_recipe(name, recipes)
     recipe = importlib.import_module(entry.module).RECIPE
-    recipe.run(read_knobs(entry, recipe, rest))
+    train(entry, read_knobs(entry, recipe, rest))
+
+
+def train(entry: RecipeEntry, knobs: Any) -> None:
+    """Trains, and saves the averaged weights as a model in ``OUT/model`` once all images were seen."""
+    from limner.recipes.library import find_recipe, save
+    from limner.train import loop
+
+    directory = knobs.out or Path("runs") / entry.path.rpartition("/")[2]
+    run = loop.train(find_recipe(entry.path).task(knobs), knobs, directory, label=entry.path)
+    if run.images < knobs.images:
+        print(f"stopped after {run.images:,} of {knobs.images:,} images: the same command goes on from there")
+        return
+    facts = {"images": run.images, "steps": run.steps}
+    folder = save(run.average.model, directory / "model", recipe=entry.path, knobs=knobs, facts=facts)
+    print(f"trained on {run.images:,} images: {folder}")
 
 
 def explain(recipes: tuple[RecipeEntry, ...]) -> str:
