@@ -1,0 +1,149 @@
+"""How the feature net learns to look: several questions at once about damaged pictures of limner's own worlds.
+
+Which emoji, which of its subgroups, which shapes, colours and sizes, which backdrop, and how the picture was damaged.
+The last keeps the features sensitive to blur, noise, blockiness and distortion, which a pure classifier learns to
+ignore. Held-out emoji are never shown, so that distances on them are fair.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from limner.data.emoji import Emoji
+from limner.data.scenes import COLOURS, SHAPES, SIZES, Scenes, Thing
+from limner.encoders import views
+from limner.encoders.features import FeatureNet
+from limner.encoders.views import BACKDROPS, DAMAGES
+from limner.types import Image, Rng
+
+QUESTIONS = ("name", "subgroup", "attributes", "backdrop", "damage")
+DAMAGE_LEVELS = 3  # every kind of damage is told apart in three strengths
+
+
+class FeatureHeads(nn.Module):
+    """One linear head per question on the pooled vector, standardised over the batch because averages over places vary
+    little; trained beside the net and then thrown away."""
+
+    def __init__(self, pooled_dim: int, num_names: int, num_subgroups: int) -> None:
+        super().__init__()
+        d = pooled_dim
+        self.standardise = nn.BatchNorm1d(d, affine=False)
+        self.name = nn.Sequential(nn.Linear(d, 64), nn.LayerNorm(64), nn.Linear(64, num_names))
+        self.subgroup = nn.Linear(d, num_subgroups)
+        self.attributes = nn.Linear(d, len(SHAPES) + len(COLOURS) + len(SIZES))
+        self.backdrop = nn.Linear(d, len(BACKDROPS))
+        self.damage = nn.Linear(d, 1 + (len(DAMAGES) - 1) * DAMAGE_LEVELS)
+
+    def forward(self, vector: Float[Tensor, "b d"]) -> dict[str, Float[Tensor, "b v"]]:
+        vector = self.standardise(vector.float())
+        return {q: getattr(self, q)(vector).float() for q in QUESTIONS}
+
+
+class FeatureTraining:
+    """The task of training a feature net: even items of the stream are emoji of the train split, odd ones scenes."""
+
+    def __init__(self, seed: int = 0, size: int = 64) -> None:
+        emoji = Emoji(split="train", size=size)
+        self.seed, self.size = seed, size
+        self.rgba = views.cutouts(emoji, size)
+        names = sorted({emoji.subgroup(i) for i in range(len(emoji))})
+        self.subgroups = torch.tensor([names.index(emoji.subgroup(i)) for i in range(len(emoji))])
+        labels = [emoji.canonical(emoji[i].label) for i in range(len(emoji))]
+        places = {label: place for place, label in enumerate(sorted(set(labels)))}
+        self.names = torch.tensor([places[label] for label in labels])
+        self.scenes = {
+            split: [Scenes(seed=seed, split=split, size=size, objects=(1, 4), background=kind) for kind in BACKDROPS]
+            for split in ("train", "heldout")
+        }
+        self.model = FeatureNet()
+        self.extra = FeatureHeads(self.model.pooled_dim, len(places), len(names))
+        rows = self.extra.name[-1].weight
+        first = [int((self.names == place).nonzero()[0]) for place in range(len(places))]
+        with torch.no_grad():
+            rows.copy_(views.signatures(self.rgba, rows.shape[1])[first] * (20 / rows.shape[1]))
+
+    def batch(self, start: int, size: int) -> dict[str, Tensor]:
+        """Items ``start .. start + size - 1`` of the training stream: pictures and the answers (-1: not asked)."""
+        return self._items("train", start, size)
+
+    def _items(self, split: str, start: int, size: int) -> dict[str, Tensor]:
+        seed = self.seed * 2 + (split != "train")
+        u = views.draws(seed, start, size, 32)
+        index = torch.arange(start, start + size)
+        is_scene = index % 2 == 1
+        kinds = (u[:, 0] * len(BACKDROPS)).long()
+        image = torch.empty(size, 3, self.size, self.size)
+        attributes = torch.zeros(size, len(SHAPES) + len(COLOURS) + len(SIZES))
+        if is_scene.any():
+            rows = is_scene.nonzero()[:, 0]
+            scenes = [self.scenes[split][int(kinds[r])][int(index[r])] for r in rows]
+            image[rows] = views.to_tensor(scene.image for scene in scenes)
+            attributes[rows] = torch.stack([_attributes(scene.things) for scene in scenes])
+        chosen = (u[:, 1] * len(self.rgba)).long()
+        rows = (~is_scene).nonzero()[:, 0]
+        if len(rows):
+            image[rows] = self._emoji(chosen[rows], kinds[rows], u[rows])
+        kind = ((u[:, 2] - 0.3) / 0.7 * (len(DAMAGES) - 1)).floor().add(1).clamp(min=0).long()  # 30 % stay undamaged
+        image = views.damage(image, kind, u[:, 3], views.grain(seed, start, size, self.size))
+        grade = torch.where(kind > 0, 1 + (kind - 1) * DAMAGE_LEVELS + (u[:, 3] * DAMAGE_LEVELS).long(), 0)
+        absent = torch.full_like(chosen, -1)
+        name, subgroup = (torch.where(is_scene, absent, t[chosen]) for t in (self.names, self.subgroups))
+        return {
+            "image": views.to_network(image),
+            "name": name,
+            "subgroup": subgroup,
+            "attributes": attributes,
+            "is_scene": is_scene,
+            "backdrop": kinds,
+            "damage": grade,
+        }
+
+    def _emoji(self, chosen: Tensor, kinds: Tensor, u: Float[Tensor, "b u"]) -> Float[Tensor, "b 3 h w"]:
+        zoom = 0.5 + 0.6 * u[:, 4]
+        shift = (u[:, 5:7] - 0.5) * 0.9 * (1.1 - zoom)[:, None] + (u[:, 7:9] - 0.5) * 0.1
+        angle = (u[:, 9] - 0.5) * 0.5 * (u[:, 10] > 0.5)
+        behind = views.backdrops(kinds, u[:, 12:24], self.size)
+        return views.paste(self.rgba[chosen].float() / 255, behind, zoom, shift, angle, u[:, 11] > 0.7)
+
+    def loss(self, model: FeatureNet, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """Sum of the cross-entropies of all questions (binary for attributes); accuracies as metrics."""
+        answers = self.extra(model.pooled(batch["image"]))
+        total = answers["name"].new_zeros(())
+        metrics: dict[str, Tensor | float] = {}
+        is_scene = batch["is_scene"]
+        for question, weight in (("name", 0.5), ("subgroup", 1.0), ("backdrop", 0.5), ("damage", 0.5)):
+            target = batch[question]
+            asked = target >= 0
+            logits, target = answers[question][asked], target[asked]
+            count = asked.sum().clamp(min=1)
+            total = total + weight * F.cross_entropy(logits, target, reduction="sum") / count
+            metrics[f"accuracy/{question}"] = (logits.argmax(1) == target).sum() / count
+        logits, target = answers["attributes"][is_scene], batch["attributes"][is_scene]
+        binary = F.binary_cross_entropy_with_logits(logits, target, reduction="sum")
+        total = total + binary / is_scene.sum().clamp(min=1)
+        metrics["accuracy/attributes"] = ((logits > 0) == (target > 0.5)).float().mean()
+        return total, metrics
+
+    def preview(self, model: FeatureNet) -> Image | None:
+        """The first 32 training pictures as the network sees them (there is nothing drawn to show)."""
+        return self.batch(0, 32)["image"]
+
+    @torch.no_grad()
+    def validate(self, model: FeatureNet) -> dict[str, float]:
+        """Accuracies on held-out scenes and on new views of the training emoji."""
+        batches = [self._items("heldout", start, 128) for start in range(0, 512, 128)]
+        scores = [self.loss(model, batch, Rng(0))[1] for batch in batches]
+        return {name: sum(float(score[name]) for score in scores) / len(scores) for name in scores[0]}
+
+
+def _attributes(things: tuple[Thing, ...]) -> Float[Tensor, "a"]:
+    """Which shapes, colours and sizes occur: a 0/1 vector in the order SHAPES, COLOURS, SIZES."""
+    present = torch.zeros(len(SHAPES) + len(COLOURS) + len(SIZES))
+    for thing in things:
+        present[SHAPES.index(thing.shape)] = 1
+        present[len(SHAPES) + COLOURS.index(thing.colour)] = 1
+        present[len(SHAPES) + len(COLOURS) + SIZES.index(thing.size)] = 1
+    return present
