@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import math
 import sys
@@ -23,7 +24,7 @@ def parse(options: type[Options], program: str, examples: str, arguments: list[s
     return tyro.cli(
         options,
         prog=program,
-        description=f"{(options.__doc__ or '').strip()}\n\nExamples:\n{examples}",
+        description=f"{inspect.cleandoc(options.__doc__ or '')}\n\nExamples:\n{examples}",
         args=arguments,
         config=(
             tyro.conf.FlagCreatePairsOff,

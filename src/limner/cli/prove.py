@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-import importlib
+import json
+import sys
+import time
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from limner.catalogue.listing import find_system, proof_path, read_systems
-from limner.catalogue.recipes import find_recipes, resolve_recipe
+from limner.catalogue.places import commit
+from limner.catalogue.recipes import RecipeEntry, find_recipes, resolve_recipe
 from limner.cli.command import Flag, parse, print_json, standard_output_kept
 from limner.errors import InputError
 
 EXAMPLES = """\
   limner prove vq-vae
-  limner prove generators/mar --seeds 3 --json"""
+  limner prove generators/mar --seeds 3 --json
+  limner prove mar --scale 0.01 -o rehearsal"""
 
 
 @dataclass(frozen=True)
 class Prove:
-    """Run the small experiment behind a recipe's claims, with its baselines, and write proofs/FAMILY/ID.json."""
+    """Run the small experiment behind a recipe's claims, with its baselines, and write proofs/FAMILY/ID.json.
+
+    An interrupted experiment goes on where it stopped.
+    """
 
     recipe: Positional[str]
     """A recipe, such as generators/mar, or its last part if only one has it."""
     seeds: int = 3
     """Repetitions, each with its own seed; intervals are over them."""
+    scale: float = 1.0
+    """Share of the images that each training sees; below 1 rehearses and proves nothing."""
+    out: Annotated[Path, arg(aliases=["-o"])] = Path("proofs")
+    """Folder of proofs."""
+    runs: Path = Path("runs/proofs")
+    """Folder of the trainings, kept so that they can go on."""
     json: Flag = False
     """Print the proof as one object and nothing else."""
 
@@ -33,20 +47,53 @@ class Prove:
 def run(arguments: list[str]) -> None:
     """Proves, writes the file and prints which claims held."""
     options = parse(Prove, "limner prove", EXAMPLES, arguments)
+    if options.seeds < 1 or not options.scale > 0:
+        raise InputError(f"--seeds is {options.seeds} and --scale {options.scale}, but both must be above 0")
     with standard_output_kept(options.json):
-        proof = prove(options)
+        proof, path = prove(options)
     if options.json:
         print_json(proof)
         return
     for claim in proof["claims"]:
         print(f"{'holds' if claim['held'] else 'does not hold'}: {claim['text']}")
+    print(f"wrote {path}")
 
 
-def prove(options: Prove) -> dict[str, Any]:
-    """Runs the experiment and writes ``proofs/<family>/<id>.json``, of which it returns the content."""
+def prove(options: Prove) -> tuple[dict[str, Any], Path]:
+    """Runs the experiment of every claim; returns the proof and the file it was written to."""
     entry = resolve_recipe(options.recipe, find_recipes())
-    if entry.system is None:
-        raise InputError(f"{entry.path} is a baseline and claims nothing: prove the system that is compared with it")
-    path = proof_path(find_system(entry.system, read_systems()))
-    proof: dict[str, Any] = importlib.import_module(entry.module).RECIPE.prove(seeds=options.seeds, path=path)
-    return proof
+    if entry.system is None or not entry.claims:
+        raise InputError(f"{entry.path} claims nothing: prove the system that is compared with it")
+    path = proof_path(find_system(entry.system, read_systems()), options.out)
+    started = time.monotonic()
+    claims = measure(entry, options)
+    proof = {
+        "system": entry.system,
+        "recipe": entry.path,
+        "commit": commit(),
+        "seeds": list(range(options.seeds)),
+        "scale": options.scale,
+        "seconds": round(time.monotonic() - started),
+        "claims": claims,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(proof, indent=1) + "\n", encoding="utf-8")
+    return proof, path
+
+
+def measure(entry: RecipeEntry, options: Prove) -> list[dict[str, Any]]:
+    """Text, source, verdict and numbers of each claim."""
+    from limner.recipes.library import find_recipe
+    from limner.recipes.recipe import Experiment
+
+    experiment = Experiment(
+        seeds=tuple(range(options.seeds)),
+        scale=options.scale,
+        directory=options.runs / entry.path.rpartition("/")[2],
+        say=lambda line: print(line, file=sys.stderr),
+    )
+    found = [(claim, claim.measure(experiment)) for claim in find_recipe(entry.path).claims]
+    return [
+        {"text": claim.text, "source": claim.source, "held": finding.holds, "measured": finding.measured}
+        for claim, finding in found
+    ]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
+from limner.catalogue.places import commit
 from limner.catalogue.recipes import RecipeEntry, find_recipes, resolve_recipe
 from limner.cli.command import parse
 from limner.errors import InputError
@@ -26,21 +26,23 @@ def run(arguments: list[str]) -> None:
     if name.startswith("-"):
         raise InputError(f"the recipe comes first, before {name}: `limner train RECIPE {name} ...`")
     entry = resolve_recipe(name, recipes)
-    recipe = importlib.import_module(entry.module).RECIPE
-    train(entry, read_knobs(entry, recipe, rest))
+    from limner.recipes.library import find_recipe
+
+    recipe = find_recipe(entry.path)
+    train(entry, recipe, read_knobs(entry, recipe, rest))
 
 
-def train(entry: RecipeEntry, knobs: Any) -> None:
+def train(entry: RecipeEntry, recipe: Any, knobs: Any) -> None:
     """Trains, and saves the averaged weights as a model in ``OUT/model`` once all images were seen."""
-    from limner.recipes.library import find_recipe, save
+    from limner.recipes.library import save
     from limner.train import loop
 
     directory = knobs.out or Path("runs") / entry.path.rpartition("/")[2]
-    run = loop.train(find_recipe(entry.path).task(knobs), knobs, directory, label=entry.path)
+    run = loop.train(recipe.task(knobs), knobs, directory, label=entry.path)
     if run.images < knobs.images:
         print(f"stopped after {run.images:,} of {knobs.images:,} images: the same command goes on from there")
         return
-    facts = {"images": run.images, "steps": run.steps}
+    facts = {"images": run.images, "steps": run.steps, "commit": commit()}
     folder = save(run.average.model, directory / "model", recipe=entry.path, knobs=knobs, facts=facts)
     print(f"trained on {run.images:,} images: {folder}")
 
