@@ -1,0 +1,1 @@
+"""Noise processes as pure functions of a network given as a callable."""

@@ -1,0 +1,170 @@
+r"""Gaussian diffusion with a learned variance, as MAR's diffusion loss uses it.
+
+Noising  :math:`x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1-\bar\alpha_t}\,\epsilon` (Ho et al., arXiv:2006.11239, Eq. 4);
+a network returns ``[epsilon | v]`` and is taught :math:`|\epsilon - \hat\epsilon|^2` plus the variational bound of the
+variance :math:`\exp(v' \log\beta_t + (1-v')\log\tilde\beta_t),\ v' = (v+1)/2` (Nichol & Dhariwal, arXiv:2102.09672,
+Eq. 15-16) with the cosine schedule (Eq. 17). The network is any ``(x [..., c], t [...]) -> [..., 2c]``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Network = Callable[[Tensor, Tensor], Tensor]
+Table = Float[np.ndarray, "t"]
+NATS_PER_BIT = math.log(2.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """The variances of a noise process, in float64.
+
+    Args:
+        betas: variance added at each step, in (0, 1].
+        timesteps: what the network is told at each step; differs from 0, 1, 2 ... when steps were left out.
+    """
+
+    betas: Table
+    timesteps: Int[np.ndarray, "t"]
+
+    @cached_property
+    def signal(self) -> Table:
+        """Share of the picture's variance that is left, ``alpha_bar``."""
+        return np.cumprod(1.0 - self.betas)
+
+    @cached_property
+    def signal_before(self) -> Table:
+        """``alpha_bar`` one step earlier, 1 at the first."""
+        return np.append(1.0, self.signal[:-1])
+
+    @cached_property
+    def posterior_log_variance(self) -> Table:
+        """log of ``beta~_t``, the variance of q(x_{t-1} | x_t, x_0); its first entry, zero, is replaced by the second."""
+        variance = self.betas * (1.0 - self.signal_before) / (1.0 - self.signal)
+        return np.log(np.append(variance[1], variance[1:])) if len(variance) > 1 else np.log(self.betas)
+
+    @cached_property
+    def posterior_weights(self) -> tuple[Table, Table]:
+        """Weights of x_0 and of x_t in the mean of q(x_{t-1} | x_t, x_0) (arXiv:2006.11239, Eq. 7)."""
+        rest = 1.0 - self.signal
+        return (
+            self.betas * np.sqrt(self.signal_before) / rest,
+            (1.0 - self.signal_before) * np.sqrt(1.0 - self.betas) / rest,
+        )
+
+    def __len__(self) -> int:
+        return len(self.betas)
+
+
+def cosine_schedule(steps: int = 1000, largest: float = 0.999) -> Schedule:
+    """``alpha_bar(t) = cos^2((t/T + 0.008) / 1.008 * pi/2)``, betas held below ``largest`` (arXiv:2102.09672, Eq. 17)."""
+    time = np.arange(steps + 1, dtype=np.float64) / steps
+    signal = np.array([math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2 for t in time])
+    return Schedule(np.minimum(1.0 - signal[1:] / signal[:-1], largest), np.arange(steps))
+
+
+def respaced(schedule: Schedule, steps: int) -> Schedule:
+    """The same process in ``steps`` evenly spaced strides (arXiv:2102.09672, Section 4)."""
+    if not 1 <= steps <= len(schedule):
+        raise ValueError(f"a process of {len(schedule)} steps cannot be taken in {steps}")
+    stride = (len(schedule) - 1) / (steps - 1) if steps > 1 else 1.0
+    place, kept = 0.0, []
+    for _ in range(steps):
+        kept.append(round(place))
+        place += stride
+    signal = schedule.signal[kept]
+    return Schedule(1.0 - signal / np.append(1.0, signal[:-1]), schedule.timesteps[kept])
+
+
+def _at(table: Table, t: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows 1"]:
+    return torch.from_numpy(table).to(t.device)[t].float().unsqueeze(-1)
+
+
+def add_noise(
+    schedule: Schedule, x: Float[Tensor, "*rows c"], t: Int[Tensor, "*rows"], noise: Float[Tensor, "*rows c"]
+) -> Float[Tensor, "*rows c"]:
+    """``x_t`` (arXiv:2006.11239, Eq. 4)."""
+    return _at(np.sqrt(schedule.signal), t) * x + _at(np.sqrt(1.0 - schedule.signal), t) * noise
+
+
+def _reverse(
+    schedule: Schedule, output: Float[Tensor, "*rows c2"], x: Float[Tensor, "*rows c"], t: Int[Tensor, "*rows"]
+) -> tuple[Float[Tensor, "*rows c"], Float[Tensor, "*rows c"]]:
+    """Mean and log-variance of p(x_{t-1} | x_t) from the network's ``[epsilon | v]``."""
+    epsilon, v = output.chunk(2, dim=-1)
+    original = _at(np.sqrt(1.0 / schedule.signal), t) * x - _at(np.sqrt(1.0 / schedule.signal - 1.0), t) * epsilon
+    of_original, of_noisy = schedule.posterior_weights
+    mean = _at(of_original, t) * original + _at(of_noisy, t) * x
+    share = (v + 1.0) / 2.0
+    log_variance = share * _at(np.log(schedule.betas), t) + (1.0 - share) * _at(schedule.posterior_log_variance, t)
+    return mean, log_variance
+
+
+def denoising_losses(
+    network: Network,
+    schedule: Schedule,
+    x: Float[Tensor, "*rows c"],
+    t: Int[Tensor, "*rows"],
+    noise: Float[Tensor, "*rows c"],
+) -> tuple[Float[Tensor, "*rows"], Float[Tensor, "*rows"]]:
+    """Squared error of epsilon, and the variational bound in bits that teaches the variance alone (its mean takes no
+    gradient); each a mean over channels. MAR adds the two unweighted."""
+    noisy = add_noise(schedule, x, t, noise)
+    output = network(noisy, torch.from_numpy(schedule.timesteps).to(t.device)[t]).float()
+    epsilon, v = output.chunk(2, dim=-1)
+    mean, log_variance = _reverse(schedule, torch.cat([epsilon.detach(), v], dim=-1), noisy, t)
+    of_original, of_noisy = schedule.posterior_weights
+    true_mean = _at(of_original, t) * x + _at(of_noisy, t) * noisy
+    true_log_variance = _at(schedule.posterior_log_variance, t)
+    kl = 0.5 * (
+        log_variance
+        - true_log_variance
+        + (true_log_variance - log_variance).exp()
+        + (true_mean - mean).square() * (-log_variance).exp()
+        - 1.0
+    )
+    likelihood = -_log_likelihood_of_pixel(x, mean, 0.5 * log_variance)
+    bound = torch.where(t == 0, likelihood.mean(-1), kl.mean(-1)) / NATS_PER_BIT
+    return (noise - epsilon).square().mean(-1), bound
+
+
+def _normal_cdf(x: Tensor) -> Tensor:
+    return 0.5 * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def _log_likelihood_of_pixel(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """log-probability of the bin of width 2/255 around ``x`` (arXiv:2006.11239, Eq. 13), by the tanh approximation of
+    the normal distribution function; the outermost bins reach to infinity."""
+    inverse = (-log_scale).exp()
+    above = _normal_cdf(inverse * (x - mean + 1.0 / 255.0))
+    below = _normal_cdf(inverse * (x - mean - 1.0 / 255.0))
+    middle = (above - below).clamp_min(1e-12).log()
+    lowest, highest = above.clamp_min(1e-12).log(), (1.0 - below).clamp_min(1e-12).log()
+    return torch.where(x < -0.999, lowest, torch.where(x > 0.999, highest, middle))
+
+
+def sample(
+    network: Network,
+    schedule: Schedule,
+    x: Float[Tensor, "*rows c"],
+    draw: Callable[[], Float[Tensor, "*rows c"]],
+    *,
+    temperature: float = 1.0,
+) -> Float[Tensor, "*rows c"]:
+    """Ancestral sampling from noise ``x`` (arXiv:2006.11239, Algorithm 2): one fresh ``draw()`` per step, its deviation
+    times ``temperature``; no noise is added at the last step, though it is drawn."""
+    for index in reversed(range(len(schedule))):
+        t = torch.full(x.shape[:-1], index, device=x.device)
+        output = network(x, torch.full_like(t, int(schedule.timesteps[index]))).float()
+        mean, log_variance = _reverse(schedule, output, x, t)
+        noise = draw()
+        x = mean + (0.5 * log_variance).exp() * noise * temperature if index else mean
+    return x

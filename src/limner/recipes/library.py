@@ -1,0 +1,159 @@
+"""Finished models: folders of safetensors and recipe.json, saved by training and loaded by name.
+
+``recipe.json`` names the recipe's module, its knobs, and how the weights came to be. Nothing is pickled, and a model is
+rebuilt by its own recipe, so ``load`` has no branch per system.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import importlib
+import json
+import os
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from limner.catalogue.places import shipped
+from limner.errors import CheckpointError, InputError
+from limner.recipes.recipe import Recipe
+from limner.train.checkpoint import file_hash
+from limner.train.settings import Settings
+
+WEIGHTS = "weights.safetensors"
+CARD = "recipe.json"
+
+
+def find_recipe(path: str) -> Recipe:
+    """The recipe of a path such as ``generators/mar``."""
+    module = importlib.import_module("limner.recipes." + path.replace("/", "."))
+    recipe = module.RECIPE
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def save(model: nn.Module, folder: Path, *, recipe: str, knobs: Settings, facts: dict[str, Any]) -> Path:
+    """Write a model in bf16: its floating parameters halved, buffers and integers as they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parameters = {name for name, _ in model.named_parameters()}
+    tensors = {
+        name: (value.to(torch.bfloat16) if name in parameters and value.is_floating_point() else value).contiguous()
+        for name, value in model.state_dict().items()
+    }
+    save_file(tensors, folder / WEIGHTS)
+    card = {"recipe": recipe, "knobs": _json_knobs(knobs), **facts, "weights": file_hash(folder / WEIGHTS)}
+    (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return folder
+
+
+def shipped_models() -> dict[str, Path]:
+    """Name and folder of every model at hand: those under ``LIMNER_WEIGHTS``, then those that ship with limner."""
+    roots = [Path(root) for root in os.environ.get("LIMNER_WEIGHTS", "").split(os.pathsep) if root]
+    found: dict[str, Path] = {}
+    for root in [*roots, shipped("weights")]:
+        for card in sorted(root.glob(f"*/{CARD}")):
+            found.setdefault(card.parent.name, card.parent)
+    return found
+
+
+def locate(name: str | Path) -> Path:
+    """Folder of a model by name or path; raises `InputError` with the closest names if there is none."""
+    path = Path(name)
+    for folder in (path, path / "model"):
+        if (folder / CARD).is_file():
+            return folder
+    models = shipped_models()
+    if str(name) in models:
+        return models[str(name)]
+    if path.exists():
+        raise InputError(f"{name} holds no {CARD}: give the folder of a trained run or of a saved model")
+    close = difflib.get_close_matches(str(name), models, n=3, cutoff=0.4) or list(models)
+    raise InputError(f"there is no model {str(name)!r}: choose {', '.join(close) or 'a folder; none ships here'}")
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The parsed recipe.json of a model folder."""
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        return {**card, "recipe": str(card["recipe"]), "knobs": dict(card["knobs"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / CARD} cannot be read ({error}): copy or save the model again") from None
+
+
+def load(name: str | Path) -> Any:
+    """A finished model by name (``"mar-emoji-64"``) or folder, in evaluation mode, in fp32, on the CPU.
+
+    Raises `InputError` if there is no such model and `CheckpointError`, naming keys and shapes, if its weights do not
+    fit its recipe.
+    """
+    folder = locate(name)
+    card = read_card(folder)
+    recipe = find_recipe(_checked_path(card["recipe"], folder))
+    knobs = parse_knobs(recipe.knobs, card["knobs"], folder)
+    model = recipe.build(knobs)
+    fill(model, read_weights(folder / WEIGHTS), folder)
+    return model.float().eval().requires_grad_(False)
+
+
+@functools.cache
+def weights_hash(name: str | Path) -> str:
+    """SHA-256 of a model's weights file."""
+    return file_hash(locate(name) / WEIGHTS)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file; raises `CheckpointError` if it is missing or damaged."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}): copy or save the model again") from None
+
+
+def fill(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
+    """Load every tensor into the model, or raise `CheckpointError` naming the first key or shape that does not fit."""
+    own = model.state_dict()
+    for problem, names in (("lacks", own.keys() - tensors.keys()), ("has unknown", tensors.keys() - own.keys())):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise CheckpointError(f"{source} {problem} {min(names)}{more}: it was saved by other code or other knobs")
+    for key, value in tensors.items():
+        if value.shape != own[key].shape:
+            given, wanted = list(value.shape), list(own[key].shape)
+            raise CheckpointError(f"{source}: {key} has shape {given}, not {wanted}: it was saved with other knobs")
+    model.load_state_dict(tensors)
+
+
+def parse_knobs(kind: type[Settings], values: dict[str, Any], source: Path) -> Settings:
+    """Knobs from JSON; raises `CheckpointError` for names that the recipe does not know."""
+    hints = typing.get_type_hints(kind)
+    if unknown := values.keys() - hints.keys():
+        raise CheckpointError(f"{source / CARD} sets {min(unknown)}, which {kind.__module__} does not know")
+    return kind(**{name: _revive(hints[name], value) for name, value in values.items()})
+
+
+def _revive(hint: Any, value: Any) -> Any:
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if isinstance(value, list):
+        return tuple(value)
+    return Path(value) if Path in options and isinstance(value, str) else value
+
+
+def _json_knobs(knobs: Settings) -> dict[str, Any]:
+    values = dataclasses.asdict(knobs)
+    for here_only in ("out", "device", "threads", "minutes"):
+        values.pop(here_only)
+    return {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
+
+
+def _checked_path(path: str, folder: Path) -> str:
+    if not all(part.isidentifier() for part in path.split("/")) or path.count("/") != 1:
+        raise CheckpointError(f"{folder / CARD} names the recipe {path!r}, which is no recipe of limner")
+    return path

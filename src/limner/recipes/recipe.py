@@ -1,0 +1,63 @@
+"""What a recipe is: a published system as knobs, a model, a way to train it, and the claims it must live up to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+
+from limner.train.settings import Settings
+from limner.train.task import Task
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the experiment of a claim found. ``holds`` compares ``measured`` with its baselines under the claim's own
+    bound; ``measured`` holds every number with its seeds and confidence interval, ready for JSON."""
+
+    holds: bool
+    measured: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the paper and the small experiment that shows it."""
+
+    text: str
+    source: str
+    measure: Callable[[Experiment], Finding]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """How an experiment is run: seeds, images per training, and where its trainings lie so that it can be resumed."""
+
+    seeds: tuple[int, ...]
+    scale: float
+    directory: Any
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One published system.
+
+    Args:
+        system: id in the catalogue, or None for a baseline that is no row of it.
+        state: how much of the system works here.
+        paper: where it was published.
+        knobs: a flat frozen dataclass, `Settings` and what the system adds; ``knobs()`` is what was shipped.
+        build: the model of these knobs, freshly initialised.
+        task: the model with its data and loss, to train.
+        claims: what is proven about it.
+    """
+
+    state: Literal["works", "partly"]
+    paper: str
+    knobs: type[Settings]
+    build: Callable[[Any], nn.Module]
+    task: Callable[[Any], Task]
+    system: str | None = None
+    claims: tuple[Claim, ...] = ()

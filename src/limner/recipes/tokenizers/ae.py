@@ -1,0 +1,38 @@
+"""AE: the same convolutional autoencoder with nothing between encoder and decoder.
+
+Hinton & Salakhutdinov, doi:10.1126/science.1127647. It rebuilds best, but its latents follow no law one could draw from.
+
+    limner train ae --out runs/ae
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limner.recipes.recipe import Recipe
+from limner.recipes.tokenizers import vae
+from limner.recipes.tokenizers.worlds import TokenizerTask
+from limner.tokenizers.autoencoder import Autoencoder
+from limner.tokenizers.quantizers.continuous import Identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(vae.Knobs):
+    """As the VAE; ``kl`` has no effect."""
+
+    kl: float = 0.0
+
+
+def build(knobs: Knobs) -> Autoencoder:
+    """A freshly initialised autoencoder."""
+    return vae.autoencoder(knobs, Identity(knobs.channels))
+
+
+def task(knobs: Knobs) -> TokenizerTask:
+    """How it is trained."""
+    return vae.tokenizer_task(knobs, build(knobs))
+
+
+RECIPE = Recipe(
+    system="ae", state="works", paper="doi:10.1126/science.1127647", knobs=Knobs, build=build, task=task
+)

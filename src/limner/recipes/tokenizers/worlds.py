@@ -1,0 +1,109 @@
+"""The pictures that limner's own tokenizers learn from: emoji, scenes, and crops of photographs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from limner.data.emoji import Emoji
+from limner.data.folder import Folder
+from limner.data.photos import Photos
+from limner.data.scenes import Scenes
+from limner.data.source import Example, Source
+from limner.data.stream import Stream, Variation, chain, mirrored, recoloured, shifted
+from limner.nn.pixels import to_tensor
+from limner.tokenizers.autoencoder import Autoencoder
+from limner.tokenizers.objective import ReconstructionObjective
+from limner.types import Image, Rng
+
+
+class Stickers:
+    """A `Source` of emoji pasted at any size on any plain colour: half on white, whole-canvas; half elsewhere."""
+
+    name = "stickers"
+
+    def __init__(self, size: int) -> None:
+        self.emoji, self.size = Emoji("train", size=size), size
+
+    def __len__(self) -> int:
+        return len(self.emoji)
+
+    def __getitem__(self, index: int) -> Example:
+        example = self.emoji[index]
+        return Example(example.image, example.caption, index)
+
+    def vary(self, example: Example, rng: np.random.Generator) -> Example:
+        """On white as it is half the time; else scaled, moved and put on a random plain colour."""
+        if rng.random() < 0.5:
+            return example
+        side = int(rng.integers(self.size // 2, self.size + 1))
+        sprite = self.emoji.rgba(example.label, side).astype(np.float32)
+        alpha = sprite[..., 3:] / 255.0
+        canvas = np.broadcast_to(rng.integers(0, 256, 3).astype(np.float32), (self.size, self.size, 3)).copy()
+        top, left = rng.integers(0, self.size - side + 1, 2)
+        area = canvas[top : top + side, left : left + side]
+        area += alpha * (sprite[..., :3] - area)
+        return Example(np.rint(canvas).astype(np.uint8), example.caption, example.label)
+
+
+def worlds(size: int, seed: int) -> Stream:
+    """Half emoji, four tenths scenes on every kind of background, one tenth photographs."""
+    stickers = Stickers(size)
+    scenes: list[Source] = [
+        Scenes(seed, split="train", size=size, objects=(1, 4), background="white"),
+        Scenes(seed + 1, split="train", size=size, objects=(1, 4), background="texture", grid=False),
+    ]
+    vary: list[Variation | None] = [
+        chain(stickers.vary, mirrored, recoloured, shifted),
+        None,
+        chain(mirrored, recoloured),
+        chain(mirrored, recoloured),
+    ]
+    sources = [stickers, *scenes, Photos("train", size=size, seed=seed)]
+    return Stream(sources, (0.5, 0.3, 0.1, 0.1), vary=vary, seed=seed)
+
+
+def own_pictures(folder: str, size: int, seed: int) -> Stream:
+    """A folder of pictures, mirrored and shifted."""
+    return Stream([Folder(folder, size=size)], vary=[chain(mirrored, shifted)], seed=seed)
+
+
+class TokenizerTask:
+    """Trains an autoencoder on a stream of pictures."""
+
+    def __init__(
+        self, model: Autoencoder, stream: Stream, objective: ReconstructionObjective, held_out: list[Source]
+    ) -> None:
+        self.model, self.stream, self.objective = model, stream, objective
+        self.extra: nn.Module | None = objective.discriminator
+        self.held_out = {
+            source.name: to_tensor([source[i].image for i in range(min(len(source), 96))]) for source in held_out
+        }
+
+    def batch(self, start: int, size: int) -> Image:
+        return to_tensor([example.image for example in self.stream.take(start, size)])
+
+    def loss(self, model: nn.Module, batch: Image, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
+        assert isinstance(model, Autoencoder)
+        return self.objective(model, batch, rng)
+
+    def _reconstruct(self, model: nn.Module, image: Image) -> Image:
+        assert isinstance(model, Autoencoder)
+        device = next(model.parameters()).device
+        return torch.cat([model.decode(model.encode(part.to(device))).cpu() for part in image.split(32)])
+
+    def preview(self, model: nn.Module) -> Image:
+        """Held-out pictures above their reconstructions, eight by eight."""
+        shown = torch.cat([images[: 32 // len(self.held_out)] for images in self.held_out.values()])
+        rebuilt = self._reconstruct(model, shown)
+        rows = [row for pair in zip(shown.split(8), rebuilt.split(8), strict=True) for row in pair]
+        return torch.cat(rows)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Mean PSNR in dB on held-out pictures of each kind."""
+        scores = {}
+        for name, images in self.held_out.items():
+            mse = (self._reconstruct(model, images) - images).square().mean((1, 2, 3))
+            scores[f"psnr/{name}"] = float((10 * torch.log10(4 / mse)).mean())
+        return scores

@@ -1,0 +1,1 @@
+"""Tokenizers: pictures to tokens and back."""

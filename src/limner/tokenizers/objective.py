@@ -1,0 +1,47 @@
+"""What a tokenizer learns from: the difference to the picture in pixels, in features, and to a discriminator's eye."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from limner.tokenizers.autoencoder import Autoencoder
+from limner.tokenizers.discriminator import adaptive_weight, hinge_losses
+from limner.tokenizers.perceptual import FeatureMaps, perceptual_distance
+from limner.types import Image, Rng
+
+
+@dataclass(frozen=True)
+class ReconstructionObjective:
+    """``l1 |x - x'| + l2 |x - x'|^2 + perceptual d(x, x') + adversarial w g(x') + penalty of the quantizer``.
+
+    Pixel terms are means over all values in [-1, 1]; a weight of 0 switches a term, and its cost, off.
+    """
+
+    l1: float = 0.5
+    l2: float = 1.0
+    perceptual: float = 0.0
+    adversarial: float = 0.0
+    features: FeatureMaps | None = None
+    discriminator: nn.Module | None = None
+
+    def __call__(self, model: Autoencoder, image: Image, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """Loss of a batch and its parts."""
+        reconstruction, bottleneck = model(image, rng)
+        reconstruction = reconstruction.float()
+        difference = reconstruction - image
+        mse = difference.square().mean()
+        loss = self.l1 * difference.abs().mean() + self.l2 * mse
+        metrics: dict[str, Tensor | float] = {"psnr": 10 * torch.log10(4 / mse.detach()), **bottleneck.metrics}
+        if self.perceptual and self.features is not None:
+            distance = perceptual_distance(self.features, reconstruction, image).mean()
+            loss, metrics["perceptual"] = loss + self.perceptual * distance, distance.detach()
+        if self.adversarial and self.discriminator is not None:
+            fooled, told = hinge_losses(self.discriminator, reconstruction, image)
+            last = [module for module in model.decoder.modules() if isinstance(module, nn.Conv2d)][-1].weight
+            weight = adaptive_weight(loss, fooled, last)
+            loss = loss + self.adversarial * weight * fooled + told
+            metrics |= {"fooled": fooled.detach(), "discriminator": told.detach()}
+        return loss + bottleneck.penalty, metrics
