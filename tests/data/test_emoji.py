@@ -118,7 +118,8 @@ def test_errors_name_the_input(arguments, named):
 
 
 def test_loads_in_under_a_second():
-    code = "import time; from limner.data.emoji import Emoji; t = time.process_time(); Emoji()[0]; print(time.process_time() - t)"
+    code = "import time; from limner.data.emoji import Emoji as E; t = time.process_time(); E()[0]; "
+    code += "print(time.process_time() - t)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 1
     start = time.process_time()
