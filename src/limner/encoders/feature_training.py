@@ -19,7 +19,6 @@ from limner.encoders.features import FeatureNet
 from limner.encoders.views import BACKDROPS, DAMAGES
 from limner.types import Image, Rng
 
-QUESTIONS = ("name", "subgroup", "attributes", "backdrop", "damage")
 DAMAGE_LEVELS = 3  # every kind of damage is told apart in three strengths
 
 
@@ -31,21 +30,25 @@ class FeatureHeads(nn.Module):
         super().__init__()
         d = pooled_dim
         self.standardise = nn.BatchNorm1d(d, affine=False)
-        self.name = nn.Sequential(nn.Linear(d, 64), nn.LayerNorm(64), nn.Linear(64, num_names))
-        self.subgroup = nn.Linear(d, num_subgroups)
+        self.where = nn.Sequential(nn.Linear(16 * d, 64), nn.LayerNorm(64))
+        self.name = nn.Linear(64, num_names)
+        self.subgroup = nn.Linear(64 + d, num_subgroups)
         self.attributes = nn.Linear(d, len(SHAPES) + len(COLOURS) + len(SIZES))
         self.backdrop = nn.Linear(d, len(BACKDROPS))
         self.damage = nn.Linear(d, 1 + (len(DAMAGES) - 1) * DAMAGE_LEVELS)
 
-    def forward(self, vector: Float[Tensor, "b d"]) -> dict[str, Float[Tensor, "b v"]]:
-        vector = self.standardise(vector.float())
-        return {q: getattr(self, q)(vector).float() for q in QUESTIONS}
+    def forward(self, places: Float[Tensor, "b d h w"]) -> dict[str, Float[Tensor, "b v"]]:
+        vector = self.standardise(places.float().mean(dim=(2, 3)))
+        where = self.where(F.adaptive_avg_pool2d(places, 4).flatten(1))
+        answers = {q: getattr(self, q)(vector) for q in ("attributes", "backdrop", "damage")}
+        answers |= {"name": self.name(where), "subgroup": self.subgroup(torch.cat([where, vector], 1))}
+        return {question: logits.float() for question, logits in answers.items()}
 
 
 class FeatureTraining:
     """The task of training a feature net: even items of the stream are emoji of the train split, odd ones scenes."""
 
-    def __init__(self, seed: int = 0, size: int = 64) -> None:
+    def __init__(self, model: FeatureNet, *, seed: int = 0, size: int = 64) -> None:
         emoji = Emoji(split="train", size=size)
         self.seed, self.size = seed, size
         self.rgba = views.cutouts(emoji, size)
@@ -58,9 +61,10 @@ class FeatureTraining:
             split: [Scenes(seed=seed, split=split, size=size, objects=(1, 4), background=kind) for kind in BACKDROPS]
             for split in ("train", "heldout")
         }
-        self.model = FeatureNet()
-        self.extra = FeatureHeads(self.model.pooled_dim, len(places), len(names))
-        rows = self.extra.name[-1].weight
+        self.model: nn.Module = model
+        self.heads = FeatureHeads(model.pooled_dim, len(places), len(names))
+        self.extra: nn.Module | None = self.heads
+        rows = self.heads.name.weight
         first = [int((self.names == place).nonzero()[0]) for place in range(len(places))]
         with torch.no_grad():
             rows.copy_(views.signatures(self.rgba, rows.shape[1])[first] * (20 / rows.shape[1]))
@@ -102,19 +106,21 @@ class FeatureTraining:
         }
 
     def _emoji(self, chosen: Tensor, kinds: Tensor, u: Float[Tensor, "b u"]) -> Float[Tensor, "b 3 h w"]:
-        zoom = 0.5 + 0.6 * u[:, 4]
+        free = u[:, 24] > 0.5  # half fill the canvas nearly as they are, half lie anywhere
+        zoom = torch.where(free, 0.5 + 0.6 * u[:, 4], 1.0)
         shift = (u[:, 5:7] - 0.5) * 0.9 * (1.1 - zoom)[:, None] + (u[:, 7:9] - 0.5) * 0.1
-        angle = (u[:, 9] - 0.5) * 0.5 * (u[:, 10] > 0.5)
+        angle = (u[:, 9] - 0.5) * 0.5 * (u[:, 10] > 0.5) * free
         behind = views.backdrops(kinds, u[:, 12:24], self.size)
-        return views.paste(self.rgba[chosen].float() / 255, behind, zoom, shift, angle, u[:, 11] > 0.7)
+        return views.paste(self.rgba[chosen].float() / 255, behind, zoom, shift, angle, (u[:, 11] > 0.7) & free)
 
-    def loss(self, model: FeatureNet, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Sum of the cross-entropies of all questions (binary for attributes); accuracies as metrics."""
-        answers = self.extra(model.pooled(batch["image"]))
+        assert isinstance(model, FeatureNet)
+        answers = self.heads(model.places(batch["image"]))
         total = answers["name"].new_zeros(())
         metrics: dict[str, Tensor | float] = {}
         is_scene = batch["is_scene"]
-        for question, weight in (("name", 0.5), ("subgroup", 1.0), ("backdrop", 0.5), ("damage", 0.5)):
+        for question, weight in (("name", 1.0), ("subgroup", 1.0), ("backdrop", 1.0), ("damage", 1.0)):
             target = batch[question]
             asked = target >= 0
             logits, target = answers[question][asked], target[asked]
@@ -123,16 +129,16 @@ class FeatureTraining:
             metrics[f"accuracy/{question}"] = (logits.argmax(1) == target).sum() / count
         logits, target = answers["attributes"][is_scene], batch["attributes"][is_scene]
         binary = F.binary_cross_entropy_with_logits(logits, target, reduction="sum")
-        total = total + binary / is_scene.sum().clamp(min=1)
+        total = total + 0.5 * binary / is_scene.sum().clamp(min=1)
         metrics["accuracy/attributes"] = ((logits > 0) == (target > 0.5)).float().mean()
         return total, metrics
 
-    def preview(self, model: FeatureNet) -> Image | None:
+    def preview(self, model: nn.Module) -> Image | None:
         """The first 32 training pictures as the network sees them (there is nothing drawn to show)."""
         return self.batch(0, 32)["image"]
 
     @torch.no_grad()
-    def validate(self, model: FeatureNet) -> dict[str, float]:
+    def validate(self, model: nn.Module) -> dict[str, float]:
         """Accuracies on held-out scenes and on new views of the training emoji."""
         batches = [self._items("heldout", start, 128) for start in range(0, 512, 128)]
         scores = [self.loss(model, batch, Rng(0))[1] for batch in batches]

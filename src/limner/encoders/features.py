@@ -30,8 +30,8 @@ class ConvUnit(nn.Module):
 class FeatureNet(nn.Module):
     """Three stages at strides 2, 4, 8 and a pooled vector; no fixed picture size (32 pixels and up).
 
-    ``net(image)`` gives the list of three maps ``[b, widths[i], h / 2**(i+1), w / 2**(i+1)]``; ``net.pooled(image)``
-    gives ``[b, pooled_dim]``.
+    ``net.maps(image)`` gives the list of three maps ``[b, widths[i], h / 2**(i+1), w / 2**(i+1)]``;
+    ``net.pooled(image)`` gives ``[b, pooled_dim]``.
     """
 
     def __init__(
@@ -46,6 +46,10 @@ class FeatureNet(nn.Module):
         self.project = nn.Conv2d(widths[-1], pooled_dim, 1)
 
     def forward(self, image: Image) -> list[Float[Tensor, "b c h w"]]:
+        return self.maps(image)
+
+    def maps(self, image: Image) -> list[Float[Tensor, "b c h w"]]:
+        """Feature maps at strides 2, 4 and 8, for the perceptual loss."""
         maps = []
         x = image
         for stage in self.stages:
@@ -53,10 +57,10 @@ class FeatureNet(nn.Module):
             maps.append(x)
         return maps
 
-    def pool(self, last: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
-        """The vector of a picture from its map at stride 8: projected, then averaged over places."""
-        return F.silu(self.project(last)).mean(dim=(2, 3))
+    def places(self, image: Image) -> Float[Tensor, "b d h w"]:
+        """The map at stride 8 projected to ``pooled_dim`` channels; its average over places is the pooled vector."""
+        return F.silu(self.project(self(image)[-1]))
 
     def pooled(self, image: Image) -> Float[Tensor, "b d"]:
         """One vector per picture, for the Frechet distance."""
-        return self.pool(self(image)[-1])
+        return self.places(image).mean(dim=(2, 3))

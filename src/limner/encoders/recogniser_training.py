@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from limner.data.emoji import Emoji
 from limner.data.scenes import COLOURS, SHAPES, SIZES, Scenes, Thing
@@ -26,16 +26,16 @@ class RecogniserTraining:
     """The task of training a recogniser. All emoji are learned, the held-out ones too: a judge must know every name;
     "held out" for it means views it has not seen, and scenes of another seed and of unseen colour-shape pairs."""
 
-    def __init__(self, seed: int = 0, model: Recogniser | None = None) -> None:
+    def __init__(self, model: Recogniser, *, seed: int = 0) -> None:
         emoji = Emoji(split="all", size=SIDE)
         self.seed = seed
         self.rgba = views.cutouts(emoji, SIDE)
         labels = [emoji[i].label for i in range(len(emoji))]
         self.names = torch.tensor([emoji.canonical(label) for label in labels])
         self.scenes = {split: _worlds(seed, split, emoji) for split in SPLITS}
-        self.extra = None
-        self.model = Recogniser(num_names=max(labels) + 1) if model is None else model
-        rows = self.model.name.weight
+        self.model: nn.Module = model
+        self.extra: nn.Module | None = None
+        rows = model.name.weight
         with torch.no_grad():
             rows.copy_(views.signatures(self.rgba, rows.shape[1]) * (20 / rows.shape[1]))
 
@@ -82,8 +82,9 @@ class RecogniserTraining:
         behind = views.backdrops(kinds, u[:, 12:24], SIDE)
         return views.paste(self.rgba[chosen].float() / 255, behind, zoom, shift, angle, torch.zeros(len(u)) > 0)
 
-    def loss(self, model: Recogniser, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Cross-entropies of name, centre (binary), shape, colour and size at the things, and L1 of the offset."""
+        assert isinstance(model, Recogniser)
         maps, names = model(batch["image"])
         metrics: dict[str, Tensor | float] = {}
         asked = batch["name"] >= 0
@@ -105,12 +106,12 @@ class RecogniserTraining:
         total = total + (maps["offset"][b, :, row, column] - batch["offset"]).abs().sum() / count
         return total, metrics
 
-    def preview(self, model: Recogniser) -> Image | None:
+    def preview(self, model: nn.Module) -> Image | None:
         """The first 32 training pictures as the network sees them (there is nothing drawn to show)."""
         return self.batch(0, 32)["image"]
 
     @torch.no_grad()
-    def validate(self, model: Recogniser) -> dict[str, float]:
+    def validate(self, model: nn.Module) -> dict[str, float]:
         """Attribute and name accuracies on unseen views; softened like the training pictures, so a lower bound."""
         batches = [self.items("heldout", start, 128) for start in range(0, 512, 128)]
         scores = [self.loss(model, batch, Rng(0))[1] for batch in batches]

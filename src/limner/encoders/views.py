@@ -16,8 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from limner.data.emoji import Emoji
+from limner.data.scenes.scene import Background
 
-BACKDROPS = ("white", "plain", "gradient", "texture")
+BACKDROPS: tuple[Background, ...] = ("white", "plain", "gradient", "texture")
 DAMAGES = ("none", "blur", "noise", "blocks", "warp")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -37,10 +37,6 @@ class Protocol:
     def hash(self) -> str:
         """Sixteen hexadecimal digits that change with any field."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
-
-    def of(self, reference: str, count: int, **changed: str) -> Protocol:
-        """The same protocol over another reference set."""
-        return replace(self, reference=reference, count=count, **changed)
 
 
 @dataclass(frozen=True)
