@@ -73,7 +73,10 @@ def draw(options: Draw) -> list[Path]:
     import limner
 
     steps: list[tuple[int, int, list[Image]]] = []
-    images = limner.load(options.model).draw(
+    model = limner.load(options.model)
+    if not hasattr(model, "draw"):
+        raise InputError(f"{options.model} takes pictures apart but draws none: choose a model such as mar-emoji-64")
+    images = model.draw(
         list(options.prompt),
         n=options.count,
         seed=options.seed,

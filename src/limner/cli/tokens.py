@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-from PIL.Image import Image
+import numpy as np
 from tyro.conf import Positional, arg
 
 from limner.cli.command import Flag, parse, print_json, standard_output_kept
@@ -14,8 +16,10 @@ from limner.errors import InputError
 
 EXAMPLES = """\
   limner tokens photo.jpg
-  limner tokens photo.jpg drawing.png --model vq-vae-64 -o codes.png
+  limner tokens photo.jpg drawing.png --model vae-64 -o latents.png
   limner tokens photo.jpg --json"""
+
+LATENT_BITS = 16  # a number of a latent, as bf16
 
 
 @dataclass(frozen=True)
@@ -32,42 +36,76 @@ class Tokens:
     """Print one object with the tokens themselves and nothing else."""
 
 
+class Apart(NamedTuple):
+    """A picture, what its tokens make of it, and the tokens: ids ``[h, w]`` or latents ``[h, w, c]``."""
+
+    original: np.ndarray
+    rebuilt: np.ndarray
+    tokens: np.ndarray
+    bits: int
+
+    @property
+    def psnr(self) -> float:
+        """Peak signal-to-noise ratio of the reconstruction in dB, over 8-bit pixels; infinite if nothing was lost."""
+        error = np.mean((self.original.astype(np.float64) - self.rebuilt) ** 2)
+        return 10 * math.log10(255**2 / error) if error else math.inf
+
+
 def run(arguments: list[str]) -> None:
     """Writes the page and reports the tokens."""
     options = parse(Tokens, "limner tokens", EXAMPLES, arguments)
     if not options.image:
         raise InputError("there is no picture to take apart: name one, as in `limner tokens photo.jpg`")
     with standard_output_kept(options.json):
-        reports = take_apart(options)
+        parts = tokenize(options)
     if options.json:
+        reports = [report(path, part) for path, part in zip(options.image, parts, strict=True)]
         print_json({"model": options.model, "file": str(options.out), "pictures": reports})
         return
-    for report in reports:
-        print(f"{report['image']}: {report['bits']:,} bits")
+    for path, part in zip(options.image, parts, strict=True):
+        shape = "x".join(map(str, part.tokens.shape))
+        print(f"{path}: {shape} {_kind(part)}, {part.bits:,} bits, {part.psnr:.1f} dB")
     print(f"wrote {options.out}")
 
 
-def take_apart(options: Tokens) -> list[dict[str, Any]]:
-    """Encodes, decodes, writes the page and returns what the tokenizer says of each picture."""
+def tokenize(options: Tokens) -> list[Apart]:
+    """Reads the files, takes them apart and writes the page."""
     import limner
     from limner import pictures
-    from limner.data.images import open_image, square
+    from limner.data.images import fit, read_image
+    from limner.types import Tokenizer
 
+    images = [read_image(path) for path in options.image]  # before the model: a wrong path is answered at once
     model = limner.load(options.model)
-    images = [square(open_image(path), model.size) for path in options.image]
-    rebuilt = model.decode(model.encode(images))
-    reports = [{"image": str(path), **model.describe(image)} for path, image in zip(options.image, images, strict=True)]
-    rows: list[list[Image]] = [
-        [image, again, _map(report)] for image, again, report in zip(images, rebuilt, reports, strict=True)
-    ]
-    captions = [caption for report in reports for caption in ("original", f"from {report['bits']:,} bits", "tokens")]
-    pictures.save(pictures.grid([image for row in rows for image in row], 3, captions, cell=192), options.out)
-    return reports
+    if not isinstance(model, Tokenizer):
+        raise InputError(f"{options.model} is no tokenizer: choose one, such as vae-64 or vq-vae-64")
+    parts = take_apart(model, [fit(image, model.size) for image in images])
+    page = [picture for part in parts for picture in (part.original, part.rebuilt, pictures.token_map(part.tokens))]
+    captions = [text for part in parts for text in ("original", f"{part.bits:,} bits, {part.psnr:.1f} dB", _kind(part))]
+    pictures.save(pictures.grid(page, 3, captions, cell=192), options.out)
+    return parts
 
 
-def _map(report: dict[str, Any]) -> Image:
-    import numpy as np
+def take_apart(model: Any, images: Sequence[np.ndarray]) -> list[Apart]:
+    """Each picture ``[size, size, 3]`` through a tokenizer and back."""
+    import torch
 
-    from limner.pictures import token_map
+    from limner.nn.pixels import to_arrays, to_tensor
 
-    return token_map(np.asarray(report["ids"] if "ids" in report else report["latents"]), size=192)
+    with torch.inference_mode():
+        tokens = model.encode(to_tensor(images))
+        rebuilt = to_arrays(model.decode(tokens))
+    height, width = model.layout.grids[-1]  # of a pyramid the finest level
+    each = LATENT_BITS * tokens.shape[2] if tokens.ndim == 3 else math.ceil(math.log2(model.quantizer.entries))
+    maps = tokens[:, -height * width :].unflatten(1, (height, width)).cpu().numpy()
+    bits = each * tokens.shape[1]
+    return [Apart(image, again, own, bits) for image, again, own in zip(images, rebuilt, maps, strict=True)]
+
+
+def report(path: Path, part: Apart) -> dict[str, Any]:
+    """One picture of the JSON object: ``{"image", "bits", "psnr", "ids" or "latents"}``."""
+    return {"image": str(path), "bits": part.bits, "psnr": part.psnr, _kind(part): part.tokens.tolist()}
+
+
+def _kind(part: Apart) -> str:
+    return "ids" if part.tokens.ndim == 2 else "latents"
