@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from limner.errors import CheckpointError, DivergedError
+from limner.nn.pixels import to_arrays
+from limner.pictures import grid, save
 from limner.train import checkpoint
 from limner.train.average import WeightAverage
 from limner.train.settings import Settings
@@ -177,8 +179,6 @@ def _descend(run: Run, tracker: Tracker, interrupted: list[int]) -> None:
 
 def show(run: Run, tracker: Tracker) -> None:
     """Held-out scores to the log and a sample grid to ``samples/``, both of the averaged weights."""
-    from limner.pictures import save_grid
-
     model = run.average.model if run.settings.ema else run.task.model
     model.eval()
     with torch.no_grad(), precision(run.settings):
@@ -189,7 +189,8 @@ def show(run: Run, tracker: Tracker) -> None:
     if scores:
         tracker.report(run.images, scores)
     if pictures is not None:
-        save_grid(pictures.float().cpu(), run.directory / "samples" / f"images-{run.images:012d}.png")
+        page = grid(to_arrays(pictures), columns=8, cell=max(pictures.shape[-1], 64))
+        save(page, run.directory / "samples" / f"images-{run.images:012d}.png")
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from limner.data.emoji import Emoji
-from limner.data.folder import Folder
 from limner.data.scenes import Scenes
 from limner.data.source import Source
 from limner.recipes.recipe import Recipe
@@ -53,9 +52,9 @@ class Knobs(Settings):
     """Weight of the patch discriminator, times its adaptive weight."""
     kl: float = 1e-4
     """Weight of the KL to a standard normal."""
-    images: int = 160_000
+    images: int = 140_000
     batch: int = 32
-    lr: float = 1.5e-3
+    lr: float = 2e-3
     warmup: int = 4_000
     ema: int = 3_000
     sample_every: int = 20_000
@@ -77,13 +76,15 @@ def tokenizer_task(knobs: Knobs, model: Autoencoder) -> TokenizerTask:
     """Train a tokenizer on the worlds or on the user's pictures."""
     if knobs.data is None:
         stream = worlds(knobs.size, knobs.seed)
-        held_out: list[Source] = [
-            Emoji("heldout", size=knobs.size),
-            Scenes(0, split="heldout", size=knobs.size, objects=(1, 4)),
-        ]
+        held_out: dict[str, Source] = {
+            "emoji": Emoji("heldout", size=knobs.size),
+            "scenes": Scenes(0, split="heldout", size=knobs.size, objects=(1, 4)),
+        }
     else:
+        from limner.data.folder import Folder
+
         stream = own_pictures(str(knobs.data), knobs.size, knobs.seed)
-        held_out = [Folder(knobs.data, size=knobs.size)]
+        held_out = {"own": Folder(knobs.data, size=knobs.size)}
     features: FeatureMaps | None = None
     if knobs.perceptual:
         from limner.recipes.library import load

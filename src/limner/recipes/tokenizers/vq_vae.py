@@ -26,7 +26,7 @@ class Knobs(vae.Knobs):
     """Rows of the codebook."""
     commitment: float = 0.25
     """Weight that holds the encoder to the rows it chose."""
-    revive_below: float = 0.05
+    revive_below: float = 0.1
     """A row chosen less often than this share of an even division is reborn; 0 lets rows die."""
 
 

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from limner.data.emoji import Emoji
-from limner.data.folder import Folder
 from limner.data.photos import Photos
 from limner.data.scenes import Scenes
 from limner.data.source import Example, Source
@@ -66,6 +65,8 @@ def worlds(size: int, seed: int) -> Stream:
 
 def own_pictures(folder: str, size: int, seed: int) -> Stream:
     """A folder of pictures, mirrored and shifted."""
+    from limner.data.folder import Folder
+
     return Stream([Folder(folder, size=size)], vary=[chain(mirrored, shifted)], seed=seed)
 
 
@@ -73,12 +74,13 @@ class TokenizerTask:
     """Trains an autoencoder on a stream of pictures."""
 
     def __init__(
-        self, model: Autoencoder, stream: Stream, objective: ReconstructionObjective, held_out: list[Source]
+        self, model: Autoencoder, stream: Stream, objective: ReconstructionObjective, held_out: dict[str, Source]
     ) -> None:
         self.model, self.stream, self.objective = model, stream, objective
         self.extra: nn.Module | None = objective.discriminator
         self.held_out = {
-            source.name: to_tensor([source[i].image for i in range(min(len(source), 96))]) for source in held_out
+            name: to_tensor([source[i].image for i in range(min(len(source), 96))])
+            for name, source in held_out.items()
         }
 
     def batch(self, start: int, size: int) -> Image:

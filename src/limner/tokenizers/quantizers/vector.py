@@ -35,7 +35,7 @@ class VectorQuantizer(nn.Module):
     ready: Tensor
 
     def __init__(
-        self, entries: int, channels: int, *, commitment: float = 0.25, decay: float = 0.99, revive_below: float = 0.05
+        self, entries: int, channels: int, *, commitment: float = 0.25, decay: float = 0.98, revive_below: float = 0.1
     ) -> None:
         super().__init__()
         self.features = self.channels = channels
