@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from limner.catalogue.listing import find_system, list_systems, proof_path, read_systems
-from limner.catalogue.places import shipped
+from limner.catalogue.places import commit, shipped
 from limner.catalogue.recipes import RecipeEntry, find_recipes, resolve_recipe
 from limner.errors import InputError
 
@@ -158,3 +159,13 @@ def test_proofs_on_file_are_about_the_claims_of_their_recipes():
         assert proof_path(row.system) == path
         proven = {claim["text"] for claim in json.loads(path.read_text(encoding="utf-8"))["claims"]}
         assert proven == {text for text, _ in row.claims}
+
+
+def test_the_commit_of_the_checkout_is_known(repository):
+    head = subprocess.run(["git", "-C", repository, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    known = commit()
+    if head.returncode:  # not a checkout
+        assert known is None
+    else:
+        assert known is not None
+        assert known.removesuffix("-dirty") == head.stdout.strip()

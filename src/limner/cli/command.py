@@ -16,15 +16,18 @@ Options = TypeVar("Options")
 Flag: TypeAlias = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]  # an option that is on when it is named
 
 
-def parse(options: type[Options], program: str, examples: str, arguments: list[str]) -> Options:
-    """Reads ``arguments`` into a flat dataclass; its docstring is the purpose, shown in --help above ``examples``.
+def parse(
+    options: type[Options], program: str, examples: str, arguments: list[str], purpose: str | None = None
+) -> Options:
+    """Reads ``arguments`` into a flat dataclass; --help shows the purpose (by default the docstring of the dataclass),
+    then ``examples``, then every option.
 
     Exits as argparse does: 0 after --help, 2 with an explanation for arguments that do not fit.
     """
     return tyro.cli(
         options,
         prog=program,
-        description=f"{inspect.cleandoc(options.__doc__ or '')}\n\nExamples:\n{examples}",
+        description=f"{purpose or inspect.cleandoc(options.__doc__ or '')}\n\nExamples:\n{examples}",
         args=arguments,
         config=(
             tyro.conf.FlagCreatePairsOff,

@@ -62,4 +62,5 @@ def explain(recipes: tuple[RecipeEntry, ...]) -> str:
 def read_knobs(entry: RecipeEntry, recipe: Any, arguments: list[str]) -> Any:
     """The recipe's knobs, with what ``arguments`` change."""
     program = f"limner train {entry.path}"
-    return parse(recipe.knobs, program, f"  {program} --out runs/{entry.path.rpartition('/')[2]}", arguments)
+    example = f"  {program} --out runs/{entry.path.rpartition('/')[2]}"
+    return parse(recipe.knobs, program, example, arguments, entry.purpose)
