@@ -1,0 +1,1 @@
+"""Drawing: the one sampling loop, and what makes it faster."""

@@ -1,0 +1,1 @@
+"""Generators: a distribution over token sequences, put together from order, backbone, head and condition."""

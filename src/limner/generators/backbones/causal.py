@@ -1,0 +1,82 @@
+"""A causal transformer: one token per step, each slot told the token before it and the place it is to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.generators.backbones.backbone import Contexts, Embedded
+from limner.nn.transformer import Block, KeyValueCache, take
+from limner.types import Steps
+
+
+class CausalTransformer(nn.Module):
+    """Any order of single steps (raster or permuted); keys and values of earlier slots are kept exactly.
+
+    Args:
+        count: image tokens.
+        prefix: condition tokens, all visible to each other and to every slot.
+        width, depth, heads: of the transformer.
+        activation: of every MLP.
+        dropout: after every attention and MLP.
+    """
+
+    def __init__(
+        self,
+        *,
+        count: int,
+        prefix: int,
+        width: int,
+        depth: int,
+        heads: int,
+        activation: Callable[[Tensor], Tensor] = functional.gelu,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.width, self.prefix, self.count = width, prefix, count
+        self.start = nn.Parameter(torch.zeros(1, 1, width))
+        self.prefix_position = nn.Parameter(torch.zeros(1, prefix, width))
+        self.position = nn.Parameter(torch.zeros(1, count, width))  # of the token that a slot is told
+        self.target_position = nn.Parameter(torch.zeros(1, count, width))  # of the token that it predicts
+        self.blocks = nn.ModuleList(Block(width, heads, activation=activation, dropout=dropout) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        for weight in (self.start, self.prefix_position, self.position, self.target_position):
+            nn.init.normal_(weight, std=0.02)
+
+    def cache(self) -> KeyValueCache:
+        """Room for the keys and values of the whole sequence."""
+        return KeyValueCache(self.prefix + self.count)
+
+    def forward(
+        self,
+        x: Embedded,
+        steps: Steps,
+        prefix: Float[Tensor, "b k d"],
+        wanted: Int[Tensor, "b m"],
+        cache: KeyValueCache | None = None,
+    ) -> Contexts:
+        order = steps.argsort(dim=1, stable=True)
+        place = order.argsort(dim=1).gather(1, wanted)  # slots of the wanted tokens
+        last = int(place.max()) + 1
+        told = take(x + self.position, order[:, : last - 1])
+        told = torch.cat([self.start.expand(len(x), -1, -1).to(told.dtype), told], dim=1)
+        slots = told + take(self.target_position.expand(len(x), -1, -1), order[:, :last])
+        y = torch.cat([prefix + self.prefix_position, slots], dim=1)
+        done = cache.filled if cache is not None else 0
+        visible = self._visible(done, y.shape[1], y.device)
+        y = y[:, done:]
+        for index, block in enumerate(self.blocks):
+            y = block(y, visible, cache, index)
+        if cache is not None:
+            cache.filled = done + y.shape[1]
+        return self.norm(take(y, place + self.prefix - done))
+
+    def _visible(self, done: int, total: int, device: torch.device) -> Tensor | None:
+        if total - done == 1:
+            return None
+        index = torch.arange(total, device=device)
+        return (index[None, :] <= index[done:, None]) | (index[None, :] < self.prefix)

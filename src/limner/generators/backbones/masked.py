@@ -1,0 +1,105 @@
+"""MAR's backbone: an encoder that reads the known tokens only, a decoder over all (arXiv:2406.11838, Section 3.3;
+He et al., arXiv:2111.06377)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.generators.backbones.backbone import Contexts, Embedded
+from limner.nn.transformer import Block, KeyValueCache, put, take
+from limner.types import Steps
+
+
+class MaskedAutoencoder(nn.Module):
+    """Bidirectional attention in two halves. The tokens of the last step present are predicted from all earlier ones;
+    rows must have equally many.
+
+    Args:
+        count: image tokens.
+        prefix: condition tokens, read by both halves.
+        width: of every layer.
+        encoder_depth, decoder_depth: blocks of each half.
+        heads: of every attention.
+        activation: of every MLP; GELU is the paper's.
+        dropout: after every attention and MLP.
+    """
+
+    def __init__(
+        self,
+        *,
+        count: int,
+        prefix: int,
+        width: int,
+        encoder_depth: int,
+        decoder_depth: int,
+        heads: int,
+        activation: Callable[[Tensor], Tensor] = functional.gelu,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.width, self.prefix = width, prefix
+
+        def blocks(depth: int) -> nn.ModuleList:
+            return nn.ModuleList(Block(width, heads, activation=activation, dropout=dropout) for _ in range(depth))
+
+        self.encoder_position = nn.Parameter(torch.zeros(1, prefix + count, width))
+        self.embedding_norm = nn.LayerNorm(width, eps=1e-6)
+        self.encoder_blocks = blocks(encoder_depth)
+        self.encoder_norm = nn.LayerNorm(width, eps=1e-6)
+        self.decoder_embed = nn.Linear(width, width)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.decoder_position = nn.Parameter(torch.zeros(1, prefix + count, width))
+        self.decoder_blocks = blocks(decoder_depth)
+        self.decoder_norm = nn.LayerNorm(width, eps=1e-6)
+        self.head_position = nn.Parameter(torch.zeros(1, count, width))
+        for weight in (self.encoder_position, self.mask_token, self.decoder_position, self.head_position):
+            nn.init.normal_(weight, std=0.02)
+
+    def cache(self) -> None:
+        """Known tokens attend to newly known ones, so every pass is computed anew."""
+        return None
+
+    def forward(
+        self,
+        x: Embedded,
+        steps: Steps,
+        prefix: Float[Tensor, "b k d"],
+        wanted: Int[Tensor, "b m"],
+        cache: KeyValueCache | None = None,
+    ) -> Contexts:
+        known = self.known(steps)
+        return take(self.decode(self.encode(x, known, prefix), known), wanted)
+
+    @staticmethod
+    def known(steps: Steps) -> Int[Tensor, "b n1"]:
+        """Positions of the tokens before the last step, in raster order."""
+        masked = steps == steps.amax(1, keepdim=True)
+        count = int((~masked[0]).sum())
+        return masked.long().argsort(dim=1, stable=True)[:, :count]
+
+    def encode(
+        self, x: Embedded, known: Int[Tensor, "b n1"], prefix: Float[Tensor, "b k d"]
+    ) -> Float[Tensor, "b kn1 d"]:
+        """Features of condition and known tokens."""
+        position = self.encoder_position
+        tokens = take(x + position[:, self.prefix :], known)
+        y = self.embedding_norm(torch.cat([prefix + position[:, : self.prefix], tokens], dim=1))
+        for block in self.encoder_blocks:
+            y = block(y)
+        return self.encoder_norm(y)
+
+    def decode(self, y: Float[Tensor, "b kn1 d"], known: Int[Tensor, "b n1"]) -> Embedded:
+        """Contexts of all tokens; those of known tokens are of no use."""
+        y = self.decoder_embed(y)
+        prefix, tokens = y[:, : self.prefix], y[:, self.prefix :]
+        count = self.decoder_position.shape[1] - self.prefix
+        slots = put(self.mask_token.to(y.dtype).expand(len(y), count, -1), known, tokens)
+        y = torch.cat([prefix, slots], dim=1) + self.decoder_position
+        for block in self.decoder_blocks:
+            y = block(y)
+        return self.decoder_norm(y)[:, self.prefix :] + self.head_position

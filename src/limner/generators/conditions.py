@@ -1,0 +1,67 @@
+"""What a picture is drawn from: a class, or a caption. Each becomes ``k`` tokens that the backbone reads.
+
+``dropped`` rows lose their condition for learned tokens of "nothing", which is what guidance needs (Ho & Salimans,
+arXiv:2207.12598).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.nn.transformer import Block
+
+Prefix = Float[Tensor, "b k d"]
+
+
+class Condition(Protocol):
+    """``count`` tokens from whatever describes the picture."""
+
+    count: int
+
+    def __call__(self, given: Tensor, dropped: Bool[Tensor, "b"]) -> Prefix: ...
+
+
+class ClassCondition(nn.Module):
+    """One learned vector per class, repeated ``count`` times (MAR's buffer tokens, arXiv:2406.11838, Section 4)."""
+
+    def __init__(self, classes: int, width: int, count: int = 64) -> None:
+        super().__init__()
+        self.count = count
+        self.embedding = nn.Embedding(classes, width)
+        self.nothing = nn.Parameter(torch.zeros(1, width))
+        for weight in (self.embedding.weight, self.nothing):
+            nn.init.normal_(weight, std=0.02)
+
+    def forward(self, given: Int[Tensor, "b"], dropped: Bool[Tensor, "b"]) -> Prefix:
+        vector = torch.where(dropped[:, None], self.nothing, self.embedding(given))
+        return vector[:, None].expand(-1, self.count, -1)
+
+
+class TextCondition(nn.Module):
+    """A small transformer over the caption's subwords, trained with the generator; row 0 of the vocabulary pads.
+
+    Padding is read like any token: captions have one length, so no mask is needed.
+    """
+
+    def __init__(self, vocabulary: int, width: int, *, count: int, depth: int = 2, heads: int = 4) -> None:
+        super().__init__()
+        self.count = count
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.position = nn.Parameter(torch.zeros(1, count, width))
+        self.blocks = nn.ModuleList(Block(width, heads, activation=functional.silu) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+        self.nothing = nn.Parameter(torch.zeros(1, count, width))
+        for weight in (self.embedding.weight, self.position, self.nothing):
+            nn.init.normal_(weight, std=0.02)
+
+    def forward(self, given: Int[Tensor, "b k"], dropped: Bool[Tensor, "b"]) -> Prefix:
+        x = self.embedding(given) + self.position
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(x)
+        return torch.where(dropped[:, None, None], self.nothing.to(x.dtype), x)

@@ -1,0 +1,79 @@
+"""A generator: order, backbone, head and condition, and the one loss that trains them all.
+
+    p(x) = prod_s p(tokens of step s | tokens of earlier steps, condition)
+
+Any backbone that keeps the law of steps and any head make a generator; this file knows none of them by name.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from limner.generators.backbones.backbone import Backbone, Contexts
+from limner.generators.conditions import Condition
+from limner.generators.heads.head import Head
+from limner.generators.orders import Order
+from limner.nn.transformer import KeyValueCache, take
+from limner.types import Rng, Steps, Tokens
+
+
+class Generator(nn.Module):
+    """The composition.
+
+    Args:
+        count: tokens of a picture.
+        order: when each token is predicted.
+        backbone: turns what is known into contexts.
+        head: turns contexts into tokens, and embeds tokens for the backbone.
+        condition: turns a class or a caption into tokens.
+        drop: share of training pictures whose condition is withheld, for guidance.
+        corrupt: share of known tokens that are replaced by those of another picture in training, so that drawing
+            survives its own mistakes; 0 is the papers'.
+    """
+
+    def __init__(
+        self,
+        *,
+        count: int,
+        order: Order,
+        backbone: Backbone,
+        head: Head,
+        condition: Condition,
+        drop: float = 0.1,
+        corrupt: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.count, self.order, self.drop, self.corrupt = count, order, drop, corrupt
+        self.backbone, self.head, self.condition = backbone, head, condition
+
+    def loss(self, tokens: Tokens, given: Tensor, rng: Rng) -> Float[Tensor, ""]:
+        """Mean loss of the tokens that are predicted, in the head's unit."""
+        batch = len(tokens)
+        steps = self.order.draw(batch, self.count, rng)
+        dropped = rng.uniform(batch) < self.drop
+        known = tokens
+        if self.corrupt:
+            wrong = rng.uniform(batch, self.count) < self.corrupt
+            known = torch.where(wrong.reshape(wrong.shape + (1,) * (tokens.ndim - 2)), tokens.roll(1, 0), tokens)
+        wanted = predicted(steps)
+        contexts = self.contexts(known, steps, self.condition(given, dropped), wanted)
+        return self.head.loss(contexts, take(tokens, wanted), rng).mean()
+
+    def contexts(
+        self,
+        tokens: Tokens,
+        steps: Steps,
+        prefix: Float[Tensor, "b k d"],
+        wanted: Int[Tensor, "b m"],
+        cache: KeyValueCache | None = None,
+    ) -> Contexts:
+        """What the head is told of the tokens at ``wanted``."""
+        return self.backbone(self.head.embed(tokens), steps, prefix, wanted, cache)
+
+
+def predicted(steps: Steps) -> Int[Tensor, "b m"]:
+    """Positions of the tokens that bear a loss (step above 0) in raster order; rows must have equally many."""
+    counted = steps > 0
+    return (~counted).long().argsort(dim=1, stable=True)[:, : int(counted[0].sum())]

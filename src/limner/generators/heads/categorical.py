@@ -1,0 +1,62 @@
+"""A softmax over the codebook: cross-entropy to train, top-k and top-p to draw."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.generators.heads.head import Contexts, Policy
+from limner.types import Rng
+
+
+class CategoricalHead(nn.Module):
+    """Ids of a codebook with ``entries`` rows; embedding and output share one table (Press & Wolf, arXiv:1608.05859)."""
+
+    def __init__(self, entries: int, width: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(entries, width)
+        self.bias = nn.Parameter(torch.zeros(entries))
+        nn.init.normal_(self.embed.weight, std=0.02)
+
+    def logits(self, contexts: Contexts) -> Float[Tensor, "b m v"]:
+        """Unnormalised log-probability of every id."""
+        return functional.linear(contexts, self.embed.weight, self.bias).float()
+
+    def loss(self, contexts: Contexts, tokens: Int[Tensor, "b m"], rng: Rng) -> Float[Tensor, "b m"]:
+        """Cross-entropy in nats."""
+        return functional.cross_entropy(self.logits(contexts).transpose(1, 2), tokens, reduction="none")
+
+    def blank(self, batch: int, count: int) -> Int[Tensor, "b n"]:
+        """Placeholders of tokens not yet drawn."""
+        return torch.zeros(batch, count, dtype=torch.long)
+
+    def sample(
+        self, contexts: Contexts, unconditional: Contexts | None, policy: Policy, rng: Rng
+    ) -> Int[Tensor, "b m"]:
+        """Guided logits, cut and drawn by inverting their distribution function; temperature 0 takes the likeliest."""
+        logits = self.logits(contexts)
+        if unconditional is not None:
+            without = self.logits(unconditional)
+            logits = without + policy.guidance * (logits - without)
+        uniform = rng.uniform(*logits.shape[:2])
+        if policy.temperature == 0:
+            return logits.argmax(-1)
+        probabilities, ids = cut(logits / policy.temperature, policy).sort(-1, descending=True, stable=True)
+        edges = probabilities.softmax(-1).cumsum(-1)
+        place = torch.searchsorted(edges, (uniform * edges[..., -1])[..., None], right=True)
+        return ids.gather(-1, place.clamp_max(logits.shape[-1] - 1))[..., 0]
+
+
+def cut(logits: Float[Tensor, "*b v"], policy: Policy) -> Float[Tensor, "*b v"]:
+    """Logits with all but the ``top_k`` largest, then all beyond the smallest set of mass ``top_p``, at -inf."""
+    if policy.top_k:
+        least = logits.topk(min(policy.top_k, logits.shape[-1]), dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < least, float("-inf"))
+    if policy.top_p < 1.0:
+        ordered, ids = logits.sort(-1, descending=True)
+        mass_before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
+        removed = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, ids, mass_before > policy.top_p)
+        logits = logits.masked_fill(removed, float("-inf"))
+    return logits

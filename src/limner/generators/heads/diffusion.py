@@ -1,0 +1,136 @@
+"""MAR's diffusion loss: a small MLP that denoises one token given its context (arXiv:2406.11838, Eq. 1 and Section 3.2).
+
+``L(z, x) = E |epsilon - epsilon_theta(x_t | t, z)|^2``, several draws of ``t`` per context; to draw a token, run the
+reverse process from noise. So p(x | z) of a continuous token needs no codebook.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.generators.heads.head import Contexts, Policy
+from limner.processes import diffusion
+from limner.types import Latents, Rng
+
+FREQUENCIES = 256
+
+
+def timestep_features(t: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows f"]:
+    """Cosines and sines of the timestep at 128 frequencies from 1 down to 1/10000."""
+    half = FREQUENCIES // 2
+    frequencies = torch.exp(-math.log(10_000) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
+    angles = t[..., None].float() * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+class AdaptiveBlock(nn.Module):
+    """Residual MLP whose LayerNorm is shifted, scaled and gated by the condition (Peebles & Xie, arXiv:2212.09748)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.fc1 = nn.Linear(width, width)
+        self.fc2 = nn.Linear(width, width)
+        self.modulation = nn.Linear(width, 3 * width)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        shift, scale, gate = self.modulation(condition).chunk(3, dim=-1)
+        return x + gate * self.fc2(functional.silu(self.fc1(self.norm(x) * (1 + scale) + shift)))
+
+
+class DenoisingMlp(nn.Module):
+    """``(x_t [..., c], t [...], z [..., d]) -> [epsilon | v] [..., 2c]``."""
+
+    def __init__(self, channels: int, context: int, *, width: int, depth: int) -> None:
+        super().__init__()
+        self.time1, self.time2 = nn.Linear(FREQUENCIES, width), nn.Linear(width, width)
+        self.context = nn.Linear(context, width)
+        self.input = nn.Linear(channels, width)
+        self.blocks = nn.ModuleList(AdaptiveBlock(width) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.modulation = nn.Linear(width, 2 * width)
+        self.output = nn.Linear(width, 2 * channels)
+        self.initialise()
+
+    def initialise(self) -> None:
+        """Xavier weights; modulation and output at zero, so that the net starts by predicting nothing."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        for layer in (self.time1, self.time2):
+            nn.init.normal_(layer.weight, std=0.02)
+        for layer in (self.modulation, self.output, *(block.modulation for block in self.blocks)):
+            nn.init.zeros_(layer.weight)
+
+    def forward(self, x: Float[Tensor, "*rows c"], t: Int[Tensor, "*rows"], z: Float[Tensor, "*rows d"]) -> Tensor:
+        time = self.time2(functional.silu(self.time1(timestep_features(t))))
+        condition = functional.silu(time + self.context(z))
+        x = self.input(x)
+        for block in self.blocks:
+            x = block(x, condition)
+        shift, scale = self.modulation(condition).chunk(2, dim=-1)
+        return self.output(self.norm(x) * (1 + scale) + shift)
+
+
+class DiffusionHead(nn.Module):
+    """Continuous tokens by diffusion.
+
+    Args:
+        channels: of a token.
+        context: width of the backbone.
+        width, depth: of the denoising MLP.
+        draws: timesteps per context and training step.
+        steps: of the reverse process when drawing, out of 1000.
+    """
+
+    def __init__(
+        self, channels: int, context: int, *, width: int, depth: int, draws: int = 4, steps: int = 100
+    ) -> None:
+        super().__init__()
+        self.channels, self.draws, self.steps = channels, draws, steps
+        self.embed = nn.Linear(channels, context)
+        self.network = DenoisingMlp(channels, context, width=width, depth=depth)
+        self.schedule = diffusion.cosine_schedule()
+
+    def loss(self, contexts: Contexts, tokens: Latents, rng: Rng) -> Float[Tensor, "b m"]:
+        """Squared error of the noise plus the bound that teaches its variance, averaged over ``draws`` timesteps."""
+        error, bound = self.losses(contexts, tokens, rng)
+        return (error + bound).mean(0)
+
+    def losses(
+        self, contexts: Contexts, tokens: Latents, rng: Rng
+    ) -> tuple[Float[Tensor, "draws b m"], Float[Tensor, "draws b m"]]:
+        """The two parts, per draw."""
+        batch, count, channels = tokens.shape
+        rows = (self.draws, batch, count)
+        t = (rng.uniform(*rows) * len(self.schedule)).long()
+        noise = rng.normal(*rows, channels)
+        z = contexts.expand(self.draws, -1, -1, -1)
+        tokens = tokens.float().expand(self.draws, -1, -1, -1)
+        return diffusion.denoising_losses(lambda x, t: self.network(x, t, z), self.schedule, tokens, t, noise)
+
+    def blank(self, batch: int, count: int) -> Latents:
+        """Placeholders of tokens not yet drawn."""
+        return torch.zeros(batch, count, self.channels)
+
+    def sample(self, contexts: Contexts, unconditional: Contexts | None, policy: Policy, rng: Rng) -> Latents:
+        """Reverse diffusion; guidance acts on epsilon, the variance stays the conditional one's."""
+        shape = (*contexts.shape[:2], self.channels)
+        schedule = diffusion.respaced(self.schedule, policy.head_steps or self.steps)
+        z = contexts if unconditional is None else torch.cat([contexts, unconditional])
+
+        def network(x: Tensor, t: Tensor) -> Tensor:
+            if unconditional is None:
+                return self.network(x, t, z)
+            epsilon, v = self.network(torch.cat([x, x]), torch.cat([t, t]), z).chunk(2, dim=-1)
+            guided, without = epsilon.chunk(2)
+            return torch.cat([without + policy.guidance * (guided - without), v.chunk(2)[0]], dim=-1)
+
+        start = rng.normal(*shape)
+        return diffusion.sample(network, schedule, start, lambda: rng.normal(*shape), temperature=policy.temperature)

@@ -1,0 +1,45 @@
+"""What a head is, and how a draw is steered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from limner.types import Rng, Tokens
+
+Contexts = Float[Tensor, "b m d"]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How tokens are drawn.
+
+    ``guidance`` 1 is none; above 1 the unconditional prediction is pushed away (arXiv:2207.12598). ``temperature``
+    scales the randomness of each draw. ``head_steps`` counts the steps of a head that itself iterates (None: its own
+    choice); ``top_k`` (0: all) and ``top_p`` cut the tail of a categorical head.
+    """
+
+    guidance: float = 1.0
+    temperature: float = 1.0
+    head_steps: int | None = None
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+class Head(Protocol):
+    """p(token | context)."""
+
+    embed: nn.Module
+    """Tokens to the vectors that the backbone reads."""
+
+    def loss(self, contexts: Contexts, tokens: Tokens, rng: Rng) -> Float[Tensor, "b m"]:
+        """Training loss of each token."""
+
+    def blank(self, batch: int, count: int) -> Tokens:
+        """Placeholders of tokens not yet drawn, on the CPU."""
+
+    def sample(self, contexts: Contexts, unconditional: Contexts | None, policy: Policy, rng: Rng) -> Tokens:
+        """Draw one token per context; ``unconditional`` holds the contexts without condition where guidance is on."""
