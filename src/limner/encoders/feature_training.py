@@ -1,11 +1,13 @@
 """How the feature net learns to look: several questions at once about damaged pictures of limner's own worlds.
 
-Which emoji, which of its subgroups, which shapes, colours and sizes, which backdrop, and how the picture was damaged.
-The last keeps the features sensitive to blur, noise, blockiness and distortion, which a pure classifier learns to
-ignore. Held-out emoji are never shown, so that distances on them are fair.
+Which emoji, which of its subgroups, which shapes, colours and sizes, which photograph, which backdrop, and how the
+picture was damaged. The last keeps the features sensitive to blur, noise, blockiness and distortion, which a pure
+classifier learns to ignore. Held-out emoji are never shown, so that distances on them are fair.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from limner.data.emoji import Emoji
+from limner.data.photos import PHOTOS, Photos
 from limner.data.scenes import COLOURS, SHAPES, SIZES, Scenes, Thing
 from limner.encoders import views
 from limner.encoders.features import FeatureNet
@@ -20,6 +23,9 @@ from limner.encoders.views import BACKDROPS, DAMAGES
 from limner.types import Image, Rng
 
 DAMAGE_LEVELS = 3  # every kind of damage is told apart in three strengths
+KINDS = ("emoji", "scene", "emoji", "scene", "emoji", "scene", "emoji", "photo")  # the stream repeats these eight
+Split = Literal["train", "heldout"]
+SPLITS: tuple[Split, ...] = ("train", "heldout")
 
 
 class FeatureHeads(nn.Module):
@@ -34,19 +40,20 @@ class FeatureHeads(nn.Module):
         self.name = nn.Linear(64, num_names)
         self.subgroup = nn.Linear(64 + d, num_subgroups)
         self.attributes = nn.Linear(d, len(SHAPES) + len(COLOURS) + len(SIZES))
+        self.photo = nn.Linear(d, len(PHOTOS))
         self.backdrop = nn.Linear(d, len(BACKDROPS))
         self.damage = nn.Linear(d, 1 + (len(DAMAGES) - 1) * DAMAGE_LEVELS)
 
     def forward(self, places: Float[Tensor, "b d h w"]) -> dict[str, Float[Tensor, "b v"]]:
         vector = self.standardise(places.float().mean(dim=(2, 3)))
         where = self.where(F.adaptive_avg_pool2d(places, 4).flatten(1))
-        answers = {q: getattr(self, q)(vector) for q in ("attributes", "backdrop", "damage")}
+        answers = {q: getattr(self, q)(vector) for q in ("attributes", "photo", "backdrop", "damage")}
         answers |= {"name": self.name(where), "subgroup": self.subgroup(torch.cat([where, vector], 1))}
         return {question: logits.float() for question, logits in answers.items()}
 
 
 class FeatureTraining:
-    """The task of training a feature net: even items of the stream are emoji of the train split, odd ones scenes."""
+    """The task of training a feature net on emoji of the train split, scenes, and crops of photographs."""
 
     def __init__(self, model: FeatureNet, *, seed: int = 0, size: int = 64) -> None:
         emoji = Emoji(split="train", size=size)
@@ -59,8 +66,9 @@ class FeatureTraining:
         self.names = torch.tensor([places[label] for label in labels])
         self.scenes = {
             split: [Scenes(seed=seed, split=split, size=size, objects=(1, 4), background=kind) for kind in BACKDROPS]
-            for split in ("train", "heldout")
+            for split in SPLITS
         }
+        self.photos = {split: Photos(split, size=size, seed=seed) for split in SPLITS}
         self.model: nn.Module = model
         self.heads = FeatureHeads(model.pooled_dim, len(places), len(names))
         self.extra: nn.Module | None = self.heads
@@ -73,36 +81,36 @@ class FeatureTraining:
         """Items ``start .. start + size - 1`` of the training stream: pictures and the answers (-1: not asked)."""
         return self._items("train", start, size)
 
-    def _items(self, split: str, start: int, size: int) -> dict[str, Tensor]:
+    def _items(self, split: Split, start: int, size: int) -> dict[str, Tensor]:
         seed = self.seed * 2 + (split != "train")
         u = views.draws(seed, start, size, 32)
-        index = torch.arange(start, start + size)
-        is_scene = index % 2 == 1
-        kinds = (u[:, 0] * len(BACKDROPS)).long()
+        kinds = [KINDS[k % len(KINDS)] for k in range(start, start + size)]
+        backdrop = (u[:, 0] * len(BACKDROPS)).long()
+        chosen = (u[:, 1] * len(self.rgba)).long()
         image = torch.empty(size, 3, self.size, self.size)
         attributes = torch.zeros(size, len(SHAPES) + len(COLOURS) + len(SIZES))
-        if is_scene.any():
-            rows = is_scene.nonzero()[:, 0]
-            scenes = [self.scenes[split][int(kinds[r])][int(index[r])] for r in rows]
-            image[rows] = views.to_tensor(scene.image for scene in scenes)
-            attributes[rows] = torch.stack([_attributes(scene.things) for scene in scenes])
-        chosen = (u[:, 1] * len(self.rgba)).long()
-        rows = (~is_scene).nonzero()[:, 0]
-        if len(rows):
-            image[rows] = self._emoji(chosen[rows], kinds[rows], u[rows])
-        kind = ((u[:, 2] - 0.3) / 0.7 * (len(DAMAGES) - 1)).floor().add(1).clamp(min=0).long()  # 30 % stay undamaged
-        image = views.damage(image, kind, u[:, 3], views.grain(seed, start, size, self.size))
-        grade = torch.where(kind > 0, 1 + (kind - 1) * DAMAGE_LEVELS + (u[:, 3] * DAMAGE_LEVELS).long(), 0)
-        absent = torch.full_like(chosen, -1)
-        name, subgroup = (torch.where(is_scene, absent, t[chosen]) for t in (self.names, self.subgroups))
+        photo = torch.full((size,), -1)
+        for row, kind in enumerate(kinds):
+            if kind == "scene":
+                scene = self.scenes[split][int(backdrop[row])][start + row]
+                image[row], attributes[row] = views.to_tensor([scene.image])[0], _attributes(scene.things)
+            elif kind == "photo":
+                example = self.photos[split][(start + row) % len(self.photos[split])]
+                image[row], photo[row] = views.to_tensor([example.image])[0], example.label
+        is_emoji, is_scene = (torch.tensor([kind == asked for kind in kinds]) for asked in ("emoji", "scene"))
+        if is_emoji.any():
+            image[is_emoji] = self._emoji(chosen[is_emoji], backdrop[is_emoji], u[is_emoji])
+        harm = ((u[:, 2] - 0.3) / 0.7 * (len(DAMAGES) - 1)).floor().add(1).clamp(min=0).long()  # 30 % stay undamaged
+        image = views.damage(image, harm, u[:, 3], views.grain(seed, start, size, self.size))
         return {
             "image": views.to_network(image),
-            "name": name,
-            "subgroup": subgroup,
+            "name": torch.where(is_emoji, self.names[chosen], -1),
+            "subgroup": torch.where(is_emoji, self.subgroups[chosen], -1),
+            "photo": photo,
+            "backdrop": torch.where(photo < 0, backdrop, -1),
+            "damage": torch.where(harm > 0, 1 + (harm - 1) * DAMAGE_LEVELS + (u[:, 3] * DAMAGE_LEVELS).long(), 0),
             "attributes": attributes,
             "is_scene": is_scene,
-            "backdrop": kinds,
-            "damage": grade,
         }
 
     def _emoji(self, chosen: Tensor, kinds: Tensor, u: Float[Tensor, "b u"]) -> Float[Tensor, "b 3 h w"]:
@@ -120,12 +128,12 @@ class FeatureTraining:
         total = answers["name"].new_zeros(())
         metrics: dict[str, Tensor | float] = {}
         is_scene = batch["is_scene"]
-        for question, weight in (("name", 1.0), ("subgroup", 1.0), ("backdrop", 1.0), ("damage", 1.0)):
+        for question in ("name", "subgroup", "photo", "backdrop", "damage"):
             target = batch[question]
             asked = target >= 0
             logits, target = answers[question][asked], target[asked]
             count = asked.sum().clamp(min=1)
-            total = total + weight * F.cross_entropy(logits, target, reduction="sum") / count
+            total = total + F.cross_entropy(logits, target, reduction="sum") / count
             metrics[f"accuracy/{question}"] = (logits.argmax(1) == target).sum() / count
         logits, target = answers["attributes"][is_scene], batch["attributes"][is_scene]
         binary = F.binary_cross_entropy_with_logits(logits, target, reduction="sum")

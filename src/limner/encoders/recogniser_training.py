@@ -112,7 +112,7 @@ class RecogniserTraining:
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """``accuracy/...``: on unseen softened views, a lower bound; ``read/...``: on clean held-out scenes and emoji."""
+        """``accuracy/...``: on unseen softened views, a lower bound; ``read/...``: on clean scenes and emoji."""
         assert isinstance(model, Recogniser)
         batches = [self.items("heldout", start, 128) for start in range(0, 512, 128)]
         scores = [self.loss(model, batch, Rng(0))[1] for batch in batches]
