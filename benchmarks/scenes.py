@@ -50,9 +50,8 @@ def main() -> None:
     if options.json:
         print(json.dumps({"per_second": rates, "target": TARGET, "reached": slowest >= TARGET}))
     else:
-        print(
-            f"The slowest scenes: {slowest:.0f}/s; the target of {TARGET}/s is {'' if slowest >= TARGET else 'not '}reached."
-        )
+        verdict = "reached" if slowest >= TARGET else "not reached"
+        print(f"The slowest scenes: {slowest:.0f}/s; the target of {TARGET}/s is {verdict}.")
 
 
 if __name__ == "__main__":

@@ -84,11 +84,14 @@ def _related(things: Sequence[Thing], *, sized: bool, inverse: bool) -> str:
     return f"{first} {SHORT[word]} {rest[0]}"
 
 
-def _placed(thing: Thing, *, sized: bool, first: bool) -> str:
-    where, what = place(thing), phrase(thing, sized=sized)
-    if not where:
-        return what
-    return f"{where} {what}" if first else f"{what} {where}"
+def _placed(things: Sequence[Thing], *, sized: bool, first: bool) -> str:
+    """Every thing with its place; without places where one has none, since "a and b in c" could mean both."""
+    what = [phrase(thing, sized=sized) for thing in things]
+    where = [place(thing) for thing in things]
+    if not all(where):
+        return listing(what)
+    places = [" ".join(pair if first else pair[::-1]) for pair in zip(where, what, strict=True)]
+    return listing(places)
 
 
 def _counted(things: Sequence[Thing]) -> str:
@@ -126,7 +129,7 @@ def caption_of(things: Sequence[Thing], phrasing: int = 0, background: str = "wh
     elif kind == "count":
         text = _counted(things)
     elif kind == "position first":
-        text = listing([_placed(thing, sized=False, first=True) for thing in things])
+        text = _placed(things, sized=False, first=True)
     else:
-        text = listing([_placed(thing, sized="size" in kind, first=False) for thing in things])
+        text = _placed(things, sized="size" in kind, first=False)
     return text + background_phrase(background)

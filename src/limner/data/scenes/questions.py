@@ -1,4 +1,4 @@
-"""Questions about a scene with one exact answer each; every "yes" comes with a "no" that differs from it by one word."""
+"""Questions about a scene with one exact answer each; every "yes" comes with a "no" about one other word."""
 
 from __future__ import annotations
 
@@ -60,13 +60,16 @@ def _absent(thing: Thing, things: Sequence[Thing], asked: set[str], rng: Random)
     return None
 
 
-def _other_sprite(thing: Thing, things: Sequence[Thing], sprites: Sprites, rng: Random) -> str | None:
-    """The name of a sprite that is not there and looks different from the one that is."""
+def _other_sprite(things: Sequence[Thing], sprites: Sprites, rng: Random) -> str | None:
+    """The name of a sprite that is not there and looks different from those that are."""
     index = int(rng.random() * len(sprites))
-    if any(sprites.name(index) == name(other) for other in things):
-        return None
-    same = np.array_equal(sprites.rgba(index, 32), sprites.rgba(thing.emoji, 32))
-    return None if same else sprites.name(index)
+    picture = sprites.rgba(index, 32)
+    for thing in things:
+        if sprites.name(index) == name(thing):
+            return None
+        if thing.emoji >= 0 and np.array_equal(picture, sprites.rgba(thing.emoji, 32)):
+            return None
+    return sprites.name(index)
 
 
 def _exists(things: Sequence[Thing], rng: Random, sprites: Sprites | None) -> Iterator[Question]:
@@ -75,7 +78,7 @@ def _exists(things: Sequence[Thing], rng: Random, sprites: Sprites | None) -> It
         if thing.emoji < 0:
             wrong = _absent(thing, things, asked, rng)
         else:
-            wrong = _other_sprite(thing, things, sprites, rng) if sprites is not None else None
+            wrong = _other_sprite(things, sprites, rng) if sprites is not None else None
         if wrong and wrong not in asked:
             asked.add(wrong)
             yield from _yes_no("exists", _is_there(name(thing)), _is_there(wrong), (i,))

@@ -49,14 +49,15 @@ def _pattern(pattern: str, size: int) -> Float[np.ndarray, "h w 1"]:
     if pattern == "speckled":
         grain = np.random.default_rng(0).random((64, 64), dtype=np.float32)
         rows = at.astype(int)
-        return grain[rows][:, rows, None]
-    if pattern == "striped":
+        wave = grain[rows][:, rows] - np.float32(0.5)
+    elif pattern == "striped":
         wave = np.sin((x + y) * np.float32(2 * np.pi / _TILE))
     elif pattern == "checked":
         wave = np.sin(x * np.float32(2 * np.pi / _TILE)) * np.sin(y * np.float32(2 * np.pi / _TILE)) * 4
     else:
         wave = 3 - np.hypot(x % (_TILE / 2) - _TILE / 4, y % (_TILE / 2) - _TILE / 4) * np.float32(1.6)
-    return np.clip(wave + 0.5, 0, 1)[..., None]
+    strength: Float[np.ndarray, "h w 1"] = np.clip(wave + 0.5, 0, 1)[..., None]
+    return strength
 
 
 @lru_cache(maxsize=256)
@@ -84,7 +85,7 @@ def _backdrop(name: str, size: int) -> UInt8[np.ndarray, "size size 3"]:
 
 
 def backdrop(name: str, size: int, phase: int = 0) -> UInt8[np.ndarray, "size size 3"]:
-    """A fresh empty picture; ``phase`` (0 .. 4095) shifts a texture by ``phase // 64`` down and ``phase % 64`` right."""
+    """A fresh empty picture; ``phase`` (0 .. 4095) shifts a texture ``phase // 64`` down, ``phase % 64`` right."""
     image = _backdrop(name, size)
     if phase:
         return np.roll(image, ((phase // 64) * size // 64, (phase % 64) * size // 64), axis=(0, 1))

@@ -109,8 +109,8 @@ def put(rng: Random, kind: Kind, size: str, cell: int = -1, radius: float | None
 def draw_things(
     rng: Random, kinds: list[Kind], *, grid: bool, separation: float = SEPARATION, related: bool = False
 ) -> tuple[Thing, ...]:
-    """Sizes and places for the kinds, in paint order; sizes shrink while they do not fit. ``related``: two things lie so
-    that one of the four relations clearly holds."""
+    """Sizes and places for the kinds, in paint order; sizes shrink while they do not fit. ``related``: two
+    things lie so that one of the four relations clearly holds."""
     for attempt in range(1_000_000):
         things: list[Thing] = []
         sizes = SIZES[: 3 - min(attempt // 12, 2)]

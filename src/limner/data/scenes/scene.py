@@ -47,7 +47,7 @@ class Scene(Example):
         return tuple(reversed(range(len(self.things))))
 
     def questions(self) -> tuple[Question, ...]:
-        """Everything that is asked about the scene, in a random but fixed order; "yes" and "no" are equally frequent."""
+        """What is asked about the scene, in a random but fixed order; "yes" and "no" are equally frequent."""
         return questions_about(self.things, random_for(self.key, "questions"), self.sprites)
 
 

@@ -34,7 +34,7 @@ _JUMP = (10.0, 16.0)  # how high a thing jumps
 
 @dataclass(frozen=True)
 class Clip:
-    """A video: ``frames`` ``[t, h, w, 3]`` uint8, what every thing does (``ACTIONS``), and the things in every frame."""
+    """A video: ``frames`` ``[t, h, w, 3]`` uint8, what each thing does (``ACTIONS``), the things in every frame."""
 
     frames: UInt8[np.ndarray, "t h w 3"]
     caption: str

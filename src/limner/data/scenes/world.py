@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -47,6 +47,7 @@ HELD_OUT_SHAPES: frozenset[frozenset[str]] = frozenset(
 Rgb: TypeAlias = tuple[int, int, int]
 
 
+@runtime_checkable
 class Sprites(Protocol):
     """Named pictures with an alpha channel that can stand in a scene, such as the emoji."""
 
@@ -59,7 +60,7 @@ class Sprites(Protocol):
 
 @dataclass(frozen=True)
 class Thing:
-    """One object: its words, its centre and radius in world units, its grid cell (0 .. 8, row by row; -1: off the grid).
+    """One object: its words, its centre and radius in world units, its grid cell (0 .. 8 row by row; -1: off the grid).
 
     A sprite has ``emoji`` >= 0 (its index), its name as ``shape`` and no colour.
     """
