@@ -37,7 +37,7 @@ CHECK = """\
 
 PACK = """\
   limner data pack my-pictures shards
-  limner data pack scenes shards --shard-size 500"""
+  limner data pack scenes shards -n 5000 --shard-size 500"""
 
 BUILD = """\
   limner data build digits my-digits
@@ -49,8 +49,8 @@ class Show:
     """Write a contact sheet of a data set."""
 
     source: Positional[str]
-    """A world (emoji, scenes, digits, glyphs, photos), a folder of pictures or a folder of shards."""
-    count: Annotated[int, arg(aliases=["-n"])] = 32
+    """A world (emoji, scenes, digits, glyphs, photos), a folder of pictures, or shards."""
+    count: Annotated[int, arg(aliases=["-n"])] = 64
     """Pictures on the sheet, spread evenly over the data set."""
     out: Annotated[Path, arg(aliases=["-o"])] = Path("contact-sheet.png")
     """Where to write the sheet."""
@@ -62,8 +62,8 @@ class Show:
 class Check:
     """Read every picture of a folder or of shards and name what is broken, with the remedy."""
 
-    path: Positional[Path]
-    """A folder of pictures or of WebDataset shards."""
+    path: Positional[str]
+    """A folder of pictures, or WebDataset shards (a folder, a path or a pattern)."""
     json: Flag = False
     """Print one object and nothing else."""
 
@@ -73,9 +73,13 @@ class Pack:
     """Write a data set as WebDataset shards."""
 
     source: Positional[str]
-    """A world (emoji, scenes, digits, glyphs, photos) or a folder of pictures."""
+    """A world (emoji, scenes, digits, glyphs, photos), a folder of pictures, or shards."""
     out: Positional[Path]
     """Folder for the shards."""
+    count: Annotated[int | None, arg(aliases=["-n"], help_behavior_hint="(default: all, 1000 of an endless world)")] = (
+        None
+    )
+    """Only the first so many pictures."""
     shard_size: int = 1000
     """Pictures per shard."""
     json: Flag = False
@@ -89,7 +93,11 @@ class Build:
     world: Positional[str]
     """Which: emoji, scenes, digits, glyphs or photos."""
     out: Positional[Path]
-    """Folder for the pictures."""
+    """Folder for the pictures; it must be empty or not there yet."""
+    count: Annotated[int | None, arg(aliases=["-n"], help_behavior_hint="(default: all, 1000 of an endless world)")] = (
+        None
+    )
+    """Only the first so many pictures."""
     json: Flag = False
     """Print one object and nothing else."""
 
@@ -118,7 +126,7 @@ def show(arguments: list[str]) -> int:
 
 
 def check(arguments: list[str]) -> int:
-    """``limner data check``: exit code 1 when something is broken."""
+    """``limner data check``; returns 1 when something is broken."""
     options = parse(Check, "limner data check", CHECK, arguments)
     with standard_output_kept(options.json):
         from limner.data import inspect
@@ -134,9 +142,9 @@ def pack(arguments: list[str]) -> int:
     with standard_output_kept(options.json):
         from limner.data import inspect
 
-        shards = inspect.pack(options.source, options.out, options.shard_size)
+        shards = inspect.pack(options.source, options.out, options.shard_size, count=options.count)
     names = [str(shard) for shard in shards]
-    _report({"source": options.source, "shards": names}, f"wrote {len(names)} shards to {options.out}", options.json)
+    _report({"source": options.source, "shards": names}, f"shards in {options.out}: {len(names)}", options.json)
     return 0
 
 
@@ -146,10 +154,10 @@ def build(arguments: list[str]) -> int:
     with standard_output_kept(options.json):
         from limner.data import inspect
 
-        count = inspect.build(options.world, options.out)
+        count = inspect.build(options.world, options.out, options.count)
     _report(
         {"world": options.world, "folder": str(options.out), "pictures": count},
-        f"wrote {count} pictures to {options.out}",
+        f"pictures in {options.out}: {count}",
         options.json,
     )
     return 0
