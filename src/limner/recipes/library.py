@@ -125,7 +125,7 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise CheckpointError(f"{source} {problem} {min(names)}{more}: it was saved by other code or other knobs")
     for key, value in tensors.items():
-        if value.shape != own[key].shape:
+        if not key.endswith("_extra_state") and value.shape != own[key].shape:
             given, wanted = list(value.shape), list(own[key].shape)
             raise CheckpointError(f"{source}: {key} has shape {given}, not {wanted}: it was saved with other knobs")
     model.load_state_dict(tensors)

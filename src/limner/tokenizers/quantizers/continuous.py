@@ -61,6 +61,11 @@ class Identity(nn.Module):
     def tokens(self, features: Features, rng: Rng | None = None) -> Latents:
         return self.scale.flatten(features.float())
 
+    def posterior(self, features: Features) -> dict[str, Latents]:
+        """Normalised latents; they have no deviation."""
+        mean = self.tokens(features)
+        return {"mean": mean, "deviation": torch.zeros_like(mean)}
+
     def latents(self, tokens: Latents, height: int, width: int) -> Features:
         return self.scale.unflatten(tokens, height, width)
 
@@ -98,6 +103,12 @@ class Gaussian(nn.Module):
         if rng is not None:
             mean = mean + (0.5 * log_variance).exp() * rng.normal(*mean.shape)
         return self.scale.flatten(mean)
+
+    def posterior(self, features: Float[Tensor, "b c2 h w"]) -> dict[str, Latents]:
+        """Mean and deviation of every normalised latent."""
+        mean, log_variance = self.moments(features)
+        deviation = rearrange((0.5 * log_variance).exp(), "b c h w -> b (h w) c") * self.scale.variance.rsqrt()
+        return {"mean": self.scale.flatten(mean), "deviation": deviation}
 
     def latents(self, tokens: Latents, height: int, width: int) -> Features:
         return self.scale.unflatten(tokens, height, width)

@@ -1,0 +1,160 @@
+"""A model that draws: tokenizer, vocabulary and generator under one roof, from a prompt to pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from PIL import Image as Pillow
+from torch import nn
+
+from limner.decode.decoder import Decoder
+from limner.errors import InputError
+from limner.generators.generator import Generator
+from limner.generators.heads.head import Policy
+from limner.languages.subwords import Subwords
+from limner.nn.pixels import to_arrays
+from limner.tokenizers.autoencoder import Autoencoder
+from limner.tokenizers.folding import fold, unfold
+from limner.types import Image, Rng, Steps, Tokens, derive_seed
+
+BATCH = 32  # pictures drawn at a time
+
+
+class Drawer(nn.Module):
+    """Draws captions.
+
+    Args:
+        generator: a generator conditioned on `Subwords`.
+        subwords: its vocabulary.
+        tokenizer: makes pictures of its tokens; frozen, and no part of this module's state.
+        patch: latents on a side that make one token of the generator.
+        guidance, temperature, passes: what ``draw`` uses unless told otherwise.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        subwords: Subwords,
+        tokenizer: Autoencoder,
+        *,
+        patch: int = 1,
+        guidance: float = 1.0,
+        temperature: float = 1.0,
+        passes: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.generator, self.subwords = generator, subwords
+        self._frozen = (tokenizer.eval().requires_grad_(False),)
+        self.patch = patch
+        self.guidance, self.temperature, self.passes = guidance, temperature, passes
+
+    @property
+    def tokenizer(self) -> Autoencoder:
+        """The frozen tokenizer."""
+        return self._frozen[0]
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Drawer:
+        self.tokenizer._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+    def encode(self, image: Image, rng: Rng | None = None) -> Tokens:
+        """The generator's tokens of a picture."""
+        tokens = self.tokenizer.encode(image, rng)
+        return tokens if self.tokenizer.quantizer.discrete else fold(tokens, self.tokenizer.grid, self.patch)
+
+    def decode(self, tokens: Tokens) -> Image:
+        """The picture of the generator's tokens."""
+        if self.tokenizer.quantizer.discrete:
+            return self.tokenizer.decode(tokens)
+        return self.tokenizer.decode(unfold(tokens, self.tokenizer.grid, self.patch))
+
+    def draw(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        n: int = 1,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: float | None = None,
+        temperature: float | None = None,
+        watch: Callable[[int, int, list[Pillow.Image]], None] | None = None,
+    ) -> list[Pillow.Image]:
+        """``n`` pictures of each prompt, prompt by prompt.
+
+        Picture i of a prompt depends on the prompt, ``seed`` and i alone, not on what is drawn beside it.
+
+        Args:
+            prompt: one caption or several.
+            n: pictures per caption, at least 1.
+            seed: of all draws.
+            steps: passes of the generator; None takes the model's own number.
+            guidance: 1 is none; None takes the model's own.
+            temperature: 0 is least random; None takes the model's own.
+            watch: called with (step, steps, pictures so far) after every pass; what is not yet drawn is grey.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        if not prompts or any(not text.strip() for text in prompts):
+            raise InputError("there is nothing to draw: give a prompt such as 'a red heart'")
+        if n < 1:
+            raise InputError(f"{n} pictures cannot be drawn: ask for at least 1")
+        captions = [text for text in prompts for _ in range(n)]
+        seeds = [derive_seed(seed, "draw", i) for _ in prompts for i in range(n)]
+        pictures: list[Pillow.Image] = []
+        for at in range(0, len(captions), BATCH):
+            part = slice(at, at + BATCH)
+            image = self.images(
+                captions[part],
+                seeds[part],
+                steps=steps,
+                guidance=guidance,
+                temperature=temperature,
+                watch=self._watcher(watch),
+            )
+            pictures += to_pictures(image)
+        return pictures
+
+    def images(
+        self,
+        captions: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        temperature: float | None = None,
+        head_steps: int | None = None,
+        watch: Callable[[int, int, Tokens, Steps], None] | None = None,
+    ) -> Image:
+        """The pictures of one batch as a tensor."""
+        device = next(self.generator.parameters()).device
+        policy = Policy(
+            guidance=self.guidance if guidance is None else guidance,
+            temperature=self.temperature if temperature is None else temperature,
+            head_steps=head_steps,
+        )
+        decoder = Decoder(self.generator, policy, self.passes if steps is None else steps)
+        given = self.subwords.encode(captions).to(device)
+        with torch.no_grad():
+            return self.decode(decoder(given, Rng(list(seeds), device), watch=watch))
+
+    def _watcher(
+        self, watch: Callable[[int, int, list[Pillow.Image]], None] | None
+    ) -> Callable[[int, int, Tokens, Steps], None] | None:
+        if watch is None:
+            return None
+
+        def show(step: int, total: int, tokens: Tokens, steps: Steps) -> None:
+            image = self.decode(tokens)
+            side = round(steps.shape[1] ** 0.5)
+            known = (steps <= step).reshape(len(steps), 1, side, side).float()
+            known = nn.functional.interpolate(known, size=image.shape[-2:])
+            watch(step, total, to_pictures(image * known + 0.8 * (1 - known)))
+
+        return show
+
+
+def to_pictures(image: Image) -> list[Pillow.Image]:
+    """A batch in [-1, 1] as Pillow images."""
+    return [Pillow.fromarray(array) for array in to_arrays(image)]
+

@@ -1,0 +1,68 @@
+"""The categorical baseline: a causal transformer draws the ids of a VQ-VAE, left to right and top to bottom.
+
+van den Oord et al., arXiv:1711.00937, Section 4.2, with a transformer as the prior (Chen et al., Image GPT, ICML 2020).
+
+    limner train raster --out runs/raster                    # the shipped raster-emoji-64
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch.nn import functional
+
+from limner.decode.drawing import Drawer
+from limner.generators.backbones.causal import CausalTransformer
+from limner.generators.generator import Generator
+from limner.generators.heads.categorical import CategoricalHead
+from limner.generators.orders import Raster
+from limner.languages.subwords import Subwords
+from limner.recipes.generators import mar
+from limner.recipes.generators.captioned import CaptionedTask
+from limner.recipes.library import load
+from limner.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(mar.Knobs):
+    """As MAR; the patch is 1 and there is no denoising MLP."""
+
+    tokenizer: str = "vq-vae-64"
+    patch: int = 1
+    width: int = 192
+    depth: int = 6
+    """Blocks of the transformer."""
+    corrupt: float = 0.1
+    """Share of known tokens replaced by another picture's in training."""
+    guidance: float = 1.5
+    images: int = 240_000
+
+
+def build(knobs: Knobs) -> Drawer:
+    """A freshly initialised raster model over its tokenizer."""
+    tokenizer = load(knobs.tokenizer)
+    count = tokenizer.layout.count
+    generator = Generator(
+        count=count,
+        order=Raster(),
+        backbone=CausalTransformer(
+            count=count,
+            prefix=knobs.text_length,
+            width=knobs.width,
+            depth=knobs.depth,
+            heads=knobs.width // 64,
+            activation=functional.silu,
+        ),
+        head=CategoricalHead(tokenizer.quantizer.entries, knobs.width),
+        condition=mar.text_condition(knobs),
+        corrupt=knobs.corrupt,
+    )
+    return Drawer(generator, Subwords(knobs.text_length), tokenizer, guidance=knobs.guidance)
+
+
+def task(knobs: Knobs) -> CaptionedTask:
+    """How it is trained."""
+    return mar.captioned_task(knobs, build(knobs))
+
+
+RECIPE = Recipe(state="works", paper="arXiv:1711.00937", knobs=Knobs, build=build, task=task)

@@ -1,0 +1,19 @@
+"""Several latents as one token: a quarter of the tokens makes a generator about twice as fast (MAR's patch size)."""
+
+from __future__ import annotations
+
+from einops import rearrange
+
+from limner.types import Latents
+
+
+def fold(latents: Latents, grid: int, patch: int) -> Latents:
+    """``[b, grid * grid, c]`` to ``[b, (grid / patch)^2, c * patch^2]``, channel slowest within a token."""
+    shape = {"h": grid // patch, "w": grid // patch, "p": patch, "q": patch}
+    return rearrange(latents, "b (h p w q) c -> b (h w) (c p q)", **shape)
+
+
+def unfold(tokens: Latents, grid: int, patch: int) -> Latents:
+    """The inverse of `fold`."""
+    shape = {"h": grid // patch, "w": grid // patch, "p": patch, "q": patch}
+    return rearrange(tokens, "b (h w) (c p q) -> b (h p w q) c", **shape)
