@@ -1,0 +1,1 @@
+"""Networks that look at pictures: the judges of likeness and of prompts."""

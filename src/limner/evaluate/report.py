@@ -1,0 +1,59 @@
+"""The report of an evaluation: one JSON object ``{"model", "protocol", "weights", "scores"}``, and back to scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from limner.errors import InputError
+from limner.evaluate.protocol import Protocol, Score
+
+
+def report(model: str, weights: str, protocol: Protocol, scores: dict[str, float]) -> dict[str, Any]:
+    """The object that ``limner evaluate --json`` prints; the protocol carries its own hash."""
+    return {
+        "model": model,
+        "protocol": {"hash": protocol.hash, **asdict(protocol)},
+        "weights": weights,
+        "scores": {name: round(value, 6) for name, value in scores.items()},
+    }
+
+
+def read_scores(path: Path) -> dict[str, Score]:
+    """The scores of a saved report, ready to be compared. Raises InputError where the file is no such report."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        fields = {name: value for name, value in content["protocol"].items() if name != "hash"}
+        protocol = Protocol(**fields)
+        return {name: Score(name, float(value), protocol) for name, value in content["scores"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is no report of `limner evaluate --json` ({error}); write it again") from None
+
+
+def pictures_hash(pictures: Iterable[np.ndarray], texts: Iterable[str] = ()) -> str:
+    """Sixteen hexadecimal digits over pictures and texts, in order."""
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(repr(picture.shape).encode() + np.ascontiguousarray(picture).tobytes())
+    for text in texts:
+        digest.update(text.encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error (never on standard output, which is kept for the report)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda count: bar.advance(task, count)
