@@ -81,16 +81,16 @@ class Glyphs:
         font = _font(face, _points(face, word, self.size, 0.75 + 0.25 * rng.random()))
         left, top, right, bottom = font.getbbox(word)
         room = self.size - (right - left), self.size - (bottom - top)
-        x, y = (int(side * (0.1 + 0.8 * rng.random())) for side in room)
+        x, y = (1 + int((side - 1) * rng.random()) for side in room)  # a pixel from the edge at least
         picture = Image.new("L", (self.size, self.size), 255)
         ImageDraw.Draw(picture).text((x - left, y - top), word, fill=0, font=font)
         return Example(np.array(picture.convert("RGB")), f'the word "{word}"', self._labels[word])
 
 
 def _points(face: str, word: str, size: int, share: float) -> int:
-    """Font size at which the word takes ``share`` of what fits: 0.92 of the width, half of the height."""
+    """Font size at which the word takes ``share`` of what fits: 0.88 of the width, half of the height."""
     left, top, right, bottom = _font(face, 100).getbbox(word)
-    return max(6, int(100 * share * min(0.92 * size / (right - left), 0.5 * size / (bottom - top))))
+    return max(6, int(100 * share * min(0.88 * size / (right - left), 0.5 * size / (bottom - top))))
 
 
 @cache

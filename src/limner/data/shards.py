@@ -173,6 +173,10 @@ def _index(tar: tarfile.TarFile, shard: Path, samples: list[Sample]) -> None:
         if not samples or samples[-1].key != key:
             samples.append(Sample(shard, key))
         samples[-1].members[ending.lower()] = (member.offset_data, member.size)
+    with shard.open("rb") as file:  # tarfile takes a cut or garbled header for the end, which is a block of zeros
+        file.seek(tar.offset)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError(f"it has no end after {len(samples)} samples")
 
 
 def write_shards(
