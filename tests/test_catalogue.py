@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from limner.catalogue.listing import find_system, list_systems, proof_path, read_systems
-from limner.catalogue.places import commit, shipped
+from limner.catalogue.places import PACKAGE, commit, shipped
 from limner.catalogue.recipes import RecipeEntry, find_recipes, resolve_recipe
 from limner.errors import InputError
 
@@ -161,8 +161,10 @@ def test_proofs_on_file_are_about_the_claims_of_their_recipes():
         assert proven == {text for text, _ in row.claims}
 
 
-def test_the_commit_of_the_checkout_is_known(repository):
-    head = subprocess.run(["git", "-C", repository, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+def test_the_commit_of_the_checkout_is_known():
+    head = subprocess.run(
+        ["git", "-C", PACKAGE.parents[1], "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
     known = commit()
     if head.returncode:  # not a checkout
         assert known is None

@@ -179,6 +179,7 @@ def test_the_steps_become_a_strip_and_an_animation(tmp_path):
     from limner.cli.draw import _write_steps
 
     steps = [(step, 30, [picture(8 * step), picture(255 - 8 * step)]) for step in range(1, 31)]
+    steps += [(step, 30, [picture(9)]) for step in range(1, 31)]  # the next batch
     strip, animation = _write_steps(steps, tmp_path / "cat.png")
     assert (strip.name, animation.name) == ("cat-steps.png", "cat-steps.gif")
     assert opened(strip).width == 12 + 12 * (96 + 12)

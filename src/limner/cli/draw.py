@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ EXAMPLES = """\
   limner draw "a yellow star" --seed 7 --show-steps
   limner draw "a large purple ring" -n 16 -o rings/"""
 
-STRIP_STEPS = 12
+STRIP_STEPS, STRIP_ROWS = 12, 8
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Draw:
     temperature: Annotated[float | None, arg(help_behavior_hint="(default: the model's own)")] = None
     """Spread of the random draws: below 1 is safer, above 1 is more varied."""
     show_steps: Flag = False
-    """Also write how the pictures came about: a strip (-steps.png) and an animation (-steps.gif)."""
+    """Also write how the first eight pictures came about: a strip (-steps.png) and an animation (-steps.gif)."""
     json: Flag = False
     """Print one object with the files written and nothing else."""
 
@@ -114,15 +115,22 @@ def _write(images: list[Image], captions: list[str], out: Path, count: int) -> l
 
 
 def _write_steps(steps: list[tuple[int, int, list[Image]]], out: Path) -> list[Path]:
-    """The strip shows at most twelve steps, the animation all."""
+    """The first eight pictures: the strip shows at most twelve steps of them, the animation all."""
     from limner import pictures
 
+    first = _first_batch(steps)
     base = out / "drawing" if out.is_dir() or not out.suffix else out.with_suffix("")
-    shown = [steps[i] for i in pictures.few(len(steps), STRIP_STEPS)]
+    shown = [first[i] for i in pictures.few(len(first), STRIP_STEPS)]
     headings = [f"{step} of {total}" if place == 0 else str(step) for place, (step, total, _) in enumerate(shown)]
     rows: list[list[Any]] = [list(row) for row in zip(*(seen for _, _, seen in shown), strict=True)]
     strip, animation = base.with_name(f"{base.name}-steps.png"), base.with_name(f"{base.name}-steps.gif")
     pictures.save(pictures.strip(rows, headings), strip)
     columns = min(4, len(rows))
-    pictures.gif([pictures.grid(seen, columns) for _, _, seen in steps], animation)
+    pictures.gif([pictures.grid(seen, columns) for _, _, seen in first], animation)
     return [strip, animation]
+
+
+def _first_batch(steps: list[tuple[int, int, list[Image]]]) -> list[tuple[int, int, list[Image]]]:
+    """Many pictures are drawn batch by batch, each counting its steps from the start: those of the first batch."""
+    length = next((i for i, (before, after) in enumerate(pairwise(steps), 1) if after[0] <= before[0]), len(steps))
+    return [(step, total, seen[:STRIP_ROWS]) for step, total, seen in steps[:length]]
