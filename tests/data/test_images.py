@@ -80,6 +80,13 @@ def test_a_picture_from_a_phone_stands_upright():
     assert pixels.shape == (24, 16, 3)
 
 
+@pytest.mark.parametrize("junk", [b"junk that is no TIFF header", b"II*\0", b"MM\0*\0\0\0\x08\0\xff\x01\x12\0\x03"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_garbage_in_the_metadata_does_no_harm(junk, kind):
+    data = saved(quadrants(), kind, exif=b"Exif\0\0" + junk)
+    assert read_image(data).shape == (16, 24, 3)
+
+
 def test_transparency_is_composited_on_white():
     rgba = np.dstack([quadrants(), np.full((16, 24), 51, np.uint8)])
     expected = np.round(quadrants() * 0.2 + 255 * 0.8)

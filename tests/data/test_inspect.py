@@ -1,4 +1,6 @@
 import json
+import re
+import shlex
 from dataclasses import asdict
 
 import numpy as np
@@ -118,6 +120,18 @@ def test_every_world_opens_builds_and_reads_back(world, tmp_path):
 def test_endless_worlds_give_a_thousand(tmp_path):
     assert build("glyphs", tmp_path / "out") == 1000
     assert len(open_source("emoji")) < ENDLESS < len(open_source("glyphs"))
+
+
+def test_the_snippets_of_the_page_on_data_run(tmp_path, monkeypatch, pictures, repository, command_line):
+    page = (repository / "docs" / "data.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    pictures.rename("my-pictures")
+    for language, code in re.findall(r"```(\w+)\n(.*?)```", page, re.DOTALL):
+        if language == "python":
+            exec(compile(code, "docs/data.md", "exec"), {})
+        elif language == "bash":
+            commands = [shlex.split(line, comments=True) for line in code.splitlines() if line.startswith("limner ")]
+            assert all(command_line(*command[1:]).code == 0 for command in commands)
 
 
 def test_errors_name_the_input(tmp_path, pictures):
