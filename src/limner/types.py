@@ -32,7 +32,7 @@ class Layout(NamedTuple):
     grids: tuple[tuple[int, int], ...]
 
     @property
-    def count(self) -> int:
+    def length(self) -> int:
         """Number of tokens over all grids."""
         return sum(height * width for height, width in self.grids)
 

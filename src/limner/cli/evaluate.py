@@ -45,7 +45,7 @@ def run(arguments: list[str]) -> None:
 
 def evaluate(options: Evaluate) -> dict[str, Any]:
     """``{"model", "protocol", "weights", "scores"}``; the scores are named as in ``psnr/emoji``."""
-    import limner
+    from limner.recipes.library import find_recipe, load, locate, read_card
 
-    report = limner.load(options.model).evaluate(count=options.count, seed=options.seed)
-    return {"model": options.model, **report}
+    recipe = find_recipe(read_card(locate(options.model))["recipe"])
+    return recipe.score(load(options.model), options.model, options.count, options.seed)

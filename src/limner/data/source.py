@@ -22,8 +22,6 @@ class Example:
 class Source(Protocol):
     """A map-style data set: index -> the same example forever, so that training resumes exactly by counting images."""
 
-    name: str
-
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Example: ...

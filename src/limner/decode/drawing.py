@@ -59,16 +59,13 @@ class Drawer(nn.Module):
         self.tokenizer._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
-    def encode(self, image: Image, rng: Rng | None = None) -> Tokens:
-        """The generator's tokens of a picture."""
-        tokens = self.tokenizer.encode(image, rng)
-        return tokens if self.tokenizer.quantizer.discrete else fold(tokens, self.tokenizer.grid, self.patch)
+    def fold(self, tokens: Tokens) -> Tokens:
+        """The tokenizer's tokens as the generator's."""
+        return fold(tokens, self.tokenizer.grid, self.patch) if self.patch > 1 else tokens
 
     def decode(self, tokens: Tokens) -> Image:
         """The picture of the generator's tokens."""
-        if self.tokenizer.quantizer.discrete:
-            return self.tokenizer.decode(tokens)
-        return self.tokenizer.decode(unfold(tokens, self.tokenizer.grid, self.patch))
+        return self.tokenizer.decode(unfold(tokens, self.tokenizer.grid, self.patch) if self.patch > 1 else tokens)
 
     def draw(
         self,
@@ -157,4 +154,3 @@ class Drawer(nn.Module):
 def to_pictures(image: Image) -> list[Pillow.Image]:
     """A batch in [-1, 1] as Pillow images."""
     return [Pillow.fromarray(array) for array in to_arrays(image)]
-

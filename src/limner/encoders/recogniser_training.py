@@ -15,16 +15,18 @@ from limner.data.scenes import COLOURS, SHAPES, SIZES, Scenes, Thing
 from limner.data.scenes.sampling import Split
 from limner.encoders import views
 from limner.encoders.recogniser import CELL, SIDE, Recogniser
+from limner.encoders.views import BACKDROPS
 from limner.types import Image, Rng
 
 GRID = SIDE // CELL
 SPLITS: tuple[Split, ...] = ("train", "heldout", "compositions")
+TRAIN_SEED = 10_000  # away from the seeds of every evaluation, so that no judged scene was trained on
 KINDS = ("emoji", "scene", "emoji", "empty", "emoji", "scene", "emoji", "emoji")  # the stream repeats these eight
 
 
 class RecogniserTraining:
     """The task of training a recogniser. All emoji are learned, the held-out ones too: a judge must know every name;
-    "held out" for it means views it has not seen, and scenes of another seed and of unseen colour-shape pairs."""
+    "held out" for it means views that it has not seen."""
 
     def __init__(self, model: Recogniser, *, seed: int = 0) -> None:
         emoji = Emoji(split="all", size=SIDE)
@@ -156,22 +158,25 @@ def _order(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def _worlds(seed: int, split: Split, emoji: Emoji) -> list[Scenes]:
-    """Scenes on and off the grid; half of them on white, which is what generators are asked for."""
-    worlds = []
-    for background in ("white", "white", "white", "plain", "gradient", "texture"):
-        for grid, sprite_share in ((True, 0.0), (False, 0.1)):
-            world = Scenes(
-                seed,
-                split=split,
-                size=SIDE,
-                objects=(1, 4),
-                background=background,
-                grid=grid,
-                sprites=emoji,
-                sprite_share=sprite_share,
-            )
-            worlds.append(world)
-    return worlds
+    """Scenes on and off the grid; half of them on white, which is what generators are asked for. The judge must know
+    every composition, so a third of its training scenes hold one that generators never see."""
+    splits: tuple[Split, ...] = ("train", "train", "compositions") if split == "train" else (split,)
+    seed = seed + TRAIN_SEED if split == "train" else seed
+    return [
+        Scenes(
+            seed,
+            split=part,
+            size=SIDE,
+            objects=(1, 4),
+            background=background,
+            grid=grid,
+            sprites=emoji,
+            sprite_share=0.0 if grid else 0.1,
+        )
+        for background in (*("white",) * 3, *BACKDROPS[1:])
+        for grid in (True, False)
+        for part in splits
+    ]
 
 
 def _empty(u: Float[Tensor, "b u"], noise: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:

@@ -46,8 +46,8 @@ def evaluate_tokenizer(
     feature_fn: FeatureFn | None = None,
     feature_name: str = "limner features",
 ) -> dict[str, Any]:
-    """Scores ``psnr/*`` (dB), ``ssim/*`` and ``frechet/*`` for emoji and scenes; of discrete tokens ``codebook/usage`` and
-    ``codebook/perplexity`` over the same pictures and all other emoji.
+    """Scores ``psnr/*`` (dB), ``ssim/*`` and ``frechet/*`` for emoji and scenes; of discrete tokens ``codebook/usage``
+    and ``codebook/perplexity`` over the same pictures and all other emoji.
 
     ``judge`` is the feature net of the Frechet distance; ``feature_fn`` with its ``feature_name`` replaces it, for
     example by `limner.evaluate.inception.load_inception`. ``model`` and ``weights`` are written to the report.

@@ -6,7 +6,7 @@ arXiv:2207.12598).
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,6 +18,7 @@ from limner.nn.transformer import Block
 Prefix = Float[Tensor, "b k d"]
 
 
+@runtime_checkable
 class Condition(Protocol):
     """``count`` tokens from whatever describes the picture."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -16,6 +16,7 @@ from limner.errors import InputError
 from limner.types import Rng, Steps
 
 
+@runtime_checkable
 class Order(Protocol):
     """How a picture is split into steps, in training and in drawing."""
 

@@ -30,8 +30,8 @@ class ResidualBlock(nn.Module):
         self.norm = ChannelNorm(channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        for parameter in self.conv2.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Features) -> Features:
         return x + self.conv2(functional.silu(self.conv1(self.norm(x))))
@@ -44,7 +44,7 @@ class Downsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(4 * in_channels, out_channels, 1)
 
-    def forward(self, x: Features) -> Features:
+    def forward(self, x: Features) -> Float[Tensor, "b c2 h2 w2"]:
         return self.conv(functional.pixel_unshuffle(x, 2))
 
 
@@ -55,5 +55,5 @@ class Upsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, 4 * out_channels, 1)
 
-    def forward(self, x: Features) -> Features:
+    def forward(self, x: Features) -> Float[Tensor, "b c2 h2 w2"]:
         return functional.pixel_shuffle(self.conv(x), 2)

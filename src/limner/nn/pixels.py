@@ -1,4 +1,4 @@
-"""Between pictures as arrays (uint8, height x width x 3) and as tensors (fp32 in [-1, 1], batch x 3 x height x width)."""
+"""Between pictures as arrays (uint8, [h, w, 3]) and as tensors (fp32 in [-1, 1], [b, 3, h, w])."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ PLAIN_BELOW = 256  # tokens: plain attention trains 2 to 4 times faster at 80 on
 
 
 def attend(query: Heads, key: Heads, value: Heads, visible: Bool[Tensor, "..."] | None = None) -> Heads:
-    """``softmax(q k^T / sqrt(head_dim)) v``; ``visible`` (broadcast to [b heads n m]) says which keys each query sees."""
+    """``softmax(q k^T / sqrt(head_dim)) v``; ``visible``, broadcast to [b heads n m]: which keys each query sees."""
     if query.device.type != "cpu" or key.shape[-2] >= PLAIN_BELOW:
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=visible)
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
@@ -64,7 +64,9 @@ class Attention(nn.Module):
         cache: KeyValueCache | None = None,
         block: int = 0,
     ) -> Sequence:
-        query, key, value = rearrange(self.qkv(x), "b n (three heads c) -> three b heads n c", three=3, heads=self.heads)
+        query, key, value = rearrange(
+            self.qkv(x), "b n (three heads c) -> three b heads n c", three=3, heads=self.heads
+        )
         if cache is not None:
             key, value = cache.extend(block, key, value)
         return self.proj(rearrange(attend(query, key, value, visible), "b heads n c -> b n (heads c)"))

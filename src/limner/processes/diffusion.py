@@ -9,7 +9,7 @@ Eq. 15-16) with the cosine schedule (Eq. 17). The network is any ``(x [..., c], 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -47,7 +47,7 @@ class Schedule:
 
     @cached_property
     def posterior_log_variance(self) -> Table:
-        """log of ``beta~_t``, the variance of q(x_{t-1} | x_t, x_0); its first entry, zero, is replaced by the second."""
+        """log of ``beta~_t``, the variance of q(x_{t-1} | x_t, x_0); the first, zero, is replaced by the second."""
         variance = self.betas * (1.0 - self.signal_before) / (1.0 - self.signal)
         return np.log(np.append(variance[1], variance[1:])) if len(variance) > 1 else np.log(self.betas)
 
@@ -65,23 +65,30 @@ class Schedule:
 
 
 def cosine_schedule(steps: int = 1000, largest: float = 0.999) -> Schedule:
-    """``alpha_bar(t) = cos^2((t/T + 0.008) / 1.008 * pi/2)``, betas held below ``largest`` (arXiv:2102.09672, Eq. 17)."""
+    """``alpha_bar(t) = cos^2((t/T + 0.008) / 1.008 * pi/2)``, betas at most ``largest`` (arXiv:2102.09672, Eq. 17)."""
     time = np.arange(steps + 1, dtype=np.float64) / steps
     signal = np.array([math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2 for t in time])
     return Schedule(np.minimum(1.0 - signal[1:] / signal[:-1], largest), np.arange(steps))
 
 
-def respaced(schedule: Schedule, steps: int) -> Schedule:
-    """The same process in ``steps`` evenly spaced strides (arXiv:2102.09672, Section 4)."""
-    if not 1 <= steps <= len(schedule):
-        raise ValueError(f"a process of {len(schedule)} steps cannot be taken in {steps}")
-    stride = (len(schedule) - 1) / (steps - 1) if steps > 1 else 1.0
+def respaced(schedule: Schedule, steps: int | Sequence[int]) -> Schedule:
+    """The same process in fewer strides (arXiv:2102.09672, Section 4): ``steps`` evenly spaced ones, or exactly those
+    numbered, in rising order."""
+    kept = evenly_spaced(len(schedule), steps) if isinstance(steps, int) else list(steps)
+    signal = schedule.signal[kept]
+    return Schedule(1.0 - signal / np.append(1.0, signal[:-1]), schedule.timesteps[kept])
+
+
+def evenly_spaced(total: int, steps: int) -> list[int]:
+    """``steps`` numbers from 0 to ``total - 1``, both ends among them, halves rounded to even as in the official code."""
+    if not 1 <= steps <= total:
+        raise ValueError(f"a process of {total} steps cannot be taken in {steps}")
+    stride = (total - 1) / (steps - 1) if steps > 1 else 1.0
     place, kept = 0.0, []
     for _ in range(steps):
         kept.append(round(place))
         place += stride
-    signal = schedule.signal[kept]
-    return Schedule(1.0 - signal / np.append(1.0, signal[:-1]), schedule.timesteps[kept])
+    return kept
 
 
 def _at(table: Table, t: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows 1"]:

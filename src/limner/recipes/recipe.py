@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
@@ -36,7 +37,7 @@ class Experiment:
 
     seeds: tuple[int, ...]
     scale: float
-    directory: Any
+    directory: Path
     say: Callable[[str], None]
 
 
@@ -51,6 +52,7 @@ class Recipe:
         knobs: a flat frozen dataclass, `Settings` and what the system adds; ``knobs()`` is what was shipped.
         build: the model of these knobs, freshly initialised.
         task: the model with its data and loss, to train.
+        score: scores of a finished model, given (model, its name, count or None, seed), as ``limner evaluate`` prints.
         claims: what is proven about it.
     """
 
@@ -59,5 +61,6 @@ class Recipe:
     knobs: type[Settings]
     build: Callable[[Any], nn.Module]
     task: Callable[[Any], Task]
+    score: Callable[[Any, str, int | None, int], dict[str, Any]]
     system: str | None = None
     claims: tuple[Claim, ...] = ()

@@ -67,9 +67,11 @@ class Autoencoder(nn.Module):
         self.encoder = encoder(widths, encoder_depths, quantizer.features)
         self.quantizer = quantizer
         self.decoder = decoder(widths, decoder_depths, quantizer.channels)
-        self.to(memory_format=torch.channels_last)
+        for parameter in self.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
-    def features(self, image: Image) -> Float[Tensor, "b c h w"]:
+    def features(self, image: Image) -> Float[Tensor, "b c gh gw"]:
         """Encoder output, before the bottleneck; raises `InputError` for pictures of another size."""
         if image.shape[-2:] != (self.size, self.size):
             given = "x".join(str(edge) for edge in image.shape[-2:])
@@ -89,8 +91,7 @@ class Autoencoder(nn.Module):
 
     def decode(self, tokens: Tokens) -> Image:
         """The picture of these tokens, in [-1, 1]."""
-        if tokens.shape[1] != self.layout.count:
-            raise InputError(f"{tokens.shape[1]} tokens given, but this tokenizer's grid holds {self.layout.count}")
+        if tokens.shape[1] != self.layout.length:
+            raise InputError(f"{tokens.shape[1]} tokens given, but this tokenizer's grid holds {self.layout.length}")
         latents = self.quantizer.latents(tokens, self.grid, self.grid)
         return self.decoder(latents.contiguous(memory_format=torch.channels_last)).float().clamp(-1.0, 1.0)
-

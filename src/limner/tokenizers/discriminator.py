@@ -1,4 +1,4 @@
-"""A patch discriminator with an adaptive weight (Isola et al., arXiv:1611.07004; Esser et al., arXiv:2012.09841, Eq. 7).
+"""A patch discriminator (Isola et al., arXiv:1611.07004), adaptively weighted (Esser et al., arXiv:2012.09841, Eq. 7).
 
 Both sides' losses are summed into one: the autoencoder meets a copy of the discriminator that takes no gradient, the
 discriminator meets pictures that give none. So one optimizer and the one training loop are enough.

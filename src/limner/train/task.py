@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from limner.types import Image, Rng
 
 
+@runtime_checkable
 class Task(Protocol):
     """A model with the stream it learns from and the loss it is taught by.
 
     The loop knows nothing else about models, so a new system needs no line in it.
     """
 
-    model: nn.Module
-    """What is trained, averaged, saved and shipped."""
-    extra: nn.Module | None
-    """Parameters trained beside the model and not shipped, such as a discriminator."""
+    @property
+    def model(self) -> nn.Module:
+        """What is trained, averaged, saved and shipped."""
+
+    @property
+    def extra(self) -> nn.Module | None:
+        """Parameters trained beside the model and not shipped, such as a discriminator."""
 
     def batch(self, start: int, size: int) -> Any:
         """Items ``start .. start + size`` of the stream, as CPU tensors: a pure function of the two numbers."""

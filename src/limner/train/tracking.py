@@ -53,7 +53,8 @@ class Tracker:
                 self._board.add_scalar(name, value, images)
         if self._plain:
             line = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-            print(f"{images:>9} images  {line}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"{images:>9} images  {line}\n")
+            sys.stderr.flush()
 
     def advance(self, images: int, rate: float, note: str) -> None:
         """Move the bar to ``images`` images at ``rate`` images per second."""

@@ -8,6 +8,7 @@ from limner.data.scenes.scene import Scene, Scenes, paint
 from limner.data.scenes.video import ACTIONS, Clip, Clips
 from limner.data.scenes.world import (
     COLOURS,
+    HELD_OUT_NAMES,
     HELD_OUT_PAIRS,
     HELD_OUT_SHAPES,
     POSITIONS,
@@ -24,6 +25,7 @@ __all__ = [
     "ACTIONS",
     "BACKGROUNDS",
     "COLOURS",
+    "HELD_OUT_NAMES",
     "HELD_OUT_PAIRS",
     "HELD_OUT_SHAPES",
     "PHRASINGS",

@@ -36,12 +36,17 @@ RELATIONAL = frozenset({0, 1, 4, 6})  # the phrasings that state a relation wher
 
 def article(noun: str) -> str:
     """``a`` or ``an`` for a phrase, or ``""`` for a plural ("glasses")."""
-    head = re.split(r"[:,]| with | showing | of | in | on | and ", noun, maxsplit=1)[0]
-    if re.search(r"[^siu]s$", head) and not head.endswith("gas"):
+    head = re.split(r"[:,]| with | showing | holding | lifting | over | of | in | on | and ", noun, maxsplit=1)[0]
+    if re.search(r"([^siu]s|\bskis)$|^(men|women|people)\b(?!')", head) and not re.search(r"(gas|ceros)$", head):
         return ""
     if re.match(r"(?i:uni|use|ufo|uk|eu|ewe|one\b|once)", noun):
         return "a"
     return "an" if re.match(r"(?i:[aeiou]|hour|heir)|SOS|[FHLMNRSX][B-DF-HJ-NP-TV-Z]|8|11|18", noun) else "a"
+
+
+def verb(noun: str) -> str:
+    """``is``, or ``are`` for a plural."""
+    return "is" if article(noun) else "are"
 
 
 def name(thing: Thing, *, sized: bool = False) -> str:
@@ -125,7 +130,7 @@ def caption_of(things: Sequence[Thing], phrasing: int = 0, background: str = "wh
     elif kind == "together":
         text = listing([phrase(thing) for thing in things])
     elif kind == "there is":
-        text = f"there is {_related(things, sized=False, inverse=False)}"
+        text = f"there {verb(name(things[0]))} {_related(things, sized=False, inverse=False)}"
     elif kind == "count":
         text = _counted(things)
     elif kind == "position first":

@@ -10,7 +10,7 @@ from random import Random
 
 import numpy as np
 
-from limner.data.scenes.language import NUMBERS, SHORT, article, name, plural
+from limner.data.scenes.language import NUMBERS, SHORT, article, name, plural, verb
 from limner.data.scenes.render import coverage
 from limner.data.scenes.sampling import pick
 from limner.data.scenes.world import (
@@ -124,20 +124,16 @@ def _relations(things: Sequence[Thing], rng: Random) -> Iterator[Question]:
         first, second = name(things[i]), name(things[j])
         true, false = (f"{_is_the(first)} {SHORT[w]} the {second}?" for w in (word, OPPOSITE[word]))
         yield from _yes_no("relation", true, false, (i, j))
-        yield Question("relation", f"Where {_verb(first)} the {first}, seen from the {second}?", word, (i, j))
-
-
-def _verb(noun: str) -> str:
-    return "is" if article(noun) else "are"
+        yield Question("relation", f"Where {verb(first)} the {first}, seen from the {second}?", word, (i, j))
 
 
 def _is_the(noun: str) -> str:
-    return f"{_verb(noun).capitalize()} the {noun}"
+    return f"{verb(noun).capitalize()} the {noun}"
 
 
 def _sizes(things: Sequence[Thing], rng: Random) -> Iterator[Question]:
     for i, thing in enumerate(things):
-        yield Question("size", f"What size {_verb(name(thing))} the {name(thing)}?", thing.size, (i,))
+        yield Question("size", f"What size {verb(name(thing))} the {name(thing)}?", thing.size, (i,))
     for i, j in _pairs(things, rng):
         gap = SIZES.index(things[i].size) - SIZES.index(things[j].size)
         if not gap:
@@ -154,7 +150,7 @@ def _sizes(things: Sequence[Thing], rng: Random) -> Iterator[Question]:
 def _positions(things: Sequence[Thing]) -> Iterator[Question]:
     for i, thing in enumerate(things):
         if thing.position:
-            yield Question("position", f"Where {_verb(name(thing))} the {name(thing)}?", thing.position, (i,))
+            yield Question("position", f"Where {verb(name(thing))} the {name(thing)}?", thing.position, (i,))
 
 
 def _shared(first: Thing, second: Thing) -> int:

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from limner.data.scenes.world import (
     COLOURS,
+    HELD_OUT_NAMES,
     HELD_OUT_PAIRS,
     HELD_OUT_SHAPES,
     JITTER,
@@ -37,10 +38,11 @@ def pick(rng: Random, options: tuple[T, ...]) -> T:
 
 
 def _familiar(rng: Random, sprites: Sprites | None, sprite_share: float) -> Kind:
-    """A thing whose colour and shape are seen together in training, or a sprite."""
+    """A thing whose colour and shape are seen together in training, or a sprite not named like a held-out pair."""
     if sprites is not None and rng.random() < sprite_share:
         index = int(rng.random() * len(sprites))
-        return "", sprites.name(index), index
+        if sprites.name(index) not in HELD_OUT_NAMES:
+            return "", sprites.name(index), index
     return *pick(rng, _SEEN), -1
 
 

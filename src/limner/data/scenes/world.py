@@ -39,6 +39,8 @@ NEAR_MARGIN = 2.0  # off the grid, a position word needs the centre this far ins
 HELD_OUT_PAIRS: frozenset[tuple[str, str]] = frozenset(
     (COLOURS[(3 * row + 1) % len(COLOURS)], shape) for row, shape in enumerate(SHAPES)
 )
+# The same as names: sprites (the emoji "orange circle" and "purple heart") would show them in training.
+HELD_OUT_NAMES: frozenset[str] = frozenset(" ".join(pair) for pair in HELD_OUT_PAIRS)
 # Every shape once: 6 of the 66 unordered pairs of different shapes, never together in a training scene.
 HELD_OUT_SHAPES: frozenset[frozenset[str]] = frozenset(
     frozenset((SHAPES[row], SHAPES[row + 6])) for row in range(len(SHAPES) // 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -14,6 +14,7 @@ Embedded = Float[Tensor, "b n d"]
 Contexts = Float[Tensor, "b m d"]
 
 
+@runtime_checkable
 class Backbone(Protocol):
     """Knows neither what a token means nor how it is predicted.
 

@@ -22,11 +22,12 @@ class MaskedAutoencoder(nn.Module):
     Args:
         count: image tokens.
         prefix: condition tokens, read by both halves.
-        width: of every layer.
+        width: of every layer of the encoder, and of the decoder unless it has its own.
         encoder_depth, decoder_depth: blocks of each half.
-        heads: of every attention.
+        heads: of every attention of the encoder, and of the decoder unless it has its own.
         activation: of every MLP; GELU is the paper's.
         dropout: after every attention and MLP.
+        decoder_width, decoder_heads: of the decoder, where they differ; contexts are of the decoder's width.
     """
 
     def __init__(
@@ -40,29 +41,31 @@ class MaskedAutoencoder(nn.Module):
         heads: int,
         activation: Callable[[Tensor], Tensor] = functional.gelu,
         dropout: float = 0.0,
+        decoder_width: int | None = None,
+        decoder_heads: int | None = None,
     ) -> None:
         super().__init__()
-        self.width, self.prefix = width, prefix
+        self.width, self.prefix = decoder_width or width, prefix
 
-        def blocks(depth: int) -> nn.ModuleList:
+        def blocks(depth: int, width: int, heads: int) -> nn.ModuleList:
             return nn.ModuleList(Block(width, heads, activation=activation, dropout=dropout) for _ in range(depth))
 
         self.encoder_position = nn.Parameter(torch.zeros(1, prefix + count, width))
         self.embedding_norm = nn.LayerNorm(width, eps=1e-6)
-        self.encoder_blocks = blocks(encoder_depth)
+        self.encoder_blocks = blocks(encoder_depth, width, heads)
         self.encoder_norm = nn.LayerNorm(width, eps=1e-6)
-        self.decoder_embed = nn.Linear(width, width)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.decoder_position = nn.Parameter(torch.zeros(1, prefix + count, width))
-        self.decoder_blocks = blocks(decoder_depth)
-        self.decoder_norm = nn.LayerNorm(width, eps=1e-6)
-        self.head_position = nn.Parameter(torch.zeros(1, count, width))
+        self.decoder_embed = nn.Linear(width, self.width)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, self.width))
+        self.decoder_position = nn.Parameter(torch.zeros(1, prefix + count, self.width))
+        self.decoder_blocks = blocks(decoder_depth, self.width, decoder_heads or heads)
+        self.decoder_norm = nn.LayerNorm(self.width, eps=1e-6)
+        self.head_position = nn.Parameter(torch.zeros(1, count, self.width))
         for weight in (self.encoder_position, self.mask_token, self.decoder_position, self.head_position):
             nn.init.normal_(weight, std=0.02)
 
     def cache(self) -> None:
         """Known tokens attend to newly known ones, so every pass is computed anew."""
-        return None
+        return
 
     def forward(
         self,

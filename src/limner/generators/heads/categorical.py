@@ -43,7 +43,7 @@ class CategoricalHead(nn.Module):
         uniform = rng.uniform(*logits.shape[:2])
         if policy.temperature == 0:
             return logits.argmax(-1)
-        probabilities, ids = cut(logits / policy.temperature, policy).sort(-1, descending=True, stable=True)
+        probabilities, ids = cut(logits / policy.temperature, policy).sort(stable=True, dim=-1, descending=True)
         edges = probabilities.softmax(-1).cumsum(-1)
         place = torch.searchsorted(edges, (uniform * edges[..., -1])[..., None], right=True)
         return ids.gather(-1, place.clamp_max(logits.shape[-1] - 1))[..., 0]

@@ -7,6 +7,7 @@ reverse process from noise. So p(x | z) of a continuous token needs no codebook.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -65,8 +66,9 @@ class DenoisingMlp(nn.Module):
                 nn.init.zeros_(module.bias)
         for layer in (self.time1, self.time2):
             nn.init.normal_(layer.weight, std=0.02)
-        for layer in (self.modulation, self.output, *(block.modulation for block in self.blocks)):
-            nn.init.zeros_(layer.weight)
+        for name, parameter in self.named_parameters():
+            if "modulation" in name or name.startswith("output"):
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Float[Tensor, "*rows c"], t: Int[Tensor, "*rows"], z: Float[Tensor, "*rows d"]) -> Tensor:
         time = self.time2(functional.silu(self.time1(timestep_features(t))))
@@ -86,11 +88,18 @@ class DiffusionHead(nn.Module):
         context: width of the backbone.
         width, depth: of the denoising MLP.
         draws: timesteps per context and training step.
-        steps: of the reverse process when drawing, out of 1000.
+        steps: of the reverse process when drawing, out of 1000: how many, evenly spaced, or which.
     """
 
     def __init__(
-        self, channels: int, context: int, *, width: int, depth: int, draws: int = 4, steps: int = 100
+        self,
+        channels: int,
+        context: int,
+        *,
+        width: int,
+        depth: int,
+        draws: int = 4,
+        steps: int | Sequence[int] = 100,
     ) -> None:
         super().__init__()
         self.channels, self.draws, self.steps = channels, draws, steps

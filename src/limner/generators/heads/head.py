@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -29,11 +29,13 @@ class Policy:
     top_p: float = 1.0
 
 
+@runtime_checkable
 class Head(Protocol):
     """p(token | context)."""
 
-    embed: nn.Module
-    """Tokens to the vectors that the backbone reads."""
+    @property
+    def embed(self) -> nn.Module:
+        """Tokens to the vectors that the backbone reads."""
 
     def loss(self, contexts: Contexts, tokens: Tokens, rng: Rng) -> Float[Tensor, "b m"]:
         """Training loss of each token."""

@@ -23,7 +23,6 @@ from limner.data.source import Source
 from limner.decode.drawing import Drawer
 from limner.nn.pixels import to_tensor
 from limner.tokenizers.autoencoder import Autoencoder
-from limner.tokenizers.folding import fold
 from limner.types import Image, Rng, Tokens, derive_seed
 
 PREVIEW = (
@@ -63,7 +62,9 @@ class Pieces:
         identity: whatever determines the result, for the name of the cache.
     """
 
-    def __init__(self, tokenizer: Autoencoder, sources: Sequence[Source], cache: Path, identity: dict[str, object]) -> None:
+    def __init__(
+        self, tokenizer: Autoencoder, sources: Sequence[Source], cache: Path, identity: dict[str, object]
+    ) -> None:
         digest = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
         path = cache / f"pieces-{digest}.safetensors"
         self.captions = [source[i].caption for source in sources for i in range(len(source))]
@@ -76,14 +77,11 @@ class Pieces:
             aside = path.with_suffix(".writing")
             save_file(kept, aside)
             aside.rename(path)
-        self.kept = kept
+        self.kept, self.draw = kept, tokenizer.quantizer.draw
 
     def tokens(self, index: Tensor, rng: Rng) -> Tokens:
         """Tokens of some pictures; continuous ones are drawn from their posterior."""
-        if "ids" in self.kept:
-            return self.kept["ids"][index].long()
-        mean, deviation = self.kept["mean"][index].float(), self.kept["deviation"][index].float()
-        return mean + deviation * rng.normal(*mean.shape)
+        return self.draw({name: kept[index] for name, kept in self.kept.items()}, rng)
 
 
 @torch.no_grad()
@@ -91,11 +89,7 @@ def take_apart(tokenizer: Autoencoder, sources: Sequence[Source]) -> dict[str, T
     """What `Pieces` keeps of every picture of the sources."""
     parts: list[dict[str, Tensor]] = []
     for image in track(list(_chunks(sources)), description="taking pictures apart", transient=True):
-        features = tokenizer.features(image())
-        if tokenizer.quantizer.discrete:
-            parts.append({"ids": tokenizer.quantizer.tokens(features).to(torch.int32)})
-        else:
-            parts.append(tokenizer.quantizer.posterior(features))
+        parts.append(tokenizer.quantizer.keep(tokenizer.features(image())))
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -139,9 +133,7 @@ class CaptionedTask:
         first, last = self.pieces.starts[source], self.pieces.starts[source + 1]
         index = torch.from_numpy(first + (rng.random(size) * (last - first)).astype(np.int64))
         tokens = self.pieces.tokens(index, Rng(derive_seed(self.seed, "posterior", start)))
-        if not self.model.tokenizer.quantizer.discrete:
-            tokens = fold(tokens, self.model.tokenizer.grid, self.model.patch)
-        return {"tokens": tokens, "text": self.text[index]}
+        return {"tokens": self.model.fold(tokens), "text": self.text[index]}
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
         assert isinstance(model, Drawer)

@@ -26,6 +26,7 @@ from limner.generators.heads.head import Head
 from limner.generators.orders import RandomMasked
 from limner.languages.subwords import Subwords
 from limner.recipes.generators.captioned import CaptionedTask, Pieces, captioned_worlds
+from limner.recipes.judging import generator_scores
 from limner.recipes.library import load, weights_hash
 from limner.recipes.recipe import Recipe
 from limner.tokenizers.autoencoder import Autoencoder
@@ -46,23 +47,23 @@ class Knobs(Settings):
     """Latents on a side that make one token."""
     width: int = 256
     """Width of the transformers."""
-    encoder_depth: int = 3
+    encoder_depth: int = 2
     """Blocks that read condition and known tokens."""
-    decoder_depth: int = 4
+    decoder_depth: int = 3
     """Blocks that read all."""
-    head_width: int = 320
+    head_width: int = 256
     """Width of the denoising MLP."""
     head_depth: int = 3
     """Blocks of the denoising MLP."""
     text_depth: int = 1
     """Blocks that read the caption alone."""
-    text_length: int = 20
+    text_length: int = 18
     """Subwords of a caption."""
-    vocabulary: int = 2048
+    vocabulary: int = 1536
     """Subwords there are."""
     guidance: float = 2.0
     """Guidance that the finished model draws with."""
-    images: int = 360_000
+    images: int = 300_000
     batch: int = 64
     lr: float = 1e-3
     warmup: int = 10_000
@@ -74,7 +75,7 @@ class Knobs(Settings):
 
 def generator(knobs: Knobs, tokenizer: Autoencoder, head: Head) -> Generator:
     """The masked autoregressive generator of these knobs around a head."""
-    count = tokenizer.layout.count // knobs.patch**2
+    count = tokenizer.layout.length // knobs.patch**2
     return Generator(
         count=count,
         order=RandomMasked(),
@@ -120,12 +121,12 @@ def captioned_task(knobs: Knobs, model: Drawer) -> CaptionedTask:
     preview: dict[str, tuple[str, ...]] = {}
     if knobs.data is None:
         sources: list[Source] = captioned_worlds(size, knobs.scenes, knobs.seed)
-        shares = (0.4, 0.25, 0.35)
+        shares = [0.4, 0.25, 0.35]
     else:
         from limner.data.folder import Folder
 
         own = Folder(knobs.data, size=size)
-        sources, shares = [own], (1.0,)
+        sources, shares = [own], [1.0]
         preview = {"preview": tuple(own[i].caption for i in range(min(len(own), 16)))}
     identity = {"tokenizer": weights_hash(knobs.tokenizer), "scenes": knobs.scenes, "data": str(knobs.data)}
     identity |= {"seed": knobs.seed}
@@ -139,4 +140,6 @@ def task(knobs: Knobs) -> CaptionedTask:
     return captioned_task(knobs, build(knobs))
 
 
-RECIPE = Recipe(system="mar", state="works", paper="arXiv:2406.11838", knobs=Knobs, build=build, task=task)
+RECIPE = Recipe(
+    system="mar", state="works", paper="arXiv:2406.11838", knobs=Knobs, build=build, task=task, score=generator_scores
+)

@@ -19,6 +19,7 @@ from limner.generators.orders import Raster
 from limner.languages.subwords import Subwords
 from limner.recipes.generators import mar
 from limner.recipes.generators.captioned import CaptionedTask
+from limner.recipes.judging import generator_scores
 from limner.recipes.library import load
 from limner.recipes.recipe import Recipe
 
@@ -29,19 +30,19 @@ class Knobs(mar.Knobs):
 
     tokenizer: str = "vq-vae-64"
     patch: int = 1
-    width: int = 192
+    width: int = 128
     depth: int = 6
     """Blocks of the transformer."""
     corrupt: float = 0.1
     """Share of known tokens replaced by another picture's in training."""
     guidance: float = 1.5
-    images: int = 240_000
+    images: int = 120_000
 
 
 def build(knobs: Knobs) -> Drawer:
     """A freshly initialised raster model over its tokenizer."""
     tokenizer = load(knobs.tokenizer)
-    count = tokenizer.layout.count
+    count = tokenizer.layout.length
     generator = Generator(
         count=count,
         order=Raster(),
@@ -65,4 +66,4 @@ def task(knobs: Knobs) -> CaptionedTask:
     return mar.captioned_task(knobs, build(knobs))
 
 
-RECIPE = Recipe(state="works", paper="arXiv:1711.00937", knobs=Knobs, build=build, task=task)
+RECIPE = Recipe(state="works", paper="arXiv:1711.00937", knobs=Knobs, build=build, task=task, score=generator_scores)

@@ -1,6 +1,7 @@
 """AE: the same convolutional autoencoder with nothing between encoder and decoder.
 
-Hinton & Salakhutdinov, doi:10.1126/science.1127647. It rebuilds best, but its latents follow no law one could draw from.
+Hinton & Salakhutdinov, doi:10.1126/science.1127647. It rebuilds best, but its latents follow
+no law one could draw from.
 
     limner train ae --out runs/ae
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from limner.recipes.judging import tokenizer_scores
 from limner.recipes.recipe import Recipe
 from limner.recipes.tokenizers import vae
 from limner.recipes.tokenizers.worlds import TokenizerTask
@@ -34,5 +36,11 @@ def task(knobs: Knobs) -> TokenizerTask:
 
 
 RECIPE = Recipe(
-    system="ae", state="works", paper="doi:10.1126/science.1127647", knobs=Knobs, build=build, task=task
+    system="ae",
+    state="works",
+    paper="doi:10.1126/science.1127647",
+    knobs=Knobs,
+    build=build,
+    task=task,
+    score=tokenizer_scores,
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 from limner.data.emoji import Emoji
 from limner.data.scenes import Scenes
 from limner.data.source import Source
+from limner.recipes.judging import tokenizer_scores
 from limner.recipes.recipe import Recipe
 from limner.recipes.tokenizers.worlds import TokenizerTask, own_pictures, worlds
 from limner.tokenizers.autoencoder import Autoencoder
@@ -111,4 +112,6 @@ def task(knobs: Knobs) -> TokenizerTask:
     return tokenizer_task(knobs, build(knobs))
 
 
-RECIPE = Recipe(system="vae", state="works", paper="arXiv:1312.6114", knobs=Knobs, build=build, task=task)
+RECIPE = Recipe(
+    system="vae", state="works", paper="arXiv:1312.6114", knobs=Knobs, build=build, task=task, score=tokenizer_scores
+)

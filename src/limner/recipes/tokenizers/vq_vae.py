@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from limner.recipes.judging import tokenizer_scores
 from limner.recipes.recipe import Recipe
 from limner.recipes.tokenizers import vae
 from limner.recipes.tokenizers.worlds import TokenizerTask
@@ -43,4 +44,12 @@ def task(knobs: Knobs) -> TokenizerTask:
     return vae.tokenizer_task(knobs, build(knobs))
 
 
-RECIPE = Recipe(system="vq-vae", state="works", paper="arXiv:1711.00937", knobs=Knobs, build=build, task=task)
+RECIPE = Recipe(
+    system="vq-vae",
+    state="works",
+    paper="arXiv:1711.00937",
+    knobs=Knobs,
+    build=build,
+    task=task,
+    score=tokenizer_scores,
+)

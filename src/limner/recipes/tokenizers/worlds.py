@@ -79,8 +79,7 @@ class TokenizerTask:
         self.model, self.stream, self.objective = model, stream, objective
         self.extra: nn.Module | None = objective.discriminator
         self.held_out = {
-            name: to_tensor([source[i].image for i in range(min(len(source), 96))])
-            for name, source in held_out.items()
+            name: to_tensor([source[i].image for i in range(min(len(source), 96))]) for name, source in held_out.items()
         }
 
     def batch(self, start: int, size: int) -> Image:

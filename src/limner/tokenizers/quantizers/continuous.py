@@ -61,10 +61,11 @@ class Identity(nn.Module):
     def tokens(self, features: Features, rng: Rng | None = None) -> Latents:
         return self.scale.flatten(features.float())
 
-    def posterior(self, features: Features) -> dict[str, Latents]:
-        """Normalised latents; they have no deviation."""
-        mean = self.tokens(features)
-        return {"mean": mean, "deviation": torch.zeros_like(mean)}
+    def keep(self, features: Features) -> dict[str, Tensor]:
+        return {"mean": self.tokens(features)}
+
+    def draw(self, kept: dict[str, Tensor], rng: Rng) -> Latents:
+        return kept["mean"]
 
     def latents(self, tokens: Latents, height: int, width: int) -> Features:
         return self.scale.unflatten(tokens, height, width)
@@ -104,11 +105,13 @@ class Gaussian(nn.Module):
             mean = mean + (0.5 * log_variance).exp() * rng.normal(*mean.shape)
         return self.scale.flatten(mean)
 
-    def posterior(self, features: Float[Tensor, "b c2 h w"]) -> dict[str, Latents]:
-        """Mean and deviation of every normalised latent."""
+    def keep(self, features: Float[Tensor, "b c2 h w"]) -> dict[str, Tensor]:
         mean, log_variance = self.moments(features)
         deviation = rearrange((0.5 * log_variance).exp(), "b c h w -> b (h w) c") * self.scale.variance.rsqrt()
         return {"mean": self.scale.flatten(mean), "deviation": deviation}
+
+    def draw(self, kept: dict[str, Tensor], rng: Rng) -> Latents:
+        return kept["mean"] + kept["deviation"] * rng.normal(*kept["mean"].shape)
 
     def latents(self, tokens: Latents, height: int, width: int) -> Features:
         return self.scale.unflatten(tokens, height, width)

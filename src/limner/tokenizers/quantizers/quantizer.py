@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -21,6 +21,7 @@ class Bottleneck(NamedTuple):
     metrics: dict[str, Tensor]
 
 
+@runtime_checkable
 class Quantizer(Protocol):
     """Turns encoder features into what the decoder reads (in training) or into tokens (in use)."""
 
@@ -35,6 +36,12 @@ class Quantizer(Protocol):
 
     def tokens(self, features: Features, rng: Rng | None = None) -> Tokens:
         """Tokens in raster order; ``rng`` draws them where they are random, else the most likely ones are given."""
+
+    def keep(self, features: Features) -> dict[str, Tensor]:
+        """What must be kept of a picture so that `draw` can give its tokens again and again; one row per picture."""
+
+    def draw(self, kept: dict[str, Tensor], rng: Rng) -> Tokens:
+        """Tokens of kept pictures, drawn anew where they are random."""
 
     def latents(self, tokens: Tokens, height: int, width: int) -> Features:
         """What the decoder reads for these tokens."""

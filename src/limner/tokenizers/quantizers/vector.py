@@ -96,6 +96,12 @@ class VectorQuantizer(nn.Module):
         z = rearrange(features, "b c h w -> (b h w) c")
         return self.nearest(z).reshape(features.shape[0], -1)
 
+    def keep(self, features: Features) -> dict[str, Tensor]:
+        return {"ids": self.tokens(features).to(torch.int32)}
+
+    def draw(self, kept: dict[str, Tensor], rng: Rng) -> Ids:
+        return kept["ids"].long()
+
     def latents(self, tokens: Ids, height: int, width: int) -> Features:
         return rearrange(self.codebook[tokens], "b (h w) c -> b c h w", h=height, w=width)
 
