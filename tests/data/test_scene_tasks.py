@@ -94,7 +94,7 @@ def answer(scene: Scene, kind: str, text: str) -> str | None:
 
 def test_answers_are_right_and_yes_and_no_balance() -> None:
     replies: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
-    scenes = spread(150, objects=(1, 4)) + spread(60, objects=(2, 4), grid=False, overlap=True)
+    scenes = spread(90, objects=(1, 4)) + spread(60, objects=(2, 4), grid=False, overlap=True)
     scenes += spread(60, objects=(1, 3), split="compositions")
     for scene in scenes:
         questions = scene.questions()
@@ -111,21 +111,21 @@ def test_answers_are_right_and_yes_and_no_balance() -> None:
 
 def test_negatives_are_hard_and_absent() -> None:
     asked = 0
-    for scene in spread(150, objects=(1, 4)):
+    for scene in spread(100, objects=(1, 4)):
         for q in scene.questions():
             if q.kind == "exists" and q.answer == "no" and (m := NOUN.search(q.text)):
                 asked += 1
                 shared = [thing for thing in scene.things if thing.colour == m[3] or thing.shape == m[4]]
                 assert shared
                 assert all(thing.pair != (m[3], m[4]) for thing in scene.things)
-    assert asked > 300
+    assert asked > 200
 
 
 def test_questions_do_not_give_the_answer_away_by_their_words() -> None:
     """How often a colour or a shape is asked for does not tell whether it is there."""
     for pattern in (NOUN, re.compile(r"anything ((\w)(\w+))")):
         counts: dict[str, Counter[str]] = {"yes": Counter(), "no": Counter()}
-        for scene in spread(500, objects=(1, 2), split="heldout"):
+        for scene in spread(360, objects=(1, 2), split="heldout"):
             for q in scene.questions():
                 if q.kind == "exists" and (m := pattern.search(q.text)):
                     counts[q.answer][m[3] if pattern is NOUN else m[1]] += 1
@@ -138,7 +138,7 @@ def test_questions_do_not_give_the_answer_away_by_their_words() -> None:
 def test_edits_change_what_they_say_and_nothing_else(split: str) -> None:
     kinds: Counter[str] = Counter()
     edits = Edits(Scenes(5, split=split, objects=(1, 3), background="plain"))
-    for index in range(150):
+    for index in range(110):
         edit = edits[index]
         before, after = edit.before.things, edit.after.things
         kinds[edit.kind] += 1
@@ -161,7 +161,7 @@ def test_edits_change_what_they_say_and_nothing_else(split: str) -> None:
             assert not {t.pair for t in after} & HELD_OUT_PAIRS
     assert len(edits) == 1_000_000
     assert len(kinds) == 7
-    assert min(kinds.values()) >= 8
+    assert min(kinds.values()) >= 5
     assert edits[3].instruction == edits[3].instruction
     assert edits.name == f"edits-{split}"
 

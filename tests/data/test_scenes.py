@@ -108,9 +108,9 @@ def check_places(scene: Scene, text: str, nouns: list[re.Match[str]], places: li
 @pytest.mark.parametrize("background", ["white", "plain", "gradient", "texture"])
 def test_captions_say_only_what_the_pixels_show(background: str, grid: bool) -> None:
     said: Counter[str] = Counter()
-    for scene in spread(150, background=background, grid=grid, objects=(1, 4)):
+    for scene in spread(80, background=background, grid=grid, objects=(1, 4)):
         said.update(check_caption(scene))
-    assert min(said[kind] for kind in ("size", "position", "relation")) >= 10
+    assert min(said[kind] for kind in ("size", "position", "relation")) >= 8
 
 
 def test_each_phrasing_says_what_it_promises() -> None:
@@ -217,7 +217,7 @@ def test_every_scene_of_compositions_shows_exactly_one() -> None:
 
 @pytest.mark.parametrize("grid", [True, False])
 def test_things_keep_apart_inside_the_picture_and_in_their_cells(grid: bool) -> None:
-    for scene in spread(200, objects=(2, 4), grid=grid):
+    for scene in spread(100, objects=(2, 4), grid=grid):
         assert len({thing.pair for thing in scene.things}) == len(scene.things)
         for thing in scene.things:
             low, high = RADII[thing.size]
