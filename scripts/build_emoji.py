@@ -7,7 +7,7 @@ Unicode 15.0 (Debian package ``unicode-data``) and the names of the PyPI package
     python scripts/build_emoji.py           # writes src/limner/data/assets/emoji-*
     python scripts/build_emoji.py --check   # renders and compares with the pins, writes nothing
 
-The script ends with an error that names the input that differs when the pixels are not the pinned ones.
+The script ends with an error that names whatever differs from its pin: an input, or the pixels made from the inputs.
 """
 
 from __future__ import annotations
@@ -124,12 +124,36 @@ def encode_sheet(pictures: np.ndarray) -> bytes:
 
 
 def compare(found: dict[str, str]) -> None:
-    """Exit with the name of everything that differs from the pins; inputs come before the pixels made from them."""
-    wrong = [f"{key} is {found[key]}, pinned {PINS[key]}" for key in PINS if found[key] != PINS[key]]
+    """Exit with the name of everything that differs from its pin."""
+    wrong = [f"{key} is {value}, pinned {PINS[key]}" for key, value in found.items() if value != PINS[key]]
     if wrong:
         print(f"Pillow {importlib.metadata.version('pillow')}, raqm {features.version('raqm')}", file=sys.stderr)
-        sys.exit("the rebuilt emoji differ from the shipped ones:\n  " + "\n  ".join(wrong))
-    print("\n".join(f"{key}: {value}" for key, value in found.items()))
+        sys.exit("cannot rebuild the shipped emoji:\n  " + "\n  ".join(wrong))
+
+
+def file_hash(path: Path, package: str) -> str:
+    if not path.is_file():
+        sys.exit(f"{path} is missing: install the Debian package {package} or give its place (see --help)")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write(assets: Path, rows: list[Row], sheets: dict[str, np.ndarray], source: dict[str, str]) -> None:
+    """Write the table and the sheets; the slowest WebP setting takes about three minutes."""
+    kinds = list(dict.fromkeys((row.group, row.subgroup) for row in rows))
+    pictures = np.concatenate(list(sheets.values()))
+    table = {
+        "source": source,
+        "plain": len(sheets["plain"]),
+        "sequences": [row.sequence for row in rows],
+        "kinds": kinds,
+        "kind": [kinds.index((row.group, row.subgroup)) for row in rows],
+        "duplicates": {str(index): twin for index, twin in find_duplicates(pictures).items()},
+        "names": read_names(rows),
+    }
+    text = json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()
+    (assets / "emoji.json.gz").write_bytes(gzip.compress(text, 9, mtime=0))
+    for name, part in sheets.items():
+        (assets / f"emoji-{name}.webp").write_bytes(encode_sheet(part))
 
 
 def main() -> None:
@@ -139,34 +163,22 @@ def main() -> None:
     parser.add_argument("--assets", type=Path, default=Path(__file__).parents[1] / "src/limner/data/assets")
     parser.add_argument("--check", action="store_true", help="compare with the pins and write nothing")
     arguments = parser.parse_args()
+    inputs = {
+        "font": file_hash(arguments.font, "fonts-noto-color-emoji"),
+        "emoji-test": file_hash(arguments.list, "unicode-data"),
+        "emoji package": importlib.metadata.version("emoji"),
+    }
+    compare(inputs)
     rows = read_rows(arguments.list)
-    font = ImageFont.truetype(arguments.font, STRIKE, layout_engine=ImageFont.Layout.RAQM)
+    font = ImageFont.truetype(str(arguments.font), STRIKE, layout_engine=ImageFont.Layout.RAQM)
     pictures = np.stack([render(row.sequence, font) for row in rows])
     plain = sum(not row.toned for row in rows)
     sheets = {"plain": pictures[:plain], "toned": pictures[plain:]}
-    found = {
-        "font": hashlib.sha256(arguments.font.read_bytes()).hexdigest(),
-        "emoji-test": hashlib.sha256(arguments.list.read_bytes()).hexdigest(),
-        "emoji package": importlib.metadata.version("emoji"),
-        **{name: hashlib.sha256(part.tobytes()).hexdigest() for name, part in sheets.items()},
-    }
-    compare(found)
-    if arguments.check:
-        return
-    kinds = list(dict.fromkeys((row.group, row.subgroup) for row in rows))
-    table = {
-        "source": found,
-        "plain": plain,
-        "sequences": [row.sequence for row in rows],
-        "kinds": kinds,
-        "kind": [kinds.index((row.group, row.subgroup)) for row in rows],
-        "duplicates": {str(index): twin for index, twin in find_duplicates(pictures).items()},
-        "names": read_names(rows),
-    }
-    text = json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()
-    (arguments.assets / "emoji.json.gz").write_bytes(gzip.compress(text, 9, mtime=0))
-    for name, part in sheets.items():
-        (arguments.assets / f"emoji-{name}.webp").write_bytes(encode_sheet(part))
+    pixels = {name: hashlib.sha256(part.tobytes()).hexdigest() for name, part in sheets.items()}
+    compare(pixels)
+    print("\n".join(f"{key}: {value}" for key, value in (inputs | pixels).items()))
+    if not arguments.check:
+        write(arguments.assets, rows, sheets, inputs | pixels)
 
 
 if __name__ == "__main__":
