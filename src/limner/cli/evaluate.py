@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from limner.cli.command import Flag, parse, print_json, standard_output_kept
+from limner.errors import InputError
 
 EXAMPLES = """\
   limner evaluate vae-64
@@ -48,4 +49,6 @@ def evaluate(options: Evaluate) -> dict[str, Any]:
     from limner.recipes.library import find_recipe, load, locate, read_card
 
     recipe = find_recipe(read_card(locate(options.model))["recipe"])
+    if recipe.score is None:
+        raise InputError(f"{options.model} is a measure itself and has no scores: evaluate a tokenizer or a generator")
     return recipe.score(load(options.model), options.model, options.count, options.seed)

@@ -6,7 +6,7 @@ It knows no order, backbone, head or condition by name. Guidance runs as one bat
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -35,7 +35,7 @@ class Decoder:
     """
 
     generator: Generator
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     passes: int | None = None
     ramp: Literal["linear", "constant"] = "linear"
     cached: bool = True

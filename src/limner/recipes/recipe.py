@@ -52,7 +52,8 @@ class Recipe:
         knobs: a flat frozen dataclass, `Settings` and what the system adds; ``knobs()`` is what was shipped.
         build: the model of these knobs, freshly initialised.
         task: the model with its data and loss, to train.
-        score: scores of a finished model, given (model, its name, count or None, seed), as ``limner evaluate`` prints.
+        score: scores of a finished model, given (model, its name, count or None, seed), as ``limner evaluate`` prints;
+            None for what is itself a measure.
         claims: what is proven about it.
     """
 
@@ -61,6 +62,6 @@ class Recipe:
     knobs: type[Settings]
     build: Callable[[Any], nn.Module]
     task: Callable[[Any], Task]
-    score: Callable[[Any, str, int | None, int], dict[str, Any]]
+    score: Callable[[Any, str, int | None, int], dict[str, Any]] | None = None
     system: str | None = None
     claims: tuple[Claim, ...] = ()

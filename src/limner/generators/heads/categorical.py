@@ -12,7 +12,7 @@ from limner.types import Rng
 
 
 class CategoricalHead(nn.Module):
-    """Ids of a codebook with ``entries`` rows; embedding and output share one table (Press & Wolf, arXiv:1608.05859)."""
+    """Ids of a codebook of ``entries`` rows; embedding and output share one table (Press & Wolf, arXiv:1608.05859)."""
 
     def __init__(self, entries: int, width: int) -> None:
         super().__init__()

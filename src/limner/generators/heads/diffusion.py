@@ -1,4 +1,4 @@
-"""MAR's diffusion loss: a small MLP that denoises one token given its context (arXiv:2406.11838, Eq. 1 and Section 3.2).
+"""MAR's diffusion loss: a small MLP that denoises one token given its context (arXiv:2406.11838, Eq. 1, Section 3.2).
 
 ``L(z, x) = E |epsilon - epsilon_theta(x_t | t, z)|^2``, several draws of ``t`` per context; to draw a token, run the
 reverse process from noise. So p(x | z) of a continuous token needs no codebook.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from limner.encoders.recogniser import Recogniser
 from limner.encoders.recogniser_training import RecogniserTraining
+from limner.recipes.judging import recogniser_scores
 from limner.recipes.recipe import Recipe
 from limner.train.settings import Settings
 
@@ -43,4 +44,4 @@ def task(knobs: Knobs) -> RecogniserTraining:
     return RecogniserTraining(build(knobs), seed=knobs.seed)
 
 
-RECIPE = Recipe(state="works", paper="arXiv:1904.07850", knobs=Knobs, build=build, task=task)
+RECIPE = Recipe(state="works", paper="arXiv:1904.07850", knobs=Knobs, build=build, task=task, score=recogniser_scores)

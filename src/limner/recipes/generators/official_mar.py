@@ -1,0 +1,196 @@
+"""MAR as its authors released it: their sizes, and the way from the names of their weights to ours.
+
+Li et al., arXiv:2406.11838, code and weights at github.com/LTH14/mar. This is no recipe: it builds the generator and
+the KL-16 tokenizer that `limner` trains with other knobs, and fills them from a state dict of the official modules::
+
+    generator = official_generator(MAR_BASE).eval()
+    fill_generator(generator, state["model_ema"])
+    tokenizer = official_tokenizer().eval()
+    fill_tokenizer(tokenizer, kl16["model"])
+
+The arithmetic is the same and every official tensor has one of ours of the same shape; only names differ. Ours groups
+them by role: ``z_proj`` embeds tokens, so it belongs to the head; ``class_emb`` and ``fake_latent`` make the condition,
+whose one vector per class is repeated for all 64 buffer tokens; ``diffusion_pos_embed_learned`` tells the head where a
+token lies, and is the backbone's last addition. In training, ours leaves out the dropout inside attention and between
+the two layers of an MLP.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from limner.errors import CheckpointError
+from limner.generators.backbones.masked import MaskedAutoencoder
+from limner.generators.conditions import ClassCondition
+from limner.generators.generator import Generator
+from limner.generators.heads.diffusion import DiffusionHead
+from limner.generators.orders import RandomMasked
+from limner.tokenizers.kl import KlAutoencoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large a MAR is; the defaults are those of all released models at 256 pixels.
+
+    ``count`` tokens of ``channels`` each; ``prefix`` buffer tokens hold one of ``classes``; ``steps`` says how many of
+    the 1000 noise levels a draw visits, or which.
+    """
+
+    width: int
+    encoder_depth: int
+    decoder_depth: int
+    heads: int
+    head_width: int
+    head_depth: int
+    decoder_width: int | None = None
+    decoder_heads: int | None = None
+    count: int = 256
+    channels: int = 16
+    classes: int = 1000
+    prefix: int = 64
+    steps: int | tuple[int, ...] = 100
+    draws: int = 4
+    drop: float = 0.1
+    dropout: float = 0.1
+    least_masked: float = 0.7
+
+
+# 208 M, 479 M and 943 M parameters (Table 4 of the paper); the head's sizes are those of the released weights.
+MAR_BASE = Sizes(width=768, encoder_depth=12, decoder_depth=12, heads=12, head_width=1024, head_depth=6)
+MAR_LARGE = Sizes(width=1024, encoder_depth=16, decoder_depth=16, heads=16, head_width=1280, head_depth=8)
+MAR_HUGE = Sizes(width=1280, encoder_depth=20, decoder_depth=20, heads=16, head_width=1536, head_depth=12)
+
+LATENT_SCALE = 0.2325  # the official code multiplies latents by it, so that they have about unit variance
+
+
+def official_generator(sizes: Sizes) -> Generator:
+    """A MAR of these sizes, freshly initialised."""
+    head = DiffusionHead(
+        sizes.channels,
+        sizes.decoder_width or sizes.width,
+        width=sizes.head_width,
+        depth=sizes.head_depth,
+        draws=sizes.draws,
+        steps=sizes.steps,
+    )
+    head.embed = nn.Linear(sizes.channels, sizes.width)  # what the encoder reads, which may be wider than the decoder
+    backbone = MaskedAutoencoder(
+        count=sizes.count,
+        prefix=sizes.prefix,
+        width=sizes.width,
+        encoder_depth=sizes.encoder_depth,
+        decoder_depth=sizes.decoder_depth,
+        heads=sizes.heads,
+        dropout=sizes.dropout,
+        decoder_width=sizes.decoder_width,
+        decoder_heads=sizes.decoder_heads,
+    )
+    return Generator(
+        count=sizes.count,
+        order=RandomMasked(least=sizes.least_masked),
+        backbone=backbone,
+        head=head,
+        condition=ClassCondition(sizes.classes, sizes.width, sizes.prefix),
+        drop=sizes.drop,
+    )
+
+
+def official_tokenizer(size: int = 256) -> KlAutoencoder:
+    """The KL-16 autoencoder for pictures of ``size`` pixels, freshly initialised: 16 channels, one cell per 16 pixels."""
+    return KlAutoencoder(
+        size=size, width=128, multipliers=(1, 1, 2, 2, 4), channels=16, attention=(4,), scale=LATENT_SCALE
+    )
+
+
+def fill_generator(generator: Generator, state: Mapping[str, Tensor]) -> None:
+    """Load the state dict of the official ``MAR``; raises `CheckpointError` naming what does not fit."""
+    _fill(generator, state, GENERATOR_NAMES)
+
+
+def fill_tokenizer(tokenizer: KlAutoencoder, state: Mapping[str, Tensor]) -> None:
+    """Load the state dict of the official ``AutoencoderKL``; raises `CheckpointError` naming what does not fit.
+
+    The discriminator under ``loss.`` that its training left in the file is passed over.
+    """
+    weights = {name: value for name, value in state.items() if not name.startswith("loss.")}
+    _fill(tokenizer, weights, TOKENIZER_NAMES)
+
+
+# Our name (a pattern of its beginning or end) and theirs; all that fit are applied, one after the other.
+GENERATOR_NAMES = (
+    (r"^condition\.embedding\b", "class_emb"),
+    (r"^condition\.nothing$", "fake_latent"),
+    (r"^backbone\.(encoder|decoder)_position$", r"\1_pos_embed_learned"),
+    (r"^backbone\.head_position$", "diffusion_pos_embed_learned"),
+    (r"^backbone\.embedding_norm\b", "z_proj_ln"),
+    (r"^backbone\.", ""),
+    (r"^head\.embed\b", "z_proj"),
+    (r"^head\.network\.time1\b", "diffloss.net.time_embed.mlp.0"),
+    (r"^head\.network\.time2\b", "diffloss.net.time_embed.mlp.2"),
+    (r"^head\.network\.context\b", "diffloss.net.cond_embed"),
+    (r"^head\.network\.input\b", "diffloss.net.input_proj"),
+    (r"^head\.network\.output\b", "diffloss.net.final_layer.linear"),
+    (r"^head\.network\.modulation\b", "diffloss.net.final_layer.adaLN_modulation.1"),
+    (r"^head\.network\.blocks\.(\d+)\.norm\b", r"diffloss.net.res_blocks.\1.in_ln"),
+    (r"^head\.network\.blocks\.(\d+)\.fc1\b", r"diffloss.net.res_blocks.\1.mlp.0"),
+    (r"^head\.network\.blocks\.(\d+)\.fc2\b", r"diffloss.net.res_blocks.\1.mlp.2"),
+    (r"^head\.network\.blocks\.(\d+)\.modulation\b", r"diffloss.net.res_blocks.\1.adaLN_modulation.1"),
+)
+TOKENIZER_NAMES = (
+    (r"^encoder\.levels\.(\d+)\.resize\b", r"encoder.down.\1.downsample"),
+    (r"^decoder\.levels\.(\d+)\.resize\b", r"decoder.up.\1.upsample"),
+    (r"^encoder\.levels\.", "encoder.down."),
+    (r"^decoder\.levels\.", "decoder.up."),
+    (r"\.blocks\.(\d+)\.", r".block.\1."),
+    (r"\.attentions\.(\d+)\.", r".attn.\1."),
+    (r"\.middle\.0\.", ".mid.block_1."),
+    (r"\.middle\.1\.", ".mid.attn_1."),
+    (r"\.middle\.2\.", ".mid.block_2."),
+    (r"\.first\.", ".conv_in."),
+    (r"^(encoder|decoder)\.norm\.", r"\1.norm_out."),
+    (r"^(encoder|decoder)\.last\.", r"\1.conv_out."),
+    (r"\.shortcut\.", ".nin_shortcut."),
+    (r"\.query\.", ".q."),
+    (r"\.key\.", ".k."),
+    (r"\.value\.", ".v."),
+    (r"\.output\.", ".proj_out."),
+    (r"^encoder\.moments\.", "quant_conv."),
+    (r"^decoder\.latents\.", "post_quant_conv."),
+)
+
+
+def _official_name(name: str, table: tuple[tuple[str, str], ...]) -> str:
+    for ours, theirs in table:
+        name = re.sub(ours, theirs, name)
+    return name
+
+
+def _fill(model: nn.Module, state: Mapping[str, Tensor], table: tuple[tuple[str, str], ...]) -> None:
+    own = dict(model.named_parameters())
+    names = {name: _official_name(name, table) for name in own}
+    missing = sorted(set(names.values()) - state.keys())
+    unknown = sorted(state.keys() - set(names.values()))
+    wrong = [
+        f"{theirs} is {list(state[theirs].shape)} and not {list(own[ours].shape)}"
+        for ours, theirs in names.items()
+        if theirs in state and state[theirs].shape != own[ours].shape
+    ]
+    parts = [
+        f"{problem} {_listed(found)}"
+        for problem, found in (("it lacks", missing), ("it has unknown", unknown), ("in shape", wrong))
+        if found
+    ]
+    if parts:
+        raise CheckpointError(
+            f"the official state does not fit: {'; '.join(parts)}: give the sizes it was trained with"
+        )
+    model.load_state_dict({ours: state[theirs] for ours, theirs in names.items()}, strict=False)
+
+
+def _listed(names: list[str], shown: int = 8) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
