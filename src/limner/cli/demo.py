@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from tyro.conf import arg
 
 from limner.cli.command import Flag, parse, print_json, standard_output_kept
@@ -17,19 +18,25 @@ EXAMPLES = """\
 
 PROMPTS = (
     "a red heart left of a blue star",
-    "a large green circle",
-    "a small yellow square above a purple ring",
-    "a pizza",
-    "a smiling cat",
-    "a rocket",
-    "an orange triangle right of a pink circle",
-    "a blue butterfly",
+    "a green triangle above an orange square",
+    "a large purple cross in the middle",
+    "a small cyan circle in the top left",
+    "a yellow ring",
+    "grinning face",
+    "red apple",
+    "snowman",
+    "sunflower",
+    "rocket",
 )
+COLUMNS = 5
+TOKENIZERS = ("vae-64", "vq-vae-64")
+PHOTO = Path(__file__).resolve().parents[1] / "data" / "assets" / "dahlia.webp"
+EMOJI = "fox"  # held out: no tokenizer has seen it
 
 
 @dataclass(frozen=True)
 class Demo:
-    """Draw a page of prompts, take pictures apart into tokens and back, and write it all into one picture."""
+    """Draw a page of prompts, take a photograph and an emoji apart into tokens and back, and put it all on one page."""
 
     out: Annotated[Path, arg(aliases=["-o"])] = Path("demo.png")
     """Where to write the page."""
@@ -38,31 +45,70 @@ class Demo:
     seed: int = 0
     """The same seed draws the same page."""
     json: Flag = False
-    """Print one object with files and times and nothing else."""
+    """Print one object with files, scores and times and nothing else."""
 
 
 def run(arguments: list[str]) -> None:
-    """Makes the page and prints where it is and how long it took."""
+    """Makes the page and prints what is on it."""
     options = parse(Demo, "limner demo", EXAMPLES, arguments)
     with standard_output_kept(options.json):
         report = demo(options)
     if options.json:
         print_json(report)
-    else:
-        print(f"drew {report['drawn']} pictures in {report['seconds']} s: {report['file']}")
+        return
+    print(f"drew {report['drawn']} prompts with {options.model} in {report['drawing_seconds']} s")
+    for name, scores in report["rebuilt"].items():
+        print(f"rebuilt {name}: " + ", ".join(f"{score:.1f} dB by {model}" for model, score in scores.items()))
+    print(f"{report['file']} ({report['seconds']} s in all)")
 
 
 def demo(options: Demo) -> dict[str, Any]:
-    """Draws the prompts and writes the page."""
+    """Draws, takes apart and writes the page; returns what ``--json`` prints."""
     import limner
     from limner import pictures
 
     started = time.monotonic()
-    images = limner.load(options.model).draw(list(PROMPTS), n=1, seed=options.seed)
-    pictures.save(pictures.grid(images, 4, PROMPTS, title=f"limner demo: {options.model}"), options.out)
+    drawn = limner.load(options.model).draw(list(PROMPTS), n=1, seed=options.seed)
+    drawing = time.monotonic() - started
+    page: list[pictures.Picture] = list(drawn)
+    captions = list(PROMPTS)
+    rebuilt: dict[str, dict[str, float]] = {}
+    for name, original in subjects(limner.load(TOKENIZERS[0]).size).items():
+        rebuilt[name], row, under = apart_and_back(name, original)
+        page += row
+        captions += under
+    title = f"limner demo: {options.model} draws; {' and '.join(TOKENIZERS)} take pictures apart and put them together"
+    pictures.save(pictures.grid(page, COLUMNS, captions, title=title), options.out)
     return {
         "model": options.model,
         "file": str(options.out),
-        "drawn": len(images),
+        "drawn": len(drawn),
+        "drawing_seconds": round(drawing, 1),
+        "rebuilt": rebuilt,
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def subjects(size: int) -> dict[str, np.ndarray]:
+    """A photograph and an emoji that no tokenizer was trained on."""
+    from limner.data.emoji import Emoji
+    from limner.data.images import fit, read_image
+
+    emoji = Emoji("heldout", size=size)
+    names = [emoji.name(i) for i in range(len(emoji))]
+    return {"a photograph": fit(read_image(PHOTO), size), EMOJI: emoji[names.index(EMOJI)].image}
+
+
+def apart_and_back(name: str, original: np.ndarray) -> tuple[dict[str, float], list[Any], list[str]]:
+    """PSNR by tokenizer, and a row of the page: the original, then each tokenizer's tokens and reconstruction."""
+    import limner
+    from limner import pictures
+    from limner.cli.tokens import take_apart
+
+    scores, row, captions = {}, [original], [name]
+    for model in TOKENIZERS:
+        part = take_apart(limner.load(model), [original])[0]
+        scores[model] = round(part.psnr, 2)
+        row += [pictures.token_map(part.tokens), part.rebuilt]
+        captions += [f"its {part.bits:,} bits in {model}", f"put together again, {part.psnr:.1f} dB"]
+    return scores, row, captions

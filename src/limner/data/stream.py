@@ -14,6 +14,24 @@ from limner.data.source import Example, Source
 Variation = Callable[[Example, np.random.Generator], Example]
 
 
+class Subset:
+    """Some examples of a data set.
+
+    Args:
+        source: the data set.
+        indices: which of its examples, in this order.
+    """
+
+    def __init__(self, source: Source, indices: Sequence[int]) -> None:
+        self.source, self.indices = source, list(indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Example:
+        return self.source[self.indices[index]]
+
+
 class Stream:
     """Draws from several data sets by share; within one it passes through random permutations, epoch by epoch.
 
