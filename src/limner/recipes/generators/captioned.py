@@ -41,7 +41,7 @@ PREVIEW = (
     "airplane",
     "birthday cake",
     "snowman",
-    "sunflower",
+    "tulip",
     "rocket",
 )
 
