@@ -65,7 +65,7 @@ class Generator(nn.Module):
         self,
         tokens: Tokens,
         steps: Steps,
-        prefix: Float[Tensor, "b k d"],
+        prefix: Float[Tensor, "b k e"],
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:

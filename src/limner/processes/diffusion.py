@@ -80,7 +80,7 @@ def respaced(schedule: Schedule, steps: int | Sequence[int]) -> Schedule:
 
 
 def evenly_spaced(total: int, steps: int) -> list[int]:
-    """``steps`` numbers from 0 to ``total - 1``, both ends among them, halves rounded to even as in the official code."""
+    """``steps`` numbers from 0 to ``total - 1``, both ends among them; halves are rounded to even."""
     if not 1 <= steps <= total:
         raise ValueError(f"a process of {total} steps cannot be taken in {steps}")
     stride = (total - 1) / (steps - 1) if steps > 1 else 1.0

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.generators.backbones.backbone import Contexts, Embedded
+from limner.generators.backbones.backbone import Embedded
 from limner.nn.transformer import Block, KeyValueCache, put, take
 from limner.types import Steps
 
@@ -74,7 +74,7 @@ class MaskedAutoencoder(nn.Module):
         prefix: Float[Tensor, "b k d"],
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
-    ) -> Contexts:
+    ) -> Float[Tensor, "b m e"]:
         known = self.known(steps)
         return take(self.decode(self.encode(x, known, prefix), known), wanted)
 
@@ -96,7 +96,7 @@ class MaskedAutoencoder(nn.Module):
             y = block(y)
         return self.encoder_norm(y)
 
-    def decode(self, y: Float[Tensor, "b kn1 d"], known: Int[Tensor, "b n1"]) -> Embedded:
+    def decode(self, y: Float[Tensor, "b kn1 d"], known: Int[Tensor, "b n1"]) -> Float[Tensor, "b n e"]:
         """Contexts of all tokens; those of known tokens are of no use."""
         y = self.decoder_embed(y)
         prefix, tokens = y[:, : self.prefix], y[:, self.prefix :]

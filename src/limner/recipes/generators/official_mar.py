@@ -100,7 +100,7 @@ def official_generator(sizes: Sizes) -> Generator:
 
 
 def official_tokenizer(size: int = 256) -> KlAutoencoder:
-    """The KL-16 autoencoder for pictures of ``size`` pixels, freshly initialised: 16 channels, one cell per 16 pixels."""
+    """The KL-16 autoencoder for pictures of ``size`` pixels, freshly initialised: 16 channels per cell of 16 pixels."""
     return KlAutoencoder(
         size=size, width=128, multipliers=(1, 1, 2, 2, 4), channels=16, attention=(4,), scale=LATENT_SCALE
     )
@@ -163,7 +163,8 @@ TOKENIZER_NAMES = (
 )
 
 
-def _official_name(name: str, table: tuple[tuple[str, str], ...]) -> str:
+def official_name(name: str, table: tuple[tuple[str, str], ...]) -> str:
+    """What the authors call a parameter of ours."""
     for ours, theirs in table:
         name = re.sub(ours, theirs, name)
     return name
@@ -171,7 +172,7 @@ def _official_name(name: str, table: tuple[tuple[str, str], ...]) -> str:
 
 def _fill(model: nn.Module, state: Mapping[str, Tensor], table: tuple[tuple[str, str], ...]) -> None:
     own = dict(model.named_parameters())
-    names = {name: _official_name(name, table) for name in own}
+    names = {name: official_name(name, table) for name in own}
     missing = sorted(set(names.values()) - state.keys())
     unknown = sorted(state.keys() - set(names.values()))
     wrong = [

@@ -1,0 +1,219 @@
+"""The autoencoder of latent diffusion (Rombach et al., arXiv:2112.10752, Appendix G), which MAR draws with as KL-16.
+
+Residual blocks with GroupNorm, halved by strided and doubled by nearest-neighbour convolutions; attention over all
+cells in the middle of both halves, and at chosen levels of the encoder. It is slower than `Autoencoder`, and is here
+for the weights that others have trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.errors import InputError
+from limner.nn.transformer import attend
+from limner.tokenizers.quantizers.continuous import Gaussian
+from limner.tokenizers.quantizers.quantizer import Bottleneck, Features
+from limner.types import Image, Latents, Layout, Rng
+
+Resized = Float[Tensor, "b c2 h2 w2"]
+GROUPS = 32  # of every GroupNorm
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Normalisation of 32 groups of channels over the whole picture."""
+    return nn.GroupNorm(GROUPS, channels, eps=1e-6)
+
+
+class Residual(nn.Module):
+    """``x + conv(silu(norm(conv(silu(norm(x))))))``, with a 1x1 convolution beside it where the channels change."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = group_norm(in_channels), nn.Conv2d(in_channels, channels, 3, padding=1)
+        self.norm2, self.conv2 = group_norm(channels), nn.Conv2d(channels, channels, 3, padding=1)
+        self.shortcut = nn.Identity() if in_channels == channels else nn.Conv2d(in_channels, channels, 1)
+
+    def forward(self, x: Features) -> Resized:
+        y = self.conv1(functional.silu(self.norm1(x)))
+        return self.shortcut(x) + self.conv2(functional.silu(self.norm2(y)))
+
+
+class CellAttention(nn.Module):
+    """Every cell attends to every cell, with one head."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = group_norm(channels)
+        self.query, self.key, self.value, self.output = (nn.Conv2d(channels, channels, 1) for _ in range(4))
+
+    def forward(self, x: Features) -> Resized:
+        y = self.norm(x)
+        query, key, value = (rearrange(f(y), "b c h w -> b 1 (h w) c") for f in (self.query, self.key, self.value))
+        mixed = rearrange(attend(query, key, value), "b 1 (h w) c -> b c h w", h=x.shape[2])
+        return x + self.output(mixed)
+
+
+class Halve(nn.Module):
+    """A convolution of stride 2 that reads one pixel beyond the right and lower edges."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Features) -> Resized:
+        return self.conv(functional.pad(x, (0, 1, 0, 1)))
+
+
+class Double(nn.Module):
+    """Each pixel four times, then a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Features) -> Resized:
+        return self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class Level(nn.Module):
+    """What happens at one resolution: residual blocks, each followed by attention or not, then a change of size."""
+
+    def __init__(
+        self, in_channels: int, channels: int, depth: int, *, attention: bool = False, resize: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Residual(channels if i else in_channels, channels) for i in range(depth))
+        self.attentions = nn.ModuleList(CellAttention(channels) for _ in range(depth if attention else 0))
+        self.resize = resize or nn.Identity()
+
+    def forward(self, x: Features) -> Resized:
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if len(self.attentions):
+                x = self.attentions[index](x)
+        return self.resize(x)
+
+
+def middle(channels: int) -> nn.Sequential:
+    """The blocks between the two halves' levels and the latents."""
+    return nn.Sequential(Residual(channels, channels), CellAttention(channels), Residual(channels, channels))
+
+
+class Encoder(nn.Module):
+    """Picture to posterior moments, mean and log-variance: ``width`` channels first, then one of ``widths`` per level,
+    finest first."""
+
+    def __init__(self, width: int, widths: Sequence[int], depth: int, moments: int, attention: Sequence[int]) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, width, 3, padding=1)
+        before, last = [width, *widths], len(widths) - 1
+        self.levels = nn.ModuleList(
+            Level(
+                before[i],
+                width,
+                depth,
+                attention=i in attention,
+                resize=Halve(width) if i < last else None,
+            )
+            for i, width in enumerate(widths)
+        )
+        self.middle = middle(widths[-1])
+        self.norm = group_norm(widths[-1])
+        self.last = nn.Conv2d(widths[-1], moments, 3, padding=1)
+        self.moments = nn.Conv2d(moments, moments, 1)
+
+    def forward(self, image: Image) -> Resized:
+        x = self.first(image)
+        for level in self.levels:
+            x = level(x)
+        return self.moments(self.last(functional.silu(self.norm(self.middle(x)))))
+
+
+class Decoder(nn.Module):
+    """Latents to picture: the levels in reverse, one block deeper."""
+
+    def __init__(self, widths: Sequence[int], depth: int, channels: int) -> None:
+        super().__init__()
+        self.latents = nn.Conv2d(channels, channels, 1)
+        self.first = nn.Conv2d(channels, widths[-1], 3, padding=1)
+        self.middle = middle(widths[-1])
+        above = [*widths[1:], widths[-1]]
+        self.levels = nn.ModuleList(
+            Level(above[i], width, depth + 1, resize=Double(width) if i else None) for i, width in enumerate(widths)
+        )
+        self.norm = group_norm(widths[0])
+        self.last = nn.Conv2d(widths[0], 3, 3, padding=1)
+
+    def forward(self, z: Features) -> Float[Tensor, "b 3 height width"]:
+        x = self.middle(self.first(self.latents(z)))
+        for level in reversed(self.levels):
+            x = level(x)
+        return self.last(functional.silu(self.norm(x)))
+
+
+class KlAutoencoder(nn.Module):
+    """A tokenizer of square pictures with a Gaussian posterior.
+
+    Args:
+        size: height and width of a picture in pixels.
+        width: channels of the finest level, a multiple of 32.
+        multipliers: of that width, per level, finest first; there is a cell per ``2 ** (levels - 1)`` pixels.
+        channels: of a latent.
+        depth: residual blocks per level.
+        attention: levels of the encoder with attention, 0 the finest.
+        scale: what generators see is the latent times this, until training measures the latents' own deviation.
+        weight: of the KL in training, see `Gaussian`; 1e-6 is the paper's.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int,
+        width: int,
+        multipliers: Sequence[int],
+        channels: int,
+        depth: int = 2,
+        attention: Sequence[int] = (),
+        scale: float = 1.0,
+        weight: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        stride = 2 ** (len(multipliers) - 1)
+        if size % stride:
+            raise InputError(f"size {size} does not divide into cells of {stride} pixels: use a multiple of {stride}")
+        if width % GROUPS:
+            raise InputError(f"width {width} does not divide into {GROUPS} groups: use a multiple of {GROUPS}")
+        self.size, self.grid = size, size // stride
+        self.layout = Layout(((self.grid, self.grid),))
+        widths = [width * multiplier for multiplier in multipliers]
+        self.quantizer = Gaussian(channels, weight)
+        self.quantizer.scale.variance.fill_(scale**-2)
+        self.encoder = Encoder(width, widths, depth, self.quantizer.features, attention)
+        self.decoder = Decoder(widths, depth, channels)
+
+    def features(self, image: Image) -> Resized:
+        """Moments of the posterior; raises `InputError` for pictures of another size."""
+        if image.shape[-2:] != (self.size, self.size):
+            given = "x".join(str(edge) for edge in image.shape[-2:])
+            raise InputError(f"picture is {given} pixels, but this tokenizer reads {self.size}x{self.size}: resize it")
+        return self.encoder(image)
+
+    def forward(self, image: Image, rng: Rng) -> tuple[Image, Bottleneck]:
+        """Reconstruction and bottleneck of a training batch."""
+        bottleneck = self.quantizer(self.features(image), rng)
+        return self.decoder(bottleneck.latents), bottleneck
+
+    def encode(self, image: Image, rng: Rng | None = None) -> Latents:
+        """Scaled latents in raster order; ``rng`` draws them from the posterior, without it the mean is taken."""
+        return self.quantizer.tokens(self.features(image), rng)
+
+    def decode(self, tokens: Latents) -> Image:
+        """The picture of these tokens, in [-1, 1]."""
+        if tokens.shape[1] != self.layout.length:
+            raise InputError(f"{tokens.shape[1]} tokens given, but this tokenizer's grid holds {self.layout.length}")
+        return self.decoder(self.quantizer.latents(tokens, self.grid, self.grid)).float().clamp(-1.0, 1.0)
