@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -84,6 +85,18 @@ def gif(frames: Sequence[Picture], path: Path, *, seconds: float = 4.0, hold: fl
     each = max(20, round(1000 * seconds / len(pages)))  # viewers slow down frames shorter than 20 ms
     durations = [each] * (len(pages) - 1) + [each + round(1000 * hold)]
     save(pages[0], path, save_all=True, append_images=pages[1:], duration=durations, loop=0, disposal=1)
+
+
+def check_place(path: Path) -> None:
+    """Makes the directory of ``path`` and raises what `save` would raise, before the work that is to be saved there."""
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise InputError(f"{str(path)!r} does not end like a picture: end it with .png, .jpg, .webp or .gif")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be written ({error.strerror}): choose another place") from None
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(f"{str(path)!r} cannot be written: choose another place")
 
 
 def save(image: Image.Image, path: Path, **options: Any) -> None:

@@ -68,6 +68,7 @@ def demo(options: Demo) -> dict[str, Any]:
     from limner import pictures
 
     started = time.monotonic()
+    pictures.check_place(options.out)
     drawn = limner.load(options.model).draw(list(PROMPTS), n=1, seed=options.seed)
     drawing = time.monotonic() - started
     page: list[pictures.Picture] = list(drawn)

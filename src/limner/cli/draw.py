@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import time
 from dataclasses import dataclass
 from itertools import pairwise
@@ -72,11 +74,16 @@ def run(arguments: list[str]) -> None:
 def draw(options: Draw) -> list[Path]:
     """Draws what ``options`` ask for and returns the files written."""
     import limner
+    from limner.pictures import check_place
 
+    check_place(options.out / "0000.png" if _is_folder(options.out) else options.out)
     steps: list[tuple[int, int, list[Image]]] = []
     model = limner.load(options.model)
     if not hasattr(model, "draw"):
         raise InputError(f"{options.model} takes pictures apart but draws none: choose a model such as mar-emoji-64")
+    unknown = [word for prompt in options.prompt for word in model.subwords.unknown(prompt)]
+    if unknown:
+        print(f"limner: {options.model} cannot read {', '.join(unknown)}", file=sys.stderr)
     images = model.draw(
         list(options.prompt),
         n=options.count,
@@ -98,13 +105,20 @@ def _check(options: Draw) -> None:
         raise InputError(f"-n is {options.count}, but must be at least 1")
     if options.steps is not None and options.steps < 1:
         raise InputError(f"--steps is {options.steps}, but must be at least 1")
+    for name, value in (("guidance", options.guidance), ("temperature", options.temperature)):
+        if value is not None and not (value >= 0 and math.isfinite(value)):
+            raise InputError(f"--{name} is {value}, but must not be negative")
+
+
+def _is_folder(out: Path) -> bool:
+    return out.is_dir() or not out.suffix
 
 
 def _write(images: list[Image], captions: list[str], out: Path, count: int) -> list[Path]:
     """A folder gets every picture; a file gets the picture, or a page with one row per prompt."""
     from limner import pictures
 
-    if out.is_dir() or not out.suffix:
+    if _is_folder(out):
         files = [out / f"{number:04d}.png" for number in range(len(images))]
         for image, file in zip(images, files, strict=True):
             pictures.save(image, file)
@@ -119,7 +133,7 @@ def _write_steps(steps: list[tuple[int, int, list[Image]]], out: Path) -> list[P
     from limner import pictures
 
     first = _first_batch(steps)
-    base = out / "drawing" if out.is_dir() or not out.suffix else out.with_suffix("")
+    base = out / "drawing" if _is_folder(out) else out.with_suffix("")
     shown = [first[i] for i in pictures.few(len(first), STRIP_STEPS)]
     headings = [f"{step} of {total}" if place == 0 else str(step) for place, (step, total, _) in enumerate(shown)]
     rows: list[list[Any]] = [list(row) for row in zip(*(seen for _, _, seen in shown), strict=True)]

@@ -46,9 +46,12 @@ def run(arguments: list[str]) -> None:
 
 def evaluate(options: Evaluate) -> dict[str, Any]:
     """``{"model", "protocol", "weights", "scores"}``; the scores are named as in ``psnr/emoji``."""
-    from limner.recipes.library import find_recipe, load, locate, read_card
+    from limner.recipes.library import load, locate, read_card, recipe_of
 
-    recipe = find_recipe(read_card(locate(options.model))["recipe"])
+    if options.count is not None and options.count < 1:
+        raise InputError(f"--count is {options.count}, but must be at least 1")
+    folder = locate(options.model)
+    recipe = recipe_of(read_card(folder), folder)
     if recipe.score is None:
         raise InputError(f"{options.model} is a measure itself and has no scores: evaluate a tokenizer or a generator")
     return recipe.score(load(options.model), options.model, options.count, options.seed)

@@ -75,6 +75,7 @@ def tokenize(options: Tokens) -> list[Apart]:
     from limner.data.images import fit, read_image
     from limner.types import Tokenizer
 
+    pictures.check_place(options.out)
     images = [read_image(path) for path in options.image]  # before the model: a wrong path is answered at once
     model = limner.load(options.model)
     if not isinstance(model, Tokenizer):

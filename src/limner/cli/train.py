@@ -34,10 +34,17 @@ def run(arguments: list[str]) -> None:
 
 def train(entry: RecipeEntry, recipe: Any, knobs: Any) -> None:
     """Trains, and saves the averaged weights as a model in ``OUT/model`` once all images were seen."""
+    import torch
+
     from limner.recipes.library import save
     from limner.train import loop
 
     directory = knobs.out or Path("runs") / entry.path.rpartition("/")[2]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {directory} cannot be written ({error.strerror}): choose another place") from None
+    torch.manual_seed(knobs.seed)
     run = loop.train(recipe.task(knobs), knobs, directory, label=entry.path)
     if run.images < knobs.images:
         print(f"stopped after {run.images:,} of {knobs.images:,} images: the same command goes on from there")

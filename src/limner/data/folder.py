@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import posixpath
@@ -56,6 +57,12 @@ class Folder:
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+    def fingerprint(self) -> str:
+        """Changes when a picture or a caption is added, taken away or changed (by size and time of the file)."""
+        stats = [(self.path / picture).stat() for picture in self.pictures]
+        rows = list(zip(self.pictures, self.captions, ((s.st_size, s.st_mtime_ns) for s in stats), strict=True))
+        return hashlib.blake2b(repr((self.size, self.mode, rows)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def __getitem__(self, index: int) -> Example:
         image = read_image(self.path / self.pictures[index], max_pixels=self.max_pixels)

@@ -32,6 +32,31 @@ class Subset:
         return self.source[self.indices[index]]
 
 
+class Kept:
+    """A data set whose pictures stay in memory once they were read: 12 kB each at 64 pixels, where a photograph takes a
+    tenth of a second to read.
+
+    Args:
+        source: the data set.
+        count: examples that are kept; further ones are read every time.
+    """
+
+    def __init__(self, source: Source, count: int = 100_000) -> None:
+        self.source, self.count = source, count
+        self._read: dict[int, Example] = {}
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Example:
+        if index in self._read:
+            return self._read[index]
+        example = self.source[index]
+        if len(self._read) < self.count:
+            self._read[index] = example
+        return example
+
+
 class Stream:
     """Draws from several data sets by share; within one it passes through random permutations, epoch by epoch.
 

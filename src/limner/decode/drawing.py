@@ -96,6 +96,8 @@ class Drawer(nn.Module):
             raise InputError("there is nothing to draw: give a prompt such as 'a red heart'")
         if n < 1:
             raise InputError(f"{n} pictures cannot be drawn: ask for at least 1")
+        if temperature is not None and not temperature >= 0:
+            raise InputError(f"temperature is {temperature}, but must not be negative: 0 is least random")
         captions = [text for text in prompts for _ in range(n)]
         seeds = [derive_seed(seed, "draw", i) for _ in prompts for i in range(n)]
         pictures: list[Pillow.Image] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from jaxtyping import Int
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 
-from limner.errors import InputError
+from limner.errors import CheckpointError, InputError
 
 PAD, UNKNOWN = "[pad]", "[unknown]"
 
@@ -41,27 +42,34 @@ class Subwords(nn.Module):
     def encode(self, captions: Sequence[str]) -> Int[Tensor, "b k"]:
         """Ids ``[b, length]``; captions that are longer raise `InputError`."""
         rows = np.zeros((len(captions), self.length), dtype=np.int64)
-        for row, encoded in zip(rows, self.vocabulary.encode_batch(list(captions)), strict=True):
-            if len(encoded.ids) > self.length:
-                text = captions[0] if len(captions) == 1 else "a caption"
+        parts = [encoded.ids for encoded in self.vocabulary.encode_batch(list(captions))]
+        for row, ids, caption in zip(rows, parts, captions, strict=True):
+            if len(ids) > self.length:
                 raise InputError(
-                    f"{text!r} has {len(encoded.ids)} subwords, but this model reads {self.length}: shorten it"
+                    f"{textwrap.shorten(caption, 60, placeholder=' ...')!r} has {len(ids)} subwords, but this model "
+                    f"reads {self.length}: shorten it, or train with --text-length {max(map(len, parts))}"
                 )
-            row[: len(encoded.ids)] = encoded.ids
+            row[: len(ids)] = ids
         return torch.from_numpy(rows)
 
     def unknown(self, caption: str) -> list[str]:
-        """Words of a caption that the vocabulary cannot spell."""
+        """Words of a caption with a letter that no training caption had; the model reads a blank in its place."""
         encoded = self.vocabulary.encode(caption)
-        return [caption[a:b] for token, (a, b) in zip(encoded.tokens, encoded.offsets, strict=True) if token == UNKNOWN]
+        spelled = zip(encoded.tokens, encoded.words, strict=True)
+        words = dict.fromkeys(word for token, word in spelled if token == UNKNOWN and word is not None)
+        spans = [encoded.word_to_chars(word) or (0, 0) for word in words]
+        return [caption[start:stop] for start, stop in spans]
 
     def get_extra_state(self) -> Int[Tensor, "bytes"]:
         """The vocabulary as JSON bytes."""
         return torch.frombuffer(bytearray(self.vocabulary.to_str().encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Any) -> None:
-        """Read it back."""
-        self.vocabulary = tokenizers.Tokenizer.from_str(bytes(state.numpy()).decode())
+        """Read it back; raises `CheckpointError` if it is no vocabulary."""
+        try:
+            self.vocabulary = tokenizers.Tokenizer.from_str(bytes(state.cpu().numpy()).decode())
+        except Exception as error:  # the library raises no other class
+            raise CheckpointError(f"the vocabulary of a saved model is damaged ({error}): save it again") from None
 
 
 def _empty() -> tokenizers.Tokenizer:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import importlib
 import json
 import os
 import types
 import typing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -23,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from limner.catalogue.places import shipped
+from limner.catalogue.recipes import RECIPES
 from limner.errors import CheckpointError, InputError
 from limner.recipes.recipe import Recipe
 from limner.train.checkpoint import file_hash
@@ -33,24 +33,37 @@ CARD = "recipe.json"
 
 
 def find_recipe(path: str) -> Recipe:
-    """The recipe of a path such as ``generators/mar``."""
-    module = importlib.import_module("limner.recipes." + path.replace("/", "."))
-    recipe = module.RECIPE
-    assert isinstance(recipe, Recipe)
-    return recipe
+    """The recipe of a path such as ``generators/mar``; raises `InputError` if there is none."""
+    family, _, name = path.partition("/")
+    found = None
+    if family.isidentifier() and name.isidentifier() and (RECIPES / family / f"{name}.py").is_file():
+        found = getattr(importlib.import_module(f"limner.recipes.{family}.{name}"), "RECIPE", None)
+    if not isinstance(found, Recipe):
+        raise InputError(f"there is no recipe {path!r}: `limner train` lists those there are")
+    return found
 
 
 def save(model: nn.Module, folder: Path, *, recipe: str, knobs: Settings, facts: dict[str, Any]) -> Path:
-    """Write a model in bf16: its floating parameters halved, buffers and integers as they are."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a model in bf16: its floating parameters halved, buffers and integers as they are.
+
+    Both files are written aside and renamed, recipe.json last, so that a folder holds the old model or the new one.
+    Raises `InputError` if the folder cannot be written.
+    """
     parameters = {name for name, _ in model.named_parameters()}
     tensors = {
         name: (value.to(torch.bfloat16) if name in parameters and value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
     }
-    save_file(tensors, folder / WEIGHTS)
-    card = {"recipe": recipe, "knobs": _json_knobs(knobs), **facts, "weights": file_hash(folder / WEIGHTS)}
-    (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    aside = folder / f".writing-{WEIGHTS}", folder / f".writing-{CARD}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, aside[0])
+        card = {"recipe": recipe, "knobs": _json_knobs(knobs), **facts, "weights": file_hash(aside[0])}
+        aside[1].write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        aside[0].replace(folder / WEIGHTS)
+        aside[1].replace(folder / CARD)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror or error}): choose another place") from None
     return folder
 
 
@@ -84,26 +97,40 @@ def read_card(folder: Path) -> dict[str, Any]:
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         return {**card, "recipe": str(card["recipe"]), "knobs": dict(card["knobs"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{folder / CARD} cannot be read ({error}): copy or save the model again") from None
 
 
 def load(name: str | Path) -> Any:
     """A finished model by name (``"mar-emoji-64"``) or folder, in evaluation mode, in fp32, on the CPU.
 
-    Raises `InputError` if there is no such model and `CheckpointError`, naming keys and shapes, if its weights do not
-    fit its recipe.
+    Raises `InputError` if there is no such model and `CheckpointError` if its files are damaged or, naming keys and
+    shapes, if its weights do not fit its recipe.
     """
     folder = locate(name)
     card = read_card(folder)
-    recipe = find_recipe(_checked_path(card["recipe"], folder))
-    knobs = parse_knobs(recipe.knobs, card["knobs"], folder)
-    model = recipe.build(knobs)
-    fill(model, read_weights(folder / WEIGHTS), folder)
+    recipe = recipe_of(card, folder)
+    tensors = read_weights(folder / WEIGHTS)
+    if card.get("weights", "") != file_hash(folder / WEIGHTS):
+        raise CheckpointError(
+            f"{folder / WEIGHTS} is not what was saved: its SHA-256 differs from {CARD}; copy it again"
+        )
+    model = recipe.build(parse_knobs(recipe.knobs, card["knobs"], folder))
+    fill(model, tensors, folder)
     return model.float().eval().requires_grad_(False)
 
 
-@functools.cache
+def recipe_of(card: dict[str, Any], folder: Path) -> Recipe:
+    """The recipe that a card names; raises `CheckpointError` if it is none."""
+    try:
+        return find_recipe(card["recipe"])
+    except InputError:
+        named = card["recipe"]
+        raise CheckpointError(
+            f"{folder / CARD} names {named!r}, which is no recipe of this limner: update it"
+        ) from None
+
+
 def weights_hash(name: str | Path) -> str:
     """SHA-256 of a model's weights file."""
     return file_hash(locate(name) / WEIGHTS)
@@ -132,18 +159,38 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
 
 
 def parse_knobs(kind: type[Settings], values: dict[str, Any], source: Path) -> Settings:
-    """Knobs from JSON; raises `CheckpointError` for names that the recipe does not know."""
+    """Knobs from JSON; raises `CheckpointError` for names that the recipe does not know, and values that do not fit."""
     hints = typing.get_type_hints(kind)
     if unknown := values.keys() - hints.keys():
         raise CheckpointError(f"{source / CARD} sets {min(unknown)}, which {kind.__module__} does not know")
-    return kind(**{name: _revive(hints[name], value) for name, value in values.items()})
+    if wrong := [name for name, value in values.items() if not _fits(hints[name], value)]:
+        raise CheckpointError(
+            f"{source / CARD} sets {wrong[0]} to {values[wrong[0]]!r}, which cannot be: save it again"
+        )
+    try:
+        return kind(**{name: _revive(hints[name], value) for name, value in values.items()})
+    except InputError as error:
+        raise CheckpointError(f"{source / CARD} cannot be used: {error}") from None
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    """Could a knob with this annotation have been written as this JSON value?"""
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(hint, types.UnionType):
+        return any(_fits(option, value) for option in options)
+    if origin is Literal:
+        return value in options
+    if origin is tuple:
+        return isinstance(value, list) and all(_fits(options[0], item) for item in value)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is (str if hint is Path else hint)
 
 
 def _revive(hint: Any, value: Any) -> Any:
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if isinstance(value, list):
         return tuple(value)
-    return Path(value) if Path in options and isinstance(value, str) else value
+    return Path(value) if isinstance(value, str) and Path in (hint, *typing.get_args(hint)) else value
 
 
 def _json_knobs(knobs: Settings) -> dict[str, Any]:
@@ -151,9 +198,3 @@ def _json_knobs(knobs: Settings) -> dict[str, Any]:
     for here_only in ("out", "device", "threads", "minutes"):
         values.pop(here_only)
     return {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
-
-
-def _checked_path(path: str, folder: Path) -> str:
-    if not all(part.isidentifier() for part in path.split("/")) or path.count("/") != 1:
-        raise CheckpointError(f"{folder / CARD} names the recipe {path!r}, which is no recipe of limner")
-    return path

@@ -124,10 +124,10 @@ def drawing_distances(experiment: Experiment, latents: str, head: str, *, patch:
     return found
 
 
-def held_out_scenes(count: int = DRAWN) -> tuple[Image, list[str]]:
+def held_out_scenes() -> tuple[Image, list[str]]:
     """Held-out scenes of one thing, and their captions."""
     source = Scenes(0, split="heldout", size=SIZE, objects=(1, 1))
-    scenes = [source[i] for i in range(count)]
+    scenes = [source[i] for i in range(DRAWN)]
     return to_tensor([scene.image for scene in scenes]), [scene.caption for scene in scenes]
 
 

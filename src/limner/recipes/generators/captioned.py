@@ -1,18 +1,21 @@
 """Training a generator on captioned pictures: emoji by name and scenes in words, or the user's own folder.
 
 The tokenizer is frozen, so every picture is taken apart once, before training; what is kept depends on the tokenizer's
-weights and the data alone, and is read back when the run resumes.
+weights and the data alone, and is read back, with the captions, when the run resumes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from rich.console import Console
 from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -22,6 +25,7 @@ from limner.data.scenes import HELD_OUT_NAMES, Scenes
 from limner.data.source import Source
 from limner.data.stream import Subset
 from limner.decode.drawing import Drawer
+from limner.evaluate.protocol import weights_hash
 from limner.nn.pixels import to_tensor
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.types import Image, Rng, Tokens, derive_seed
@@ -55,32 +59,35 @@ def captioned_worlds(size: int, scenes: int, seed: int) -> list[Source]:
     return [Subset(emoji, apart), one, two]
 
 
+CHUNK = 64  # pictures taken apart at a time
+CAPTIONS = "captions"
+
+
 class Pieces:
     """Captioned pictures, taken apart: parameters of the posterior of each latent, or ids.
 
     Args:
         tokenizer: takes pictures apart.
         sources: what to take apart.
-        cache: file that keeps the result; used again only for the same tokenizer and data.
-        identity: whatever determines the result, for the name of the cache.
+        cache: folder that keeps the result; used again only for the same tokenizer and data.
+        identity: whatever determines what the sources hold, for the name of the file in it.
     """
 
     def __init__(
         self, tokenizer: Autoencoder, sources: Sequence[Source], cache: Path, identity: dict[str, object]
     ) -> None:
-        digest = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
+        whole = [weights_hash(tokenizer), [len(source) for source in sources], identity]
+        digest = hashlib.blake2b(json.dumps(whole, sort_keys=True).encode(), digest_size=8).hexdigest()
         path = cache / f"pieces-{digest}.safetensors"
-        self.captions = [source[i].caption for source in sources for i in range(len(source))]
-        self.starts = np.cumsum([0, *(len(source) for source in sources)])
-        if path.is_file():
-            kept = load_file(path)
-        else:
-            kept = take_apart(tokenizer, sources)
+        if not path.is_file():
             cache.mkdir(parents=True, exist_ok=True)
             aside = path.with_suffix(".writing")
-            save_file(kept, aside)
+            save_file(take_apart(tokenizer, sources), aside)
             aside.rename(path)
-        self.kept, self.draw = kept, tokenizer.quantizer.draw
+        self.kept = load_file(path)
+        self.captions: list[str] = json.loads(bytes(self.kept.pop(CAPTIONS).numpy()))
+        self.starts = np.cumsum([0, *(len(source) for source in sources)])
+        self.draw = tokenizer.quantizer.draw
 
     def tokens(self, index: Tensor, rng: Rng) -> Tokens:
         """Tokens of some pictures; continuous ones are drawn from their posterior."""
@@ -89,25 +96,18 @@ class Pieces:
 
 @torch.no_grad()
 def take_apart(tokenizer: Autoencoder, sources: Sequence[Source]) -> dict[str, Tensor]:
-    """What `Pieces` keeps of every picture of the sources."""
+    """What `Pieces` keeps of every picture of the sources: its tokens, and all captions as JSON bytes."""
     parts: list[dict[str, Tensor]] = []
-    for image in track(list(_chunks(sources)), description="taking pictures apart", transient=True):
-        parts.append(tokenizer.quantizer.keep(tokenizer.features(image())))
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-
-def _chunks(sources: Sequence[Source], size: int = 64) -> Iterable[_Chunk]:
-    for source in sources:
-        for start in range(0, len(source), size):
-            yield _Chunk(source, start, min(start + size, len(source)))
-
-
-class _Chunk:
-    def __init__(self, source: Source, start: int, stop: int) -> None:
-        self.source, self.start, self.stop = source, start, stop
-
-    def __call__(self) -> Image:
-        return to_tensor([self.source[i].image for i in range(self.start, self.stop)])
+    captions: list[str] = []
+    chunks = [(source, start) for source in sources for start in range(0, len(source), CHUNK)]
+    for source, start in track(
+        chunks, description="taking pictures apart", transient=True, console=Console(stderr=True)
+    ):
+        examples = [source[i] for i in range(start, min(start + CHUNK, len(source)))]
+        parts.append(tokenizer.quantizer.keep(tokenizer.features(to_tensor([e.image for e in examples]))))
+        captions += [example.caption for example in examples]
+    kept = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return {**kept, CAPTIONS: torch.frombuffer(bytearray(json.dumps(captions).encode()), dtype=torch.uint8)}
 
 
 class CaptionedTask:
@@ -127,7 +127,12 @@ class CaptionedTask:
         self.model, self.pieces, self.seed, self.prompts = model, pieces, seed, preview
         self.extra: nn.Module | None = None
         self.edges = np.cumsum(np.asarray(shares) / np.sum(shares))
-        self.text = model.subwords.encode(pieces.captions)
+
+    @cached_property
+    def text(self) -> Int[Tensor, "n k"]:
+        """Ids of all captions, by the vocabulary that the model has when training begins: a run that is resumed has
+        read its own by then."""
+        return self.model.subwords.encode(self.pieces.captions)
 
     def batch(self, start: int, size: int) -> dict[str, Tensor]:
         """Tokens and captions of items ``start .. start + size``."""

@@ -16,8 +16,10 @@ from pathlib import Path
 
 from torch.nn import functional
 
+from limner.data.folder import Folder
 from limner.data.source import Source
 from limner.decode.drawing import Drawer
+from limner.errors import InputError
 from limner.generators.backbones.masked import MaskedAutoencoder
 from limner.generators.conditions import TextCondition
 from limner.generators.generator import Generator
@@ -27,7 +29,7 @@ from limner.generators.orders import RandomMasked
 from limner.languages.subwords import Subwords
 from limner.recipes.generators.captioned import CaptionedTask, Pieces, captioned_worlds
 from limner.recipes.judging import generator_scores
-from limner.recipes.library import load, weights_hash
+from limner.recipes.library import load
 from limner.recipes.recipe import Claim, Experiment, Finding, Recipe
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.train.settings import Settings
@@ -122,14 +124,15 @@ def captioned_task(knobs: Knobs, model: Drawer) -> CaptionedTask:
     if knobs.data is None:
         sources: list[Source] = captioned_worlds(size, knobs.scenes, knobs.seed)
         shares = [0.4, 0.25, 0.35]
+        identity: dict[str, object] = {"scenes": knobs.scenes, "seed": knobs.seed}
     else:
-        from limner.data.folder import Folder
-
         own = Folder(knobs.data, size=size)
+        captions = tuple(dict.fromkeys(caption for caption in own.captions if caption))
+        if not captions:
+            raise InputError(f"no picture in {knobs.data} has a caption: write it into a .txt of the picture's name")
         sources, shares = [own], [1.0]
-        preview = {"preview": tuple(own[i].caption for i in range(min(len(own), 16)))}
-    identity = {"tokenizer": weights_hash(knobs.tokenizer), "scenes": knobs.scenes, "data": str(knobs.data)}
-    identity |= {"seed": knobs.seed}
+        preview = {"preview": captions[:16]}
+        identity = {"pictures": own.fingerprint()}
     pieces = Pieces(model.tokenizer, sources, (knobs.out or Path("runs")) / "cache", identity)
     model.subwords = Subwords.trained(pieces.captions, size=knobs.vocabulary, length=knobs.text_length)
     return CaptionedTask(model, pieces, shares, seed=knobs.seed, **preview)

@@ -12,33 +12,42 @@ from limner.evaluate.codebook import code_shares, usage
 from limner.nn.pixels import to_tensor
 from limner.recipes import smallworld
 from limner.recipes.recipe import Experiment, Finding
-from limner.recipes.smallworld import ENTRIES, drawing_distances, gap, summary, tokenizer
+from limner.recipes.smallworld import drawing_distances, gap, summary, tokenizer
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.types import Image
 
+COUNTED = 2_000  # training scenes over which codes are counted
+
 
 @functools.cache
-def held_out() -> Image:
-    """Held-out emoji and as many held-out scenes."""
-    emoji = Emoji("heldout", size=smallworld.SIZE)
-    scenes = Scenes(0, split="heldout", size=smallworld.SIZE, objects=(1, 4))
+def held_out(size: int) -> Image:
+    """Held-out emoji and as many held-out scenes, of ``size`` pixels."""
+    emoji = Emoji("heldout", size=size)
+    scenes = Scenes(0, split="heldout", size=size, objects=(1, 4))
     return to_tensor([source[i].image for source in (emoji, scenes) for i in range(len(emoji))])
+
+
+@functools.cache
+def counted(size: int, count: int) -> Image:
+    """Training scenes over which codes are counted."""
+    scenes = Scenes(5, split="train", size=size, objects=(1, 4))
+    return to_tensor([scenes[i].image for i in range(count)])
 
 
 @torch.no_grad()
 def psnr_of(model: Autoencoder) -> float:
     """Mean PSNR in dB on the held-out pictures."""
-    image = held_out()
+    image = held_out(model.size)
     mse = (model.decode(model.encode(image)) - image).square().mean((1, 2, 3))
     return float((10 * torch.log10(4 / mse)).mean())
 
 
 @torch.no_grad()
 def usage_of(model: Autoencoder) -> float:
-    """Share of the codebook that 2,000 training scenes and all held-out pictures use."""
-    scenes = Scenes(5, split="train", size=smallworld.SIZE, objects=(1, 4))
-    image = torch.cat([held_out(), to_tensor([scenes[i].image for i in range(2_000)])])
-    return usage(code_shares(torch.cat([model.encode(part) for part in image.split(200)]), ENTRIES))
+    """Share of the codebook that the counted training scenes and all held-out pictures use."""
+    image = torch.cat([held_out(model.size), counted(model.size, COUNTED)])
+    ids = torch.cat([model.encode(part) for part in image.split(200)])
+    return usage(code_shares(ids, smallworld.ENTRIES))
 
 
 def rebuilds_in_order(experiment: Experiment) -> Finding:
@@ -51,7 +60,7 @@ def rebuilds_in_order(experiment: Experiment) -> Finding:
 
 def prior_draws(experiment: Experiment) -> Finding:
     """Frechet distance of decoded N(0, I): VAE below AE."""
-    real = held_out()
+    real = held_out(smallworld.SIZE)
     found = {
         name: [smallworld.prior_distance(tokenizer(experiment, name, s), real, s) for s in experiment.seeds]
         for name in ("ae", "vae")

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from limner.data.emoji import Emoji
+from limner.data.folder import Folder
 from limner.data.photos import Photos
 from limner.data.scenes import Scenes
 from limner.data.source import Example, Source
-from limner.data.stream import Stream, Variation, chain, mirrored, recoloured, shifted
+from limner.data.stream import Kept, Stream, Variation, chain, mirrored, recoloured, shifted
 from limner.nn.pixels import to_tensor
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.objective import ReconstructionObjective
@@ -65,9 +66,7 @@ def worlds(size: int, seed: int) -> Stream:
 
 def own_pictures(folder: str, size: int, seed: int) -> Stream:
     """A folder of pictures, mirrored and shifted."""
-    from limner.data.folder import Folder
-
-    return Stream([Folder(folder, size=size)], vary=[chain(mirrored, shifted)], seed=seed)
+    return Stream([Kept(Folder(folder, size=size))], vary=[chain(mirrored, shifted)], seed=seed)
 
 
 class TokenizerTask:
