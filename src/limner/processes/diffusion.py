@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -102,17 +103,37 @@ def add_noise(
     return _at(np.sqrt(schedule.signal), t) * x + _at(np.sqrt(1.0 - schedule.signal), t) * noise
 
 
+class _Step(NamedTuple):
+    """What the reverse step needs of a schedule: numbers at one step, or tensors over rows of different steps."""
+
+    of_noisy: Tensor | float
+    of_noise: Tensor | float
+    mean_of_original: Tensor | float
+    mean_of_noisy: Tensor | float
+    least_log_variance: Tensor | float
+    most_log_variance: Tensor | float
+
+    @classmethod
+    def of(cls, schedule: Schedule, t: Int[Tensor, "*rows"] | int) -> _Step:
+        tables = (
+            np.sqrt(1.0 / schedule.signal),
+            np.sqrt(1.0 / schedule.signal - 1.0),
+            *schedule.posterior_weights,
+            schedule.posterior_log_variance,
+            np.log(schedule.betas),
+        )
+        return cls(*(float(table[t]) if isinstance(t, int) else _at(table, t) for table in tables))
+
+
 def _reverse(
-    schedule: Schedule, output: Float[Tensor, "*rows c2"], x: Float[Tensor, "*rows c"], t: Int[Tensor, "*rows"]
+    step: _Step, output: Float[Tensor, "*rows c2"], x: Float[Tensor, "*rows c"]
 ) -> tuple[Float[Tensor, "*rows c"], Float[Tensor, "*rows c"]]:
     """Mean and log-variance of p(x_{t-1} | x_t) from the network's ``[epsilon | v]``."""
     epsilon, v = output.chunk(2, dim=-1)
-    original = _at(np.sqrt(1.0 / schedule.signal), t) * x - _at(np.sqrt(1.0 / schedule.signal - 1.0), t) * epsilon
-    of_original, of_noisy = schedule.posterior_weights
-    mean = _at(of_original, t) * original + _at(of_noisy, t) * x
+    original = step.of_noisy * x - step.of_noise * epsilon
+    mean = step.mean_of_original * original + step.mean_of_noisy * x
     share = (v + 1.0) / 2.0
-    log_variance = share * _at(np.log(schedule.betas), t) + (1.0 - share) * _at(schedule.posterior_log_variance, t)
-    return mean, log_variance
+    return mean, share * step.most_log_variance + (1.0 - share) * step.least_log_variance
 
 
 def denoising_losses(
@@ -127,7 +148,7 @@ def denoising_losses(
     noisy = add_noise(schedule, x, t, noise)
     output = network(noisy, torch.from_numpy(schedule.timesteps).to(t.device)[t]).float()
     epsilon, v = output.chunk(2, dim=-1)
-    mean, log_variance = _reverse(schedule, torch.cat([epsilon.detach(), v], dim=-1), noisy, t)
+    mean, log_variance = _reverse(_Step.of(schedule, t), torch.cat([epsilon.detach(), v], dim=-1), noisy)
     of_original, of_noisy = schedule.posterior_weights
     true_mean = _at(of_original, t) * x + _at(of_noisy, t) * noisy
     true_log_variance = _at(schedule.posterior_log_variance, t)
@@ -169,9 +190,8 @@ def sample(
     """Ancestral sampling from noise ``x`` (arXiv:2006.11239, Algorithm 2): one fresh ``draw()`` per step, its deviation
     times ``temperature``; no noise is added at the last step, though it is drawn."""
     for index in reversed(range(len(schedule))):
-        t = torch.full(x.shape[:-1], index, device=x.device)
-        output = network(x, torch.full_like(t, int(schedule.timesteps[index]))).float()
-        mean, log_variance = _reverse(schedule, output, x, t)
+        t = torch.full(x.shape[:-1], int(schedule.timesteps[index]), device=x.device)
+        mean, log_variance = _reverse(_Step.of(schedule, index), network(x, t).float(), x)
         noise = draw()
         x = mean + (0.5 * log_variance).exp() * noise * temperature if index else mean
     return x

@@ -71,6 +71,7 @@ class DenoisingMlp(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, x: Float[Tensor, "*rows c"], t: Int[Tensor, "*rows"], z: Float[Tensor, "*rows d"]) -> Tensor:
+        """``[epsilon | v]``; rows of one t may share it by broadcasting."""
         time = self.time2(functional.silu(self.time1(timestep_features(t))))
         condition = functional.silu(time + self.context(z))
         x = self.input(x)
