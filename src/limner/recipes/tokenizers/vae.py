@@ -5,6 +5,7 @@ from the latter: no attention, channel LayerNorm for GroupNorm (fused on a CPU),
 
     limner train vae --out runs/vae                      # the shipped vae-64: 40 minutes on one CPU core
     limner train vae --data photos/ --out runs/own       # on a folder of your own pictures
+    limner train vae --finetune runs/vae --l1 0 --lr 1e-3 --out runs/sharper    # its decoder alone, for the pixels
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from limner.data.emoji import Emoji
 from limner.data.scenes import Scenes
 from limner.data.source import Source
 from limner.recipes.judging import tokenizer_scores
+from limner.recipes.library import WEIGHTS, fill, load, locate, read_weights
 from limner.recipes.recipe import Claim, Experiment, Finding, Recipe
 from limner.recipes.tokenizers.worlds import TokenizerTask, own_pictures, worlds
 from limner.tokenizers.autoencoder import Autoencoder
@@ -33,6 +35,8 @@ class Knobs(Settings):
 
     data: Path | None = None
     """Folder of your own pictures; without it emoji, scenes and photographs."""
+    finetune: str | None = None
+    """Name or folder of a tokenizer whose decoder alone is trained on: its tokens stay as they are."""
     size: int = 64
     """Pixels on a side."""
     channels: int = 12
@@ -75,6 +79,10 @@ def autoencoder(knobs: Knobs, quantizer: Quantizer) -> Autoencoder:
 
 def tokenizer_task(knobs: Knobs, model: Autoencoder) -> TokenizerTask:
     """Train a tokenizer on the worlds or on the user's pictures."""
+    if knobs.finetune is not None:
+        source = locate(knobs.finetune)
+        fill(model, read_weights(source / WEIGHTS), source)
+        model.encoder.requires_grad_(False)
     if knobs.data is None:
         stream = worlds(knobs.size, knobs.seed)
         held_out: dict[str, Source] = {
@@ -88,8 +96,6 @@ def tokenizer_task(knobs: Knobs, model: Autoencoder) -> TokenizerTask:
         held_out = {"own": Folder(knobs.data, size=knobs.size)}
     features: FeatureMaps | None = None
     if knobs.perceptual:
-        from limner.recipes.library import load
-
         features = load("features").maps
     objective = ReconstructionObjective(
         l1=knobs.l1,

@@ -17,7 +17,10 @@ MOMENTUM = 0.01  # of the running mean and variance, per training batch
 
 
 class ChannelScale(nn.Module):
-    """Running mean and deviation of each latent channel, so that generators see zero mean and unit variance."""
+    """Running mean and deviation of each latent channel, so that generators see zero mean and unit variance.
+
+    They follow the encoder while it learns (its features then require a gradient) and stand still with it.
+    """
 
     mean: Tensor
     variance: Tensor
@@ -54,7 +57,7 @@ class Identity(nn.Module):
         self.scale = ChannelScale(channels)
 
     def forward(self, features: Features, rng: Rng) -> Bottleneck:
-        if self.training:
+        if features.requires_grad:
             self.scale.observe(features)
         return Bottleneck(features, features.new_zeros(()), {})
 
@@ -95,7 +98,7 @@ class Gaussian(nn.Module):
         mean, log_variance = self.moments(features)
         z = mean + (0.5 * log_variance).exp() * rng.normal(*mean.shape)
         kl = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean()
-        if self.training:
+        if features.requires_grad:
             self.scale.observe(z)
         return Bottleneck(z, self.weight * kl, {"kl": kl.detach()})
 

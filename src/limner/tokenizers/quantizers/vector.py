@@ -53,12 +53,13 @@ class VectorQuantizer(nn.Module):
 
     def forward(self, features: Features, rng: Rng) -> Bottleneck:
         z = rearrange(features.float(), "b c h w -> (b h w) c")
-        if self.training and not self.ready:
+        learning = features.requires_grad  # a frozen encoder keeps its codebook too
+        if learning and not self.ready:
             self._begin(z.detach(), rng)
         ids = self.nearest(z.detach())
         chosen = self.codebook[ids]
         penalty = self.commitment * functional.mse_loss(z, chosen)
-        if self.training:
+        if learning:
             self._follow(z.detach(), ids, rng)
         quantized = z + (chosen - z).detach()
         batch, _, height, width = features.shape
