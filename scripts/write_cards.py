@@ -1,0 +1,85 @@
+"""Score the models in weights/ and write each one's card: data, cost, scores with their protocol, samples.
+
+python scripts/write_cards.py                  # every model
+python scripts/write_cards.py vae-64           # one
+python scripts/write_cards.py --count 50       # a rehearsal; do not commit it
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import limner
+from limner import pictures
+from limner.decode.drawing import Drawer
+from limner.evaluate.tokenizer import held_out
+from limner.nn.pixels import to_arrays, to_tensor
+from limner.recipes.generators.captioned import PREVIEW
+from limner.recipes.library import CARD, find_recipe, read_card
+from limner.tokenizers.autoencoder import Autoencoder
+
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+SAMPLES = "samples.webp"
+
+
+def samples(model: Any, folder: Path) -> str:
+    """Write a page of what the model does; returns the line of the card that shows it, empty if there is nothing."""
+    if isinstance(model, Drawer):
+        drawn = model.draw(list(PREVIEW), n=1, seed=0)
+        pictures.save(pictures.grid(drawn, 8, PREVIEW, cell=96), folder / SAMPLES, quality=90)
+        return f"![one drawing of each prompt, seed 0, none chosen]({SAMPLES})"
+    if isinstance(model, Autoencoder):
+        shown = [picture for kind in held_out(model.size, 16).values() for picture in kind]
+        with torch.inference_mode():
+            rebuilt = to_arrays(model.decode(model.encode(to_tensor(shown))))
+        page = [p for at in range(0, 32, 16) for p in (*shown[at : at + 16], *rebuilt[at : at + 16])]
+        pictures.save(pictures.grid(page, 16, cell=64), folder / SAMPLES, quality=90)
+        return f"![held-out emoji and scenes, each row above what became of it]({SAMPLES})"
+    return ""
+
+
+def write_card(folder: Path, count: int | None) -> None:
+    """Score one model and write scores.json, samples.webp and README.md beside its weights."""
+    facts = read_card(folder)
+    recipe, model = find_recipe(facts["recipe"]), limner.load(folder)
+    picture = samples(model, folder)
+    lines = [f"# {folder.name}", "", f"Recipe `{facts['recipe']}` ({recipe.paper}), {facts['images']:,} images,"]
+    lines += [f"{sum(p.numel() for p in model.parameters()):,} parameters in bf16, seed {facts['knobs']['seed']},"]
+    lines += [f"commit `{facts['commit']}`. Every knob is in [{CARD}]({CARD})."]
+    lines += [facts.get("note", ""), ""]
+    if recipe.score is not None:
+        began = time.monotonic()
+        report = recipe.score(model, folder.name, count, 0)
+        (folder / "scores.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        lines += [f"Scores of `limner evaluate {folder.name} --json` ({time.monotonic() - began:.0f} s), protocol"]
+        lines += [
+            f"`{report['protocol']['hash']}` in [scores.json](scores.json):",
+            "",
+            "| score | value |",
+            "|---|---|",
+        ]
+        lines += [f"| {name} | {value:.4g} |" for name, value in report["scores"].items()] + [""]
+    lines += [picture, "", "Data: emoji rendered from Noto Color Emoji (SIL OFL 1.1), procedural scenes, and for the"]
+    lines += ["tokenizers crops of the CC0 photographs in scikit-image. See NOTICE at the top of the repository.", ""]
+    (folder / "README.md").write_text("\n".join(lines).replace("\n\n\n", "\n\n"), encoding="utf-8")
+
+
+def main() -> None:
+    """Parse the command line and write the cards."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="models, all if none is named")
+    parser.add_argument("--count", type=int, default=None, help="pictures or prompts per score")
+    options = parser.parse_args()
+    for name in options.names or sorted(path.parent.name for path in WEIGHTS.glob(f"*/{CARD}")):
+        write_card(WEIGHTS / name, options.count)
+        print(name)
+
+
+if __name__ == "__main__":
+    main()
