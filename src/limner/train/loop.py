@@ -181,7 +181,7 @@ def show(run: Run, tracker: Tracker) -> None:
     """Held-out scores to the log and a sample grid to ``samples/``, both of the averaged weights."""
     model = run.average.model if run.settings.ema else run.task.model
     model.eval()
-    with torch.no_grad(), precision(run.settings):
+    with torch.no_grad():  # in fp32: a diffusion sampler multiplies the rounding of its first steps
         scores = run.task.validate(model)
         pictures = run.task.preview(model)
     if run.settings.ema == 0:

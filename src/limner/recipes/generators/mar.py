@@ -57,6 +57,10 @@ class Knobs(Settings):
     """Width of the denoising MLP."""
     head_depth: int = 3
     """Blocks of the denoising MLP."""
+    head_steps: int = 50
+    """Steps of the reverse process that draws a token; the paper's are 100."""
+    head_start: int = 980
+    """Noisiest timestep that drawing starts from; the paper's is 999, which a short training cannot afford."""
     text_depth: int = 1
     """Blocks that read the caption alone."""
     text_length: int = 18
@@ -106,7 +110,12 @@ def build(knobs: Knobs) -> Drawer:
     """A freshly initialised MAR over its tokenizer."""
     tokenizer = load(knobs.tokenizer)
     head = DiffusionHead(
-        tokenizer.quantizer.channels * knobs.patch**2, knobs.width, width=knobs.head_width, depth=knobs.head_depth
+        tokenizer.quantizer.channels * knobs.patch**2,
+        knobs.width,
+        width=knobs.head_width,
+        depth=knobs.head_depth,
+        steps=knobs.head_steps,
+        start=knobs.head_start,
     )
     return Drawer(
         generator(knobs, tokenizer, head),
