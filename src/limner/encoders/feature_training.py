@@ -81,6 +81,7 @@ class FeatureTraining:
         """Items ``start .. start + size - 1`` of the training stream: pictures and the answers (-1: not asked)."""
         return self._items("train", start, size)
 
+    @torch.autocast("cpu", enabled=False)
     def _items(self, split: Split, start: int, size: int) -> dict[str, Tensor]:
         seed = self.seed * 2 + (split != "train")
         u = views.draws(seed, start, size, 32)

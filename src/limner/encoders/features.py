@@ -45,10 +45,10 @@ class FeatureNet(nn.Module):
         )
         self.project = nn.Conv2d(widths[-1], pooled_dim, 1)
 
-    def forward(self, image: Image) -> list[Float[Tensor, "b c h w"]]:
+    def forward(self, image: Image) -> list[Float[Tensor, "b _ _ _"]]:
         return self.maps(image)
 
-    def maps(self, image: Image) -> list[Float[Tensor, "b c h w"]]:
+    def maps(self, image: Image) -> list[Float[Tensor, "b _ _ _"]]:
         """Feature maps at strides 2, 4 and 8, for the perceptual loss."""
         maps = []
         x = image
@@ -57,7 +57,7 @@ class FeatureNet(nn.Module):
             maps.append(x)
         return maps
 
-    def places(self, image: Image) -> Float[Tensor, "b d h w"]:
+    def places(self, image: Image) -> Float[Tensor, "b d _ _"]:
         """The map at stride 8 projected to ``pooled_dim`` channels; its average over places is the pooled vector."""
         return F.silu(self.project(self(image)[-1]))
 

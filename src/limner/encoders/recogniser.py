@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from limner.data.scenes import COLOURS, SHAPES, SIZES
 from limner.encoders.features import ConvUnit
-from limner.errors import InputError
 from limner.types import Image
 
 PARTS = {"centre": 1, "offset": 2, "shape": len(SHAPES), "colour": len(COLOURS), "size": len(SIZES)}
@@ -51,11 +50,14 @@ class Recogniser(nn.Module):
         self.lift = nn.Conv2d(high, middle, 1)
         self.merge = ConvUnit(middle, middle)
         self.dense = nn.Conv2d(middle, sum(PARTS.values()), 1)
+        assert self.dense.bias is not None
+        with torch.no_grad():
+            self.dense.bias[0] = -4.0  # things are rare: one cell in fifty (arXiv:1708.02002, Section 3.3)
         self.fold = nn.Conv2d(high, name_dim // 2, 2, 2)  # 4x4 places: where a detail sits helps to name it
         self.embed = nn.Sequential(nn.Linear(name_dim // 2 * (SIDE // 16) ** 2, name_dim), nn.LayerNorm(name_dim))
         self.name = nn.Linear(name_dim, num_names)
 
-    def forward(self, image: Image) -> tuple[dict[str, Float[Tensor, "b c g v"]], Float[Tensor, "b k"]]:
+    def forward(self, image: Image) -> tuple[dict[str, Float[Tensor, "b _ g v"]], Float[Tensor, "b k"]]:
         """Dense maps by part (logits; ``offset`` in cells from the cell's centre) and emoji name logits."""
         if tuple(image.shape[2:]) != (SIDE, SIDE):
             image = F.interpolate(image, size=(SIDE, SIDE), mode="bicubic", antialias=True).clamp(-1, 1)
@@ -69,7 +71,7 @@ class Recogniser(nn.Module):
     @torch.no_grad()
     def read(self, image: Image, threshold: float = 0.5) -> list[list[Sighting]]:
         """What stands in each picture, surest first; an empty list when nothing is there."""
-        maps, _ = self._judge(image)
+        maps, _ = self(image.to(self.dense.weight.dtype))
         centre = maps["centre"].sigmoid()[:, 0]
         peaks = (centre >= threshold) & (centre == F.max_pool2d(centre, 3, 1, 1))
         found: list[list[Sighting]] = [[] for _ in range(len(image))]
@@ -84,15 +86,8 @@ class Recogniser(nn.Module):
     @torch.no_grad()
     def name_emoji(self, image: Image) -> tuple[Int[Tensor, "b"], Float[Tensor, "b"]]:
         """The most likely canonical emoji label of each picture and its probability."""
-        probability, label = self._judge(image)[1].softmax(1).max(1)
+        probability, label = self(image.to(self.dense.weight.dtype))[1].softmax(1).max(1)
         return label, probability
-
-    def _judge(self, image: Image) -> tuple[dict[str, Float[Tensor, "b c g v"]], Float[Tensor, "b k"]]:
-        if image.ndim != 4 or image.shape[1] != 3:
-            raise InputError(
-                f"the recogniser reads pictures of shape [b, 3, h, w] but got {list(image.shape)}; add the batch axis"
-            )
-        return self(image.to(self.dense.weight.dtype))
 
 
 _VOCABULARY = (("shape", SHAPES), ("colour", COLOURS), ("size", SIZES))

@@ -45,6 +45,7 @@ class RecogniserTraining:
         """Items ``start .. start + size - 1`` of the training stream."""
         return self.items("train", start, size)
 
+    @torch.autocast("cpu", enabled=False)
     def items(self, split: Split, start: int, size: int) -> dict[str, Tensor]:
         """The same for any split of the scenes."""
         seed = self.seed * 3 + SPLITS.index(split)

@@ -20,7 +20,7 @@ def _paired(image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return image.double(), target.double()
 
 
-def psnr(image: Image, target: Image, peak: float = 2.0) -> Float[Tensor, "b"]:
+def psnr(image: Image, target: Tensor, peak: float = 2.0) -> Float[Tensor, "b"]:
     """Peak signal-to-noise ratio of each picture in decibels, ``10 log10(peak^2 / MSE)``; ``peak`` is the width of the
     value range (2 for [-1, 1]). Infinite for equal pictures. Average these, not the MSE."""
     image, target = _paired(image, target)
@@ -28,7 +28,7 @@ def psnr(image: Image, target: Image, peak: float = 2.0) -> Float[Tensor, "b"]:
     return (10 * torch.log10(peak**2 / error)).float()
 
 
-def ssim(image: Image, target: Image, data_range: float = 2.0) -> Float[Tensor, "b"]:
+def ssim(image: Image, target: Tensor, data_range: float = 2.0) -> Float[Tensor, "b"]:
     """Structural similarity of each picture, mean over places and channels (Wang et al. 2004, IEEE TIP 13(4), Eq. 13):
     Gaussian window 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03, population variances. Places whose window would leave
     the picture are not counted, as in the paper and in scikit-image. 1 for equal pictures. Sides of 11 pixels and up.
