@@ -10,7 +10,7 @@ def task():
     from limner.encoders.recogniser_training import RecogniserTraining
 
     torch.manual_seed(0)
-    return RecogniserTraining(Recogniser(widths=(24, 32), name_dim=64), seed=3)
+    return RecogniserTraining(Recogniser(widths=(24, 32), name_dim=64), seed=3).begin()
 
 
 @pytest.fixture
@@ -109,6 +109,18 @@ def test_every_emoji_comes_once_per_epoch(task):
     shown = [task._turn(0, k) for k in range(8 * 374) if KINDS[k % 8] == "emoji"]
     assert sorted(shown[:1870]) == list(range(1870))
     assert shown[:100] != sorted(shown[:100])
+
+
+def test_judging_a_trained_model_leaves_its_weights_alone(task):
+    from limner.encoders.recogniser import Recogniser
+    from limner.encoders.recogniser_training import RecogniserTraining
+
+    model = Recogniser(widths=(8, 8), name_dim=8)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    trained = RecogniserTraining(model)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    trained.begin()
+    assert not torch.equal(model.name.weight, before["name.weight"])
 
 
 def test_judged_scenes_are_not_trained_on_but_every_composition_is(task):

@@ -37,9 +37,14 @@ class RecogniserTraining:
         self.scenes = {split: _worlds(seed, split, emoji) for split in SPLITS}
         self.model: nn.Module = model
         self.extra: nn.Module | None = None
-        rows = model.name.weight
+
+    def begin(self) -> RecogniserTraining:
+        """Start the rows of the name head at the principal components of the pictures they name. For a fresh model."""
+        assert isinstance(self.model, Recogniser)
+        rows = self.model.name.weight
         with torch.no_grad():
             rows.copy_(views.signatures(self.rgba, rows.shape[1]) * (20 / rows.shape[1]))
+        return self
 
     def batch(self, start: int, size: int) -> dict[str, Tensor]:
         """Items ``start .. start + size - 1`` of the training stream."""

@@ -41,7 +41,7 @@ def build(knobs: Knobs) -> Recogniser:
 
 def task(knobs: Knobs) -> RecogniserTraining:
     """How it is trained."""
-    return RecogniserTraining(build(knobs), seed=knobs.seed)
+    return RecogniserTraining(build(knobs), seed=knobs.seed).begin()
 
 
 RECIPE = Recipe(state="works", paper="arXiv:1904.07850", knobs=Knobs, build=build, task=task, score=recogniser_scores)
