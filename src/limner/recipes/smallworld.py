@@ -1,4 +1,4 @@
-"""The small world in which claims are measured: pictures of 32 pixels, tokenizers and generators of a few minutes.
+"""The small world in which claims are measured: pictures of 32 pixels, 16 tokens, trainings of about a minute.
 
 Trainings lie under the experiment's folder by name and seed and are shared between claims, so a proof that is stopped
 goes on, and a VAE trained for one claim serves the next. All arms of a comparison see the same data in the same order.
@@ -35,17 +35,17 @@ from limner.types import Image, Rng, derive_seed
 
 SIZE = 32
 ENTRIES = 512  # rows of the codebook
-TOKENIZER_IMAGES = 16_000
+TOKENIZER_IMAGES = 12_000
 GENERATOR_IMAGES = 24_000
 SCENES = 8_000  # of one thing on white, that generators learn from
 DRAWN = 500  # held-out captions that are drawn for a distance
 
 TOKENIZER: dict[str, Any] = {
     "size": SIZE,
-    "channels": 4,
-    "widths": (48, 96),
-    "encoder_depths": (1, 1),
-    "decoder_depths": (1, 2),
+    "channels": 16,
+    "widths": (32, 64, 128),
+    "encoder_depths": (1, 1, 1),
+    "decoder_depths": (1, 1, 1),
     "warmup": 1_000,
     "ema": 1_000,
     "sample_every": 1_000_000,
@@ -57,7 +57,8 @@ GENERATOR: dict[str, Any] = {
     "decoder_depth": 2,
     "text_length": 18,
     "vocabulary": 256,
-    "batch": 64,
+    "patch": 1,
+    "batch": 32,
     "lr": 2e-3,
     "warmup": 2_000,
     "ema": 2_000,
@@ -78,7 +79,7 @@ def tokenizer(experiment: Experiment, name: str, seed: int) -> Autoencoder:
         knobs = vae.Knobs(**shared)
         model = vae.build(knobs)
     else:
-        vq = vq_vae.Knobs(**{**shared, "channels": 8}, entries=ENTRIES)
+        vq = vq_vae.Knobs(**shared, entries=ENTRIES)
         knobs = vq if name == "vq" else replace(vq, revive_below=0.0)
         model = vq_vae.build(knobs)
     folder = experiment.directory.parent / "tokenizers" / f"{name}-{seed}-{knobs.images}"
@@ -96,30 +97,30 @@ HEADS: dict[str, Callable[[int, int], Head]] = {
 }
 
 
-def generator(experiment: Experiment, latents: str, head: str, seed: int, *, patch: int) -> Drawer:
+def generator(experiment: Experiment, latents: str, head: str, seed: int) -> Drawer:
     """A masked autoregressive generator with a head over a tokenizer, trained on scenes of one thing."""
     tokens_of = tokenizer(experiment, latents, seed)
     images = round(GENERATOR_IMAGES * experiment.scale)
-    knobs = mar.Knobs(seed=seed, images=images, **GENERATOR, patch=patch)
-    name = f"{head}-{latents}-{patch}"
+    knobs = mar.Knobs(seed=seed, images=images, **GENERATOR)
+    name = f"{head}-{latents}"
     folder = experiment.directory.parent / "generators" / f"{name}-{seed}-{images}"
     experiment.say(f"generator {name}, seed {seed}")
     torch.manual_seed(seed)
     source = Scenes(seed, split="train", size=SIZE, objects=(1, 1), length=SCENES)
     pieces = Pieces(tokens_of, [source], folder, {"scenes": SCENES, "seed": seed})
     subwords = Subwords.trained(pieces.captions, size=knobs.vocabulary, length=knobs.text_length)
-    made = mar.generator(knobs, tokens_of, HEADS[head](tokens_of.quantizer.channels * patch**2, knobs.width))
-    drawer = Drawer(made, subwords, tokens_of, patch=patch)
+    made = mar.generator(knobs, tokens_of, HEADS[head](tokens_of.quantizer.channels, knobs.width))
+    drawer = Drawer(made, subwords, tokens_of)
     trained = train(CaptionedTask(drawer, pieces, [1.0], seed=seed), knobs, folder, label=name).average.model
     assert isinstance(trained, Drawer)
     return trained.eval()
 
 
-def drawing_distances(experiment: Experiment, latents: str, head: str, *, patch: int) -> list[float]:
+def drawing_distances(experiment: Experiment, latents: str, head: str) -> list[float]:
     """`drawing_distance` of a generator, seed by seed."""
     found = []
     for seed in experiment.seeds:
-        found.append(drawing_distance(generator(experiment, latents, head, seed, patch=patch), seed))
+        found.append(drawing_distance(generator(experiment, latents, head, seed), seed))
         experiment.say(f"{head} on {latents}, seed {seed}: distance {found[-1]:.4f}")
     return found
 

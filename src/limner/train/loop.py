@@ -75,7 +75,17 @@ class Run:
     def restore(self, folder: Path) -> None:
         """Go back to a checkpoint; raises `CheckpointError` if it was made with other knobs."""
         tensors, state = checkpoint.load(folder)
-        free = {"out", "images", "minutes", "threads", "device", "sample_every", "checkpoint_every"}
+        free = {
+            "out",
+            "images",
+            "batch",
+            "accumulate",
+            "minutes",
+            "threads",
+            "device",
+            "sample_every",
+            "checkpoint_every",
+        }
         now = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self.settings).items()}
         for key, value in state["knobs"].items():
             if key not in free and key in now and _plain(now[key]) != _plain(value):

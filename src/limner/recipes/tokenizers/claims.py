@@ -72,7 +72,7 @@ def prior_draws(experiment: Experiment) -> Finding:
 
 def draws_better_than_ae(experiment: Experiment) -> Finding:
     """The same MAR on VAE latents and on AE latents: Frechet distance of what it draws."""
-    found = {name: drawing_distances(experiment, name, "diffusion", patch=2) for name in ("vae", "ae")}
+    found = {name: drawing_distances(experiment, name, "diffusion") for name in ("vae", "ae")}
     difference = gap(found["vae"], found["ae"])
     measured = {name: summary(values) for name, values in found.items()}
     return Finding(difference["interval"][0] > 0, {"frechet": measured, "ae - vae": difference})
@@ -88,7 +88,7 @@ def rebirth_fills_the_codebook(experiment: Experiment) -> Finding:
 
 def codes_draw(experiment: Experiment) -> Finding:
     """Codes with a categorical head against AE latents with a squared-error head: distance at least twice as large."""
-    codes = drawing_distances(experiment, "vq", "categorical", patch=1)
-    mean = drawing_distances(experiment, "ae", "regression", patch=2)
+    codes = drawing_distances(experiment, "vq", "categorical")
+    mean = drawing_distances(experiment, "ae", "regression")
     holds = min(mean) >= 2 * max(codes)
     return Finding(holds, {"frechet": {"codes, categorical": summary(codes), "ae, squared error": summary(mean)}})
