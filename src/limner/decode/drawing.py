@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from PIL import Image as Pillow
-from torch import nn
+from torch import Tensor, nn
 
 from limner.decode.decoder import Decoder
 from limner.errors import InputError
@@ -59,7 +60,7 @@ class Drawer(nn.Module):
         self.tokenizer._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
-    def fold(self, tokens: Tokens) -> Tokens:
+    def fold(self, tokens: Tokens) -> Shaped[Tensor, "b m *d"]:
         """The tokenizer's tokens as the generator's."""
         return fold(tokens, self.tokenizer.grid, self.patch) if self.patch > 1 else tokens
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tokenizers
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 
@@ -60,7 +60,7 @@ class Subwords(nn.Module):
         spans = [encoded.word_to_chars(word) or (0, 0) for word in words]
         return [caption[start:stop] for start, stop in spans]
 
-    def get_extra_state(self) -> Int[Tensor, "bytes"]:
+    def get_extra_state(self) -> UInt8[Tensor, "bytes"]:
         """The vocabulary as JSON bytes."""
         return torch.frombuffer(bytearray(self.vocabulary.to_str().encode()), dtype=torch.uint8)
 

@@ -10,16 +10,17 @@ from collections.abc import Callable
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
 Sequence = Float[Tensor, "b n d"]
 Heads = Float[Tensor, "b heads n head_dim"]
+AllHeads = Float[Tensor, "b heads total head_dim"]
 PLAIN_BELOW = 256  # tokens: plain attention trains 2 to 4 times faster at 80 on a CPU, the fused kernel wins at 256
 
 
-def attend(query: Heads, key: Heads, value: Heads, visible: Bool[Tensor, "..."] | None = None) -> Heads:
+def attend(query: Heads, key: AllHeads, value: AllHeads, visible: Bool[Tensor, "..."] | None = None) -> Heads:
     """``softmax(q k^T / sqrt(head_dim)) v``; ``visible``, broadcast to [b heads n m]: which keys each query sees."""
     if query.device.type != "cpu" or key.shape[-2] >= PLAIN_BELOW:
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=visible)
@@ -36,7 +37,7 @@ class KeyValueCache:
         self.length, self.filled = length, 0
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def extend(self, block: int, key: Heads, value: Heads) -> tuple[Heads, Heads]:
+    def extend(self, block: int, key: Heads, value: Heads) -> tuple[AllHeads, AllHeads]:
         """Append the keys and values of one block and return all of them."""
         if block not in self._kept:
             batch, heads, _, width = key.shape
@@ -114,13 +115,13 @@ class Block(nn.Module):
         return x + functional.dropout(self.mlp(self.norm2(x)), self.dropout, self.training)
 
 
-def take(x: Float[Tensor, "b n *d"], index: Tensor) -> Tensor:
+def take(x: Shaped[Tensor, "b n *d"], index: Tensor) -> Tensor:
     """Rows of each sample: ``out[i, j] = x[i, index[i, j]]``."""
     index = index.reshape(*index.shape, *(1 for _ in x.shape[2:])).expand(-1, -1, *x.shape[2:])
     return torch.gather(x, 1, index)
 
 
-def put(x: Float[Tensor, "b n *d"], index: Tensor, values: Tensor) -> Tensor:
+def put(x: Shaped[Tensor, "b n *d"], index: Tensor, values: Tensor) -> Tensor:
     """A copy of ``x`` with ``out[i, index[i, j]] = values[i, j]``."""
     index = index.reshape(*index.shape, *(1 for _ in x.shape[2:])).expand(-1, -1, *x.shape[2:])
     return torch.scatter(x, 1, index, values.to(x.dtype))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
 
-from limner.types import Latents
 
-
-def fold(latents: Latents, grid: int, patch: int) -> Latents:
+def fold(latents: Float[Tensor, "b n c"], grid: int, patch: int) -> Float[Tensor, "b m d"]:
     """``[b, grid * grid, c]`` to ``[b, (grid / patch)^2, c * patch^2]``, channel slowest within a token."""
     shape = {"h": grid // patch, "w": grid // patch, "p": patch, "q": patch}
     return rearrange(latents, "b (h p w q) c -> b (h w) (c p q)", **shape)
 
 
-def unfold(tokens: Latents, grid: int, patch: int) -> Latents:
+def unfold(tokens: Float[Tensor, "b m d"], grid: int, patch: int) -> Float[Tensor, "b n c"]:
     """The inverse of `fold`."""
     shape = {"h": grid // patch, "w": grid // patch, "p": patch, "q": patch}
     return rearrange(tokens, "b (h w) (c p q) -> b (h p w q) c", **shape)
