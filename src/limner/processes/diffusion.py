@@ -136,6 +136,14 @@ def _reverse(
     return mean, share * step.most_log_variance + (1.0 - share) * step.least_log_variance
 
 
+def epsilon_of_velocity(
+    schedule: Schedule, velocity: Float[Tensor, "*rows c"], x: Float[Tensor, "*rows c"], t: Int[Tensor, "*rows"]
+) -> Float[Tensor, "*rows c"]:
+    """``sqrt(alpha_bar) v + sqrt(1 - alpha_bar) x_t`` (Salimans & Ho, arXiv:2202.00512, Appendix D), ``t`` counted in
+    steps of this schedule. A network that predicts v is exact where nothing but noise is left, whatever it predicts."""
+    return _at(np.sqrt(schedule.signal), t) * velocity + _at(np.sqrt(1.0 - schedule.signal), t) * x
+
+
 def denoising_losses(
     network: Network,
     schedule: Schedule,

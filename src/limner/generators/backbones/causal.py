@@ -59,7 +59,8 @@ class CausalTransformer(nn.Module):
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
-        order = steps.argsort(dim=1, stable=True)
+        # In drawing all tokens not yet drawn share the last step; the wanted one comes first among them.
+        order = (2 * steps).scatter_add(1, wanted, -torch.ones_like(wanted)).argsort(dim=1, stable=True)
         place = order.argsort(dim=1).gather(1, wanted)  # slots of the wanted tokens
         last = int(place.max()) + 1
         told = take(x + self.position, order[:, : last - 1])

@@ -91,11 +91,11 @@ class DiffusionHead(nn.Module):
         width, depth: of the denoising MLP.
         draws: timesteps per context and training step.
         steps: of the reverse process when drawing, out of 1000: how many, evenly spaced, or which.
-        start: noisiest timestep that drawing starts from. The paper's 999 multiplies an error of epsilon by 314 in the
-            first of 100 steps; 980, where 3 % of the signal is left, by 1.5, which a short training needs.
+        velocity: let the MLP predict the velocity, from which epsilon follows; False is the paper's. An error of
+            epsilon is multiplied by 314 in the first of 100 steps, one of velocity by 1: short trainings need it.
         emphasis: largest weight of a timestep's squared error. 1 is the paper's; above it, timesteps weigh
-            ``1 / alpha_bar`` up to this, as in the error of the velocity (arXiv:2202.00512, Section 4), so that what
-            is decided under much noise, which is what to draw, is learned sooner. Weights are scaled to a mean of 1.
+            ``1 / alpha_bar`` up to this, the error of the velocity (arXiv:2202.00512, Section 4), so that what is
+            decided under much noise, which is what to draw, is learned sooner.
     """
 
     def __init__(
@@ -107,16 +107,16 @@ class DiffusionHead(nn.Module):
         depth: int,
         draws: int = 4,
         steps: int | Sequence[int] = 100,
-        start: int = 999,
+        velocity: bool = False,
         emphasis: float = 1.0,
     ) -> None:
         super().__init__()
-        self.channels, self.draws, self.steps, self.start = channels, draws, steps, start
+        self.channels, self.draws, self.steps = channels, draws, steps
         self.embed = nn.Linear(channels, context)
         self.network = DenoisingMlp(channels, context, width=width, depth=depth)
         self.schedule = diffusion.cosine_schedule()
-        weight = np.minimum(1.0 / self.schedule.signal, emphasis)
-        self.weight = torch.from_numpy(weight / weight.mean()).float()
+        self.velocity = velocity
+        self.weight = torch.from_numpy(np.minimum(1.0 / self.schedule.signal, emphasis)).float()
 
     def loss(self, contexts: Contexts, tokens: Latents, rng: Rng) -> Float[Tensor, "b m"]:
         """Squared error of the noise plus the bound that teaches its variance, averaged over ``draws`` timesteps."""
@@ -133,8 +133,16 @@ class DiffusionHead(nn.Module):
         noise = rng.normal(*rows, channels)
         z = contexts.expand(self.draws, -1, -1, -1)
         tokens = tokens.float().expand(self.draws, -1, -1, -1)
-        error, bound = diffusion.denoising_losses(lambda x, t: self.network(x, t, z), self.schedule, tokens, t, noise)
+        error, bound = diffusion.denoising_losses(lambda x, t: self.predict(x, t, z), self.schedule, tokens, t, noise)
         return self.weight.to(t.device)[t] * error, bound
+
+    def predict(self, x: Float[Tensor, "*rows c"], t: Int[Tensor, "*rows"], z: Float[Tensor, "*rows d"]) -> Tensor:
+        """``[epsilon | v]`` as the process wants it, v steering the variance."""
+        output = self.network(x, t, z)
+        if not self.velocity:
+            return output
+        velocity, variance = output.float().chunk(2, dim=-1)
+        return torch.cat([diffusion.epsilon_of_velocity(self.schedule, velocity, x, t), variance], dim=-1)
 
     def blank(self, batch: int, count: int) -> Latents:
         """Placeholders of tokens not yet drawn."""
@@ -143,15 +151,13 @@ class DiffusionHead(nn.Module):
     def sample(self, contexts: Contexts, unconditional: Contexts | None, policy: Policy, rng: Rng) -> Latents:
         """Reverse diffusion; guidance acts on epsilon, the variance stays the conditional one's."""
         shape = (*contexts.shape[:2], self.channels)
-        steps = policy.head_steps or self.steps
-        kept = diffusion.evenly_spaced(self.start + 1, steps) if isinstance(steps, int) else steps
-        schedule = diffusion.respaced(self.schedule, kept)
+        schedule = diffusion.respaced(self.schedule, policy.head_steps or self.steps)
         z = contexts if unconditional is None else torch.cat([contexts, unconditional])
 
         def network(x: Tensor, t: Tensor) -> Tensor:
             if unconditional is None:
-                return self.network(x, t, z)
-            epsilon, v = self.network(torch.cat([x, x]), torch.cat([t, t]), z).chunk(2, dim=-1)
+                return self.predict(x, t, z)
+            epsilon, v = self.predict(torch.cat([x, x]), torch.cat([t, t]), z).chunk(2, dim=-1)
             guided, without = epsilon.chunk(2)
             return torch.cat([without + policy.guidance * (guided - without), v.chunk(2)[0]], dim=-1)
 
