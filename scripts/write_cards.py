@@ -21,7 +21,8 @@ from limner.decode.drawing import Drawer
 from limner.evaluate.tokenizer import held_out
 from limner.nn.pixels import to_arrays, to_tensor
 from limner.recipes.generators.captioned import PREVIEW
-from limner.recipes.library import CARD, find_recipe, read_card
+from limner.recipes.library import CARD, read_card, recipe_of
+from limner.recipes.recipe import Question
 from limner.tokenizers.autoencoder import Autoencoder
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
@@ -47,7 +48,7 @@ def samples(model: Any, folder: Path) -> str:
 def write_card(folder: Path, count: int | None) -> None:
     """Score one model and write scores.json, samples.webp and README.md beside its weights."""
     facts = read_card(folder)
-    recipe, model = find_recipe(facts["recipe"]), limner.load(folder)
+    recipe, model = recipe_of(facts, folder), limner.load(folder)
     picture = samples(model, folder)
     lines = [f"# {folder.name}", "", f"Recipe `{facts['recipe']}` ({recipe.paper}), {facts['images']:,} images,"]
     lines += [f"{sum(p.numel() for p in model.parameters()):,} parameters in bf16, seed {facts['knobs']['seed']},"]
@@ -55,7 +56,7 @@ def write_card(folder: Path, count: int | None) -> None:
     lines += [facts.get("note", ""), ""]
     if recipe.score is not None:
         began = time.monotonic()
-        report = recipe.score(model, folder.name, count, 0)
+        report = recipe.score(model, Question(folder.name, count))
         (folder / "scores.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         lines += [f"Scores of `limner evaluate {folder.name} --json` ({time.monotonic() - began:.0f} s), protocol"]
         lines += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
@@ -26,6 +27,8 @@ class Evaluate:
     """Pictures or prompts per score; fewer is faster and makes another protocol."""
     seed: int = 0
     """Seed of whatever is drawn; part of the protocol."""
+    inception: Annotated[Path | None, arg(help_behavior_hint="(default: limner's own feature net)")] = None
+    """File of Inception-v3 weights (.safetensors or .pth) for Frechet distances as papers report them."""
     json: Flag = False
     """Print one object {"model", "protocol", "weights", "scores"} and nothing else."""
 
@@ -41,12 +44,13 @@ def run(arguments: list[str]) -> None:
     width = max(map(len, report["scores"]), default=0)
     for name, value in report["scores"].items():
         print(f"{name:<{width}}  {value:.4g}")
-    print(f"protocol {report['protocol']}, weights {report['weights']}")
+    print(f"protocol {report['protocol']['hash']}, weights {report['weights'][:16]}")
 
 
 def evaluate(options: Evaluate) -> dict[str, Any]:
     """``{"model", "protocol", "weights", "scores"}``; the scores are named as in ``psnr/emoji``."""
     from limner.recipes.library import load, locate, read_card, recipe_of
+    from limner.recipes.recipe import Question
 
     if options.count is not None and options.count < 1:
         raise InputError(f"--count is {options.count}, but must be at least 1")
@@ -54,4 +58,4 @@ def evaluate(options: Evaluate) -> dict[str, Any]:
     recipe = recipe_of(read_card(folder), folder)
     if recipe.score is None:
         raise InputError(f"{options.model} is a measure itself and has no scores: evaluate a tokenizer or a generator")
-    return recipe.score(load(options.model), options.model, options.count, options.seed)
+    return recipe.score(load(options.model), Question(options.model, options.count, options.seed, options.inception))

@@ -42,6 +42,18 @@ class Experiment:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What ``limner evaluate`` asks of a model: its ``name``; ``count`` pictures or prompts per score (None: the
+    protocol's own); the ``seed`` of what is drawn; and ``inception``, a file of Inception-v3 weights that takes the
+    place of limner's feature net in Frechet distances."""
+
+    name: str
+    count: int | None = None
+    seed: int = 0
+    inception: Path | None = None
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One published system.
 
@@ -52,8 +64,8 @@ class Recipe:
         knobs: a flat frozen dataclass, `Settings` and what the system adds; ``knobs()`` is what was shipped.
         build: the model of these knobs, freshly initialised.
         task: the model with its data and loss, to train.
-        score: scores of a finished model, given (model, its name, count or None, seed), as ``limner evaluate`` prints;
-            None for what is itself a measure.
+        score: scores of a finished model with their protocol, as ``limner evaluate --json`` prints; None for what is
+            itself a measure.
         claims: what is proven about it.
     """
 
@@ -62,6 +74,6 @@ class Recipe:
     knobs: type[Settings]
     build: Callable[[Any], nn.Module]
     task: Callable[[Any], Task]
-    score: Callable[[Any, str, int | None, int], dict[str, Any]] | None = None
+    score: Callable[[Any, Question], dict[str, Any]] | None = None
     system: str | None = None
     claims: tuple[Claim, ...] = ()
