@@ -33,9 +33,7 @@ class Subwords(nn.Module):
     def trained(cls, captions: Iterable[str], *, size: int, length: int) -> Subwords:
         """A vocabulary of at most ``size`` subwords learned from ``captions``."""
         subwords = cls(length)
-        trainer = trainers.BpeTrainer(
-            vocab_size=size, special_tokens=[PAD, UNKNOWN], end_of_word_suffix="</w>", show_progress=False
-        )
+        trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[PAD, UNKNOWN], show_progress=False)
         subwords.vocabulary.train_from_iterator(captions, trainer)
         return subwords
 
@@ -55,7 +53,7 @@ class Subwords(nn.Module):
     def unknown(self, caption: str) -> list[str]:
         """Words of a caption with a letter that no training caption had; the model reads a blank in its place."""
         encoded = self.vocabulary.encode(caption)
-        spelled = zip(encoded.tokens, encoded.words, strict=True)
+        spelled = zip(encoded.tokens, encoded.word_ids, strict=True)
         words = dict.fromkeys(word for token, word in spelled if token == UNKNOWN and word is not None)
         spans = [encoded.word_to_chars(word) or (0, 0) for word in words]
         return [caption[start:stop] for start, stop in spans]
@@ -73,8 +71,9 @@ class Subwords(nn.Module):
 
 
 def _empty() -> tokenizers.Tokenizer:
-    vocabulary = tokenizers.Tokenizer(models.BPE(unk_token=UNKNOWN, end_of_word_suffix="</w>"))
+    vocabulary = tokenizers.Tokenizer(models.BPE(unk_token=UNKNOWN))
     vocabulary.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    vocabulary.pre_tokenizer = pre_tokenizers.Whitespace()
-    vocabulary.decoder = decoders.BPEDecoder(suffix="</w>")
+    # Words are marked where they begin: with a suffix where they end, the library numbers subwords at random.
+    vocabulary.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.Metaspace()])
+    vocabulary.decoder = decoders.Metaspace()
     return vocabulary
