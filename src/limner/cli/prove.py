@@ -65,6 +65,11 @@ def prove(options: Prove) -> tuple[dict[str, Any], Path]:
     if entry.system is None or not entry.claims:
         raise InputError(f"{entry.path} claims nothing: prove the system that is compared with it")
     path = proof_path(find_system(entry.system, read_systems()), options.out)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        options.runs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"'{error.filename}' cannot be written ({error.strerror}): choose another place") from None
     started = time.monotonic()
     claims = measure(entry, options)
     proof = {
@@ -76,7 +81,6 @@ def prove(options: Prove) -> tuple[dict[str, Any], Path]:
         "seconds": round(time.monotonic() - started),
         "claims": claims,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(proof, indent=1) + "\n", encoding="utf-8")
     return proof, path
 

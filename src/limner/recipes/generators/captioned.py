@@ -25,8 +25,10 @@ from limner.data.scenes import HELD_OUT_NAMES, PHRASINGS, Scenes
 from limner.data.source import Source
 from limner.data.stream import Subset
 from limner.decode.drawing import Drawer
+from limner.errors import InputError
 from limner.evaluate.protocol import weights_hash
 from limner.nn.pixels import to_tensor
+from limner.recipes.library import load
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.types import Image, Rng, Tokens, derive_seed
 
@@ -48,6 +50,21 @@ PREVIEW = (
     "tulip",
     "rocket",
 )
+
+
+def frozen_tokenizer(name: str, *, discrete: bool, patch: int = 1) -> Autoencoder:
+    """The tokenizer of a generator; raises `InputError` if it is none, or if its tokens do not suit the generator."""
+    model = load(name)
+    if not isinstance(model, Autoencoder):
+        raise InputError(f"{name} is no tokenizer: choose one, such as vae-64 or vq-vae-64, or train your own")
+    if model.quantizer.discrete != discrete:
+        has, wanted = ("no codebook", "vq-vae-64") if discrete else ("a codebook", "vae-64")
+        raise InputError(f"{name} has {has}, but this generator draws other tokens: choose one such as {wanted}")
+    if model.grid % patch:
+        raise InputError(
+            f"--patch {patch} does not divide the {model.grid}x{model.grid} latents of {name}: choose 1 or 2"
+        )
+    return model
 
 
 def captioned_worlds(size: int, scenes: int, seed: int) -> list[Source]:

@@ -27,9 +27,8 @@ from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.heads.head import Head
 from limner.generators.orders import RandomMasked
 from limner.languages.subwords import Subwords
-from limner.recipes.generators.captioned import CaptionedTask, Pieces, captioned_worlds
+from limner.recipes.generators.captioned import CaptionedTask, Pieces, captioned_worlds, frozen_tokenizer
 from limner.recipes.judging import generator_scores
-from limner.recipes.library import load
 from limner.recipes.recipe import Claim, Experiment, Finding, Recipe
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.train.settings import Settings
@@ -80,6 +79,11 @@ class Knobs(Settings):
     sample_every: int = 40_000
     checkpoint_every: int = 20_000
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width < 64 or self.width % 64:
+            raise InputError(f"--width is {self.width}, but must be a multiple of 64: each head of attention has 64")
+
 
 def generator(knobs: Knobs, tokenizer: Autoencoder, head: Head) -> Generator:
     """The masked autoregressive generator of these knobs around a head."""
@@ -110,7 +114,7 @@ def text_condition(knobs: Knobs) -> TextCondition:
 
 def build(knobs: Knobs) -> Drawer:
     """A freshly initialised MAR over its tokenizer."""
-    tokenizer = load(knobs.tokenizer)
+    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False, patch=knobs.patch)
     head = DiffusionHead(
         tokenizer.quantizer.channels * knobs.patch**2,
         knobs.width,

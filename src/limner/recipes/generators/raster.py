@@ -18,10 +18,10 @@ from limner.generators.heads.categorical import CategoricalHead
 from limner.generators.orders import Raster
 from limner.languages.subwords import Subwords
 from limner.recipes.generators import mar
-from limner.recipes.generators.captioned import CaptionedTask
+from limner.recipes.generators.captioned import CaptionedTask, frozen_tokenizer
 from limner.recipes.judging import generator_scores
-from limner.recipes.library import load
 from limner.recipes.recipe import Recipe
+from limner.tokenizers.quantizers.vector import VectorQuantizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,8 @@ class Knobs(mar.Knobs):
 
 def build(knobs: Knobs) -> Drawer:
     """A freshly initialised raster model over its tokenizer."""
-    tokenizer = load(knobs.tokenizer)
+    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
+    assert isinstance(tokenizer.quantizer, VectorQuantizer)
     count = tokenizer.layout.length
     generator = Generator(
         count=count,
