@@ -91,7 +91,7 @@ def tokenizer(experiment: Experiment, name: str, seed: int) -> Autoencoder:
 
 HEADS: dict[str, Callable[[int, int], Head]] = {
     "diffusion": lambda channels, width: DiffusionHead(
-        channels, width, width=128, depth=2, steps=50, velocity=True, emphasis=1000
+        channels, width, width=128, depth=2, steps=50, velocity=True, emphasis=1000.0
     ),
     "mixture": lambda channels, width: MixtureHead(channels, width),
     "regression": lambda channels, width: RegressionHead(channels, width),
