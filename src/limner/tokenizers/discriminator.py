@@ -30,7 +30,7 @@ class PatchDiscriminator(nn.Module):
             nn.Conv2d(4 * width, 1, 1),
         )
 
-    def forward(self, image: Image) -> Float[Tensor, "b 1 h w"]:
+    def forward(self, image: Image) -> Float[Tensor, "b 1 rows columns"]:
         return self.layers(image)
 
 

@@ -1,0 +1,154 @@
+"""The law of steps: a token's context depends on the condition and on strictly earlier steps, and on nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from limner.generators import backbones
+from limner.generators.backbones.backbone import Backbone
+from limner.generators.backbones.causal import CausalTransformer
+from limner.generators.backbones.masked import MaskedAutoencoder
+from limner.generators.orders import RandomMasked, Raster
+from limner.types import Rng, Steps
+
+COUNT, PREFIX, WIDTH = 12, 2, 16
+
+
+def causal() -> CausalTransformer:
+    return CausalTransformer(count=COUNT, prefix=PREFIX, width=WIDTH, depth=2, heads=2)
+
+
+def masked() -> MaskedAutoencoder:
+    return MaskedAutoencoder(count=COUNT, prefix=PREFIX, width=WIDTH, encoder_depth=2, decoder_depth=2, heads=2)
+
+
+def narrowing() -> MaskedAutoencoder:
+    return MaskedAutoencoder(
+        count=COUNT,
+        prefix=PREFIX,
+        width=WIDTH,
+        encoder_depth=1,
+        decoder_depth=1,
+        heads=2,
+        decoder_width=8,
+        decoder_heads=4,
+    )
+
+
+def raster() -> Steps:
+    return Raster().draw(2, COUNT, Rng(0))
+
+
+def permuted() -> Steps:
+    return Rng(1).permutations(2, COUNT) + 1
+
+
+def random_masks() -> Steps:
+    return RandomMasked().draw(2, COUNT, Rng(2))
+
+
+def random_plan() -> Steps:
+    return RandomMasked().plan(2, COUNT, 4, Rng(3))
+
+
+Cases = list[tuple[Callable[[], Backbone], Callable[[], Steps]]]
+TRAINED: Cases = [(causal, raster), (causal, permuted), (masked, random_masks), (narrowing, random_masks)]
+DRAWN: Cases = [
+    (causal, raster),
+    (causal, permuted),
+    (masked, random_plan),
+    (masked, permuted),
+    (narrowing, random_plan),
+]
+
+
+def named(cases: Cases) -> list[object]:
+    return [pytest.param(*case, id="-".join(part.__name__ for part in case)) for case in cases]
+
+
+def positions(chosen: Tensor) -> Tensor:
+    """Where ``chosen`` holds; equally often in every row."""
+    return chosen.nonzero()[:, 1].reshape(len(chosen), -1)
+
+
+def assert_lawful(backbone: Backbone, steps: Steps, wanted: Tensor) -> None:
+    """The gradient of every wanted context is exactly 0 at tokens of its own or a later step, and is not at others."""
+    torch.manual_seed(0)
+    x = torch.randn(*steps.shape, WIDTH, requires_grad=True)
+    prefix = torch.randn(len(steps), PREFIX, WIDTH, requires_grad=True)
+    contexts = backbone(x, steps, prefix, wanted)
+    assert contexts.shape == (*wanted.shape, backbone.width)
+    weights = torch.randn(contexts.shape[-1])  # a plain sum would be blind to a normalised context
+    for row in range(len(steps)):
+        for place, token in enumerate(wanted[row]):
+            from_tokens, from_condition = torch.autograd.grad(
+                contexts[row, place] @ weights, (x, prefix), retain_graph=True
+            )
+            felt = from_tokens.abs().sum(-1)
+            earlier = steps[row] < steps[row, token]
+            assert (felt[row][~earlier] == 0).all(), f"the context of step {int(steps[row, token])} leaks"
+            assert (felt[row][earlier] > 0).all(), "an earlier token is not read"
+            assert (felt[1 - row] == 0).all(), "pictures of a batch see each other"
+            assert from_condition[row].abs().sum(-1).gt(0).all(), "the condition is not read"
+
+
+@pytest.mark.parametrize(("build", "plan"), named(TRAINED))
+def test_training_does_not_leak(build: Callable[[], Backbone], plan: Callable[[], Steps]) -> None:
+    torch.manual_seed(1)
+    steps = plan()
+    assert_lawful(build(), steps, positions(steps > 0))
+
+
+@pytest.mark.parametrize(("build", "plan"), named(DRAWN))
+def test_drawing_does_not_leak(build: Callable[[], Backbone], plan: Callable[[], Steps]) -> None:
+    torch.manual_seed(1)
+    backbone, steps = build(), plan()
+    for step in range(1, int(steps.max()) + 1):
+        assert_lawful(backbone, steps.clamp_max(step), positions(steps == step))
+
+
+def test_every_backbone_is_held_to_the_law() -> None:
+    held = {type(build()) for build, _ in TRAINED} & {type(build()) for build, _ in DRAWN}
+    for module in pkgutil.iter_modules(backbones.__path__, backbones.__name__ + "."):
+        for name, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+            if issubclass(kind, nn.Module) and kind.__module__ == module.name:
+                assert kind in held, f"{name} has no row in this test"
+
+
+@pytest.mark.parametrize("plan", [raster, permuted])
+@torch.no_grad()
+def test_drawing_asks_what_training_taught(plan: Callable[[], Steps]) -> None:
+    """A context is the same, computed with all others in training or alone in drawing."""
+    torch.manual_seed(0)
+    backbone, steps = causal().double(), plan()
+    x = torch.randn(*steps.shape, WIDTH, dtype=torch.float64)
+    prefix = torch.randn(len(steps), PREFIX, WIDTH, dtype=torch.float64)
+    together = backbone(x, steps, prefix, torch.arange(COUNT).expand(2, COUNT))
+    for step in range(1, COUNT + 1):
+        wanted = positions(steps == step)
+        alone = backbone(x, steps.clamp_max(step), prefix, wanted)
+        torch.testing.assert_close(alone, together.take_along_dim(wanted[..., None], 1), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("plan", [raster, permuted])
+@pytest.mark.parametrize(("kind", "bound"), [(torch.float64, 1e-13), (torch.float32, 2e-6)])
+@torch.no_grad()
+def test_kept_keys_and_values_change_nothing(plan: Callable[[], Steps], kind: torch.dtype, bound: float) -> None:
+    """The cache is exact: a pass with it multiplies the same numbers. Only the order of a sum differs, because matrix
+    products of one row and of many use different kernels; so fp32 differs in its last digits, and fp64 in its."""
+    torch.manual_seed(0)
+    backbone, steps = causal().to(kind), plan()
+    cache = backbone.cache()
+    x, prefix = torch.randn(2, COUNT, WIDTH, dtype=kind), torch.randn(2, PREFIX, WIDTH, dtype=kind)
+    for step in range(1, COUNT + 1):
+        wanted, known = positions(steps == step), steps.clamp_max(step)
+        kept = backbone(x, known, prefix, wanted, cache)
+        torch.testing.assert_close(kept, backbone(x, known, prefix, wanted), rtol=0, atol=bound)
+        assert cache.filled == PREFIX + step

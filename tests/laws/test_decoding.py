@@ -1,0 +1,195 @@
+"""The sampling loop: a batch is its pictures drawn one by one, guidance of 1 is none, and a cache changes no token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from limner.decode.decoder import Decoder
+from limner.errors import InputError
+from limner.generators.backbones.backbone import Backbone
+from limner.generators.backbones.causal import CausalTransformer
+from limner.generators.backbones.masked import MaskedAutoencoder
+from limner.generators.conditions import ClassCondition, TextCondition
+from limner.generators.generator import Generator, predicted
+from limner.generators.heads.categorical import CategoricalHead
+from limner.generators.heads.diffusion import DiffusionHead
+from limner.generators.heads.head import Head, Policy
+from limner.generators.heads.mixture import MixtureHead
+from limner.generators.heads.regression import RegressionHead
+from limner.generators.orders import Order, RandomMasked, Raster
+from limner.types import Rng
+
+COUNT, PREFIX, WIDTH, CHANNELS, CLASSES = 9, 2, 16, 3, 5
+LABELS = torch.tensor([4, 0, 2])
+SEEDS = [11, 12, 13]
+
+
+def categorical() -> Head:
+    return CategoricalHead(20, WIDTH)
+
+
+def diffusion() -> Head:
+    return DiffusionHead(CHANNELS, WIDTH, width=16, depth=1, draws=2, steps=range(0, 901, 100))
+
+
+def mixture() -> Head:
+    return MixtureHead(CHANNELS, WIDTH, components=2)
+
+
+def regression() -> Head:
+    return RegressionHead(CHANNELS, WIDTH)
+
+
+def backbone(order: Order) -> Backbone:
+    if isinstance(order, Raster):
+        return CausalTransformer(count=COUNT, prefix=PREFIX, width=WIDTH, depth=2, heads=2)
+    return MaskedAutoencoder(count=COUNT, prefix=PREFIX, width=WIDTH, encoder_depth=1, decoder_depth=1, heads=2)
+
+
+def generator(order: Order, head: Callable[[], Head], corrupt: float = 0.0, drop: float = 0.1) -> Generator:
+    """A random generator whose condition matters and whose head's zero layers are not zero."""
+    torch.manual_seed(0)
+    made = Generator(
+        count=COUNT,
+        order=order,
+        backbone=backbone(order),
+        head=head(),
+        condition=ClassCondition(CLASSES, WIDTH, PREFIX),
+        corrupt=corrupt,
+        drop=drop,
+    )
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return made.eval()
+
+
+KINDS = [
+    pytest.param(order, head, id=f"{type(order).__name__}-{head.__name__}")
+    for order in (Raster(), RandomMasked())
+    for head in (categorical, diffusion, mixture, regression)
+]
+
+
+def assert_same(found: Tensor, wanted: Tensor) -> None:
+    """Equal ids, or latents that differ by rounding."""
+    if wanted.is_floating_point():
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
+    else:
+        assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+@pytest.mark.parametrize(("order", "head"), KINDS)
+def test_a_batch_is_its_pictures_one_by_one(order: Order, head: Callable[[], Head], guidance: float) -> None:
+    decoder = Decoder(generator(order, head), Policy(guidance=guidance))
+    together = decoder(LABELS, Rng(SEEDS))
+    for row, seed in enumerate(SEEDS):
+        assert_same(decoder(LABELS[row : row + 1], Rng([seed])), together[row : row + 1])
+    assert not torch.equal(together[0], together[1])
+
+
+@pytest.mark.parametrize(("order", "head"), KINDS)
+def test_guidance_of_one_is_none(order: Order, head: Callable[[], Head]) -> None:
+    """The guided formula at 1 gives what the conditional branch alone gives."""
+    torch.manual_seed(1)
+    made = generator(order, head).head
+    contexts, without = torch.randn(2, 4, WIDTH), torch.randn(2, 4, WIDTH)
+    with torch.no_grad():
+        guided = made.sample(contexts, without, Policy(guidance=1.0), Rng([5, 6]))
+        assert_same(guided, made.sample(contexts, None, Policy(), Rng([5, 6])))
+        pushed = made.sample(contexts, without, Policy(guidance=4.0), Rng([5, 6]))
+    assert not torch.equal(pushed, guided)
+
+
+@pytest.mark.parametrize("head", [categorical, mixture])
+def test_the_cache_changes_no_picture(head: Callable[[], Head]) -> None:
+    made = generator(Raster(), head)
+    drawn = [Decoder(made, Policy(guidance=2.0), cached=cached)(LABELS, Rng(SEEDS)) for cached in (True, False)]
+    assert_same(drawn[0], drawn[1])
+
+
+@pytest.mark.parametrize("order", [Raster(), RandomMasked()])
+def test_the_condition_is_heard(order: Order) -> None:
+    decoder = Decoder(generator(order, regression))
+    one, other = (decoder(torch.tensor([label]), Rng(0)) for label in (0, 1))
+    assert (one - other).abs().amax((0, 2)).min() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("ramp", "expected"), [("constant", [3.0] * 4), ("linear", [1 + 2 * known / 9 for known in (1, 3, 6, 8)])]
+)
+def test_the_ramp_of_guidance(ramp: str, expected: list[float]) -> None:
+    """Linear guidance grows with what will be known after the step; the last step counts one token as unknown."""
+    made = generator(RandomMasked(), regression)
+    told: list[float] = []
+
+    class Listener(nn.Module):
+        embed, blank = made.head.embed, made.head.blank
+
+        def sample(self, contexts: Tensor, unconditional: Tensor | None, policy: Policy, rng: Rng) -> Tensor:
+            told.append(policy.guidance)
+            return head.sample(contexts, unconditional, policy, rng)
+
+    head, made.head = made.head, Listener()
+    Decoder(made, Policy(guidance=3.0), 4, ramp)(LABELS, Rng(SEEDS))
+    assert told == pytest.approx(expected)
+
+
+def test_watching_sees_every_step_and_only_what_is_known() -> None:
+    seen: list[tuple[int, int, int]] = []
+
+    def watch(step: int, total: int, tokens: Tensor, steps: Tensor) -> None:
+        assert not tokens[steps > step].any()
+        seen.append((step, total, int(tokens.any(-1).sum())))
+
+    decoder = Decoder(generator(RandomMasked(), regression), passes=4)
+    decoder(LABELS, Rng(SEEDS), watch=watch)
+    assert seen == [(1, 4, 3), (2, 4, 9), (3, 4, 18), (4, 4, 27)]
+
+
+def test_negative_guidance_is_refused() -> None:
+    with pytest.raises(InputError, match=r"guidance is -1\.0"):
+        Decoder(generator(Raster(), categorical), Policy(guidance=-1.0))(LABELS, Rng(SEEDS))
+
+
+# The loss
+
+
+@pytest.mark.parametrize(("order", "head"), KINDS)
+def test_the_loss_reaches_every_parameter(order: Order, head: Callable[[], Head]) -> None:
+    made = generator(order, head, drop=0.5).train()
+    discrete = isinstance(made.head, CategoricalHead)
+    tokens = torch.randint(0, 20, (8, COUNT)) if discrete else torch.randn(8, COUNT, CHANNELS)
+    made.loss(tokens, torch.arange(8) % CLASSES, Rng(0)).backward()
+    silent = [name for name, p in made.named_parameters() if p.grad is None or not p.grad.any()]
+    allowed = {"backbone.start"} if isinstance(order, RandomMasked) else set()
+    assert set(silent) <= allowed
+
+
+def test_corruption_and_withheld_conditions_change_the_loss_of_known_tokens_only() -> None:
+    tokens = torch.randint(0, 20, (4, COUNT), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        losses = [
+            float(generator(Raster(), categorical, corrupt=corrupt, drop=drop).loss(tokens, torch.arange(4), Rng(3)))
+            for corrupt, drop in ((0.0, 0.0), (0.5, 0.0), (0.0, 1.0))
+        ]
+    assert len(set(losses)) == 3
+    assert losses == pytest.approx([losses[0]] * 3, rel=0.2)  # the targets stay what they are
+
+
+def test_predicted_tokens_are_those_after_step_zero() -> None:
+    assert predicted(torch.tensor([[0, 2, 1], [1, 0, 3]])).tolist() == [[1, 2], [0, 2]]
+
+
+def test_a_withheld_caption_reads_as_nothing() -> None:
+    torch.manual_seed(0)
+    condition = TextCondition(30, WIDTH, count=4, depth=1, heads=2)
+    given = torch.randint(0, 30, (2, 4))
+    heard, withheld = (condition(given, torch.full((2,), dropped)) for dropped in (False, True))
+    assert torch.equal(withheld, condition.nothing.expand(2, -1, -1))
+    assert not torch.equal(heard[0], heard[1])

@@ -1,0 +1,174 @@
+"""Heads draw what they were taught: frequencies and moments of known distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from limner.generators.heads.categorical import CategoricalHead, cut
+from limner.generators.heads.diffusion import DiffusionHead
+from limner.generators.heads.head import Policy
+from limner.generators.heads.mixture import MixtureHead
+from limner.generators.heads.regression import RegressionHead
+from limner.types import Rng
+
+CONTEXTS = torch.eye(2)  # two situations, each with its own distribution of a token of two channels
+MEANS = torch.tensor([[1.0, -0.5], [-1.0, 0.0]])
+DEVIATIONS = torch.tensor([[0.5, 1.0], [1.0, 0.6]])
+
+
+def taught(head: nn.Module, updates: int, *, lr: float = 1e-2, rows: int = 128) -> nn.Module:
+    """The head after some steps on the two Gaussians."""
+    optimizer = torch.optim.Adam(head.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
+    contexts = CONTEXTS[:, None].expand(-1, rows, -1)
+    for update in range(updates):
+        tokens = MEANS[:, None] + DEVIATIONS[:, None] * Rng(2 * update).normal(2, rows, 2)
+        optimizer.zero_grad()
+        head.loss(contexts, tokens, Rng(2 * update + 1)).mean().backward()
+        optimizer.step()
+        schedule.step()
+    return head.eval()
+
+
+@torch.no_grad()
+def drawn(head: nn.Module, policy: Policy, rows: int = 4000) -> Tensor:
+    return head.sample(CONTEXTS[:, None].expand(-1, rows, -1), None, policy, Rng(7))
+
+
+def mixture() -> MixtureHead:
+    return MixtureHead(2, 2, components=3)
+
+
+def diffusion() -> DiffusionHead:
+    """Drawing leaves out the highest noise levels: at the very last an error of the noise counts 20,000 fold in the
+    token, which seconds of training do not make small enough."""
+    return DiffusionHead(2, 2, width=32, depth=2, draws=2, steps=range(0, 961, 40))
+
+
+def velocity() -> DiffusionHead:
+    """All noise levels, which the velocity stands."""
+    return DiffusionHead(2, 2, width=32, depth=2, draws=2, steps=25, velocity=True, emphasis=5.0)
+
+
+@pytest.mark.parametrize(
+    ("build", "updates", "lr", "bound"),
+    [(mixture, 200, 5e-2, 0.07), (diffusion, 250, 1e-2, 0.2), (velocity, 250, 1e-2, 0.2)],
+)
+def test_a_taught_head_matches_moments(build: Callable[[], nn.Module], updates: int, lr: float, bound: float) -> None:
+    torch.manual_seed(0)
+    tokens = drawn(taught(build(), updates, lr=lr), Policy())
+    assert (tokens.mean(1) - MEANS).abs().max() < bound
+    assert (tokens.std(1) / DEVIATIONS - 1).abs().max() < bound
+
+
+def test_a_mixture_is_no_single_gaussian() -> None:
+    """Two far apart modes: the drawn tokens lie at the modes, where the mean alone would lie between them."""
+    head = MixtureHead(1, 1, components=2)
+    with torch.no_grad():
+        head.output.weight.zero_()
+        head.output.bias.copy_(torch.tensor([0.0, 0.0, -2.0, 2.0, -3.0, -3.0]))
+    tokens = head.sample(torch.ones(1, 2000, 1), None, Policy(), Rng(0))
+    assert (tokens.abs() - 2).abs().max() < 0.5
+    assert tokens.gt(0).float().mean() == pytest.approx(0.5, abs=0.04)
+
+
+def test_the_loss_of_a_mixture_is_its_likelihood() -> None:
+    torch.manual_seed(0)
+    head, contexts, tokens = MixtureHead(3, 5, components=4), torch.randn(2, 6, 5), torch.randn(2, 6, 3)
+    weight, mean, deviation = head.parts(contexts)
+    law = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(logits=weight),
+        torch.distributions.Independent(torch.distributions.Normal(mean, deviation.exp()), 1),
+    )
+    torch.testing.assert_close(head.loss(contexts, tokens, Rng(0)), -law.log_prob(tokens) / 3)
+
+
+@pytest.mark.parametrize("build", [mixture, diffusion])
+def test_temperature_narrows(build: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    head = taught(build(), 60)
+    spread = [drawn(head, Policy(temperature=heat), 500).std(1).mean() for heat in (0.3, 1.0)]
+    assert spread[0] < 0.8 * spread[1]
+
+
+def test_regression_gives_the_mean() -> None:
+    torch.manual_seed(0)
+    tokens = drawn(taught(RegressionHead(2, 2), 300, lr=3e-2), Policy())
+    assert tokens.std(1).max() < 1e-6
+    assert (tokens[:, 0] - MEANS).abs().max() < 0.05
+
+
+def test_regression_loss_is_the_squared_error() -> None:
+    head, contexts, tokens = RegressionHead(2, 2), torch.randn(1, 3, 2), torch.randn(1, 3, 2)
+    expected = (head.output(contexts) - tokens).square().mean(-1)
+    torch.testing.assert_close(head.loss(contexts, tokens, Rng(0)), expected)
+
+
+def test_diffusion_visits_as_many_noise_levels_as_asked() -> None:
+    head = diffusion()
+    told: list[int] = []
+    head.network.register_forward_hook(lambda module, inputs, output: told.append(int(inputs[1].reshape(-1)[0])))
+    head.sample(torch.zeros(1, 1, 2), None, Policy(head_steps=4), Rng(0))
+    assert told == [999, 666, 333, 0]
+    told.clear()
+    head.sample(torch.zeros(1, 1, 2), None, Policy(), Rng(0))
+    assert told == list(range(960, -1, -40))
+
+
+# Categorical
+
+
+def categorical(probabilities: list[float]) -> tuple[CategoricalHead, Tensor]:
+    """A head that gives these probabilities whatever the context."""
+    head = CategoricalHead(len(probabilities), 4)
+    with torch.no_grad():
+        head.bias.copy_(torch.tensor(probabilities).log())
+    return head.eval().requires_grad_(False), torch.zeros(1, 20_000, 4)
+
+
+def frequencies(head: CategoricalHead, contexts: Tensor, policy: Policy) -> Tensor:
+    ids = head.sample(contexts, None, policy, Rng(0))
+    return torch.bincount(ids.flatten(), minlength=len(head.bias)) / ids.numel()
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (Policy(), [0.1, 0.2, 0.3, 0.4]),
+        (Policy(temperature=0.0), [0.0, 0.0, 0.0, 1.0]),
+        (Policy(temperature=0.5), [1 / 30, 4 / 30, 9 / 30, 16 / 30]),
+        (Policy(top_k=2), [0.0, 0.0, 3 / 7, 4 / 7]),
+        (Policy(top_p=0.65), [0.0, 0.0, 3 / 7, 4 / 7]),
+        (Policy(top_p=0.75), [0.0, 2 / 9, 3 / 9, 4 / 9]),
+        (Policy(top_k=3, top_p=0.4), [0.0, 0.0, 0.0, 1.0]),
+    ],
+)
+def test_frequencies_of_ids(policy: Policy, expected: list[float]) -> None:
+    found = frequencies(*categorical([0.1, 0.2, 0.3, 0.4]), policy)
+    assert found.tolist() == pytest.approx(expected, abs=0.012)
+    assert [share > 0 for share in expected] == found.gt(0).tolist()
+
+
+def test_a_cut_keeps_at_least_the_likeliest() -> None:
+    logits = torch.randn(5, 7)
+    kept = cut(logits, Policy(top_p=1e-6)).isfinite()
+    assert torch.equal(kept.nonzero()[:, 1], logits.argmax(-1))
+
+
+def test_guidance_of_a_categorical_head_extrapolates_logits() -> None:
+    head = CategoricalHead(2, 1)
+    with torch.no_grad():
+        head.embed.weight.copy_(torch.tensor([[0.0], [1.0]]))
+    contexts, without = torch.full((1, 20_000, 1), 0.5), torch.zeros(1, 20_000, 1)
+    ids = head.sample(contexts, without, Policy(guidance=3.0), Rng(0))
+    assert ids.float().mean() == pytest.approx(float(torch.tensor(1.5).sigmoid()), abs=0.012)
+
+
+def test_categorical_loss_is_cross_entropy() -> None:
+    head, _ = categorical([0.1, 0.2, 0.3, 0.4])
+    loss = head.loss(torch.zeros(1, 2, 4), torch.tensor([[0, 3]]), Rng(0))
+    torch.testing.assert_close(loss, -torch.tensor([[0.1, 0.4]]).log())

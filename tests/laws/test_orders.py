@@ -1,0 +1,90 @@
+"""Orders: every plan reaches every token once, and MAR's falls as the official loop does."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from limner.errors import InputError
+from limner.generators.orders import RandomMasked, Raster, cosine_unmasking, steps_of_ranks
+from limner.types import Rng
+
+
+def official_masked_after(count: int, passes: int) -> list[int]:
+    """What stays masked after each pass of the authors' loop, in its own arithmetic of fp32 tensors."""
+    masked, left = [], torch.tensor([float(count)])
+    for step in range(passes):
+        ratio = np.cos(math.pi / 2.0 * (step + 1) / passes)
+        wanted = torch.Tensor([np.floor(count * ratio)])
+        left = torch.maximum(torch.Tensor([1]), torch.minimum(left - 1, wanted))
+        masked.append(int(left))
+    return [*masked[:-1], 0]  # the last pass predicts whatever is left
+
+
+def test_cosine_unmasking_is_the_official_one() -> None:
+    for count in range(1, 65):
+        for passes in range(1, count + 1):
+            masked = cosine_unmasking(count, passes)
+            assert masked == official_masked_after(count, passes), (count, passes)
+            assert all(before > after for before, after in zip([count, *masked], masked, strict=False))
+
+
+@pytest.mark.parametrize(("count", "passes"), [(1, 1), (16, 1), (16, 5), (16, 16), (64, 12), (256, 64)])
+def test_a_plan_holds_every_step_equally_often_in_every_row(count: int, passes: int) -> None:
+    steps = RandomMasked().plan(5, count, passes, Rng(3))
+    assert steps.shape == (5, count)
+    counts = torch.stack([torch.bincount(row, minlength=passes + 1) for row in steps])
+    assert counts[:, 0].eq(0).all()
+    assert counts[:, 1:].min() >= 1
+    assert counts.eq(counts[0]).all()
+    after = count - counts[0, 1:].cumsum(0)
+    assert after.tolist() == cosine_unmasking(count, passes)
+
+
+def test_rows_have_their_own_order() -> None:
+    steps = RandomMasked().plan(8, 64, 64, Rng(0))
+    assert len({tuple(row.tolist()) for row in steps}) == 8
+
+
+def test_no_number_of_passes_means_one_token_each() -> None:
+    steps = RandomMasked().plan(2, 9, None, Rng(0))
+    assert steps.sort(1).values.tolist() == [list(range(1, 10))] * 2
+
+
+def test_ranks_are_unmasked_from_the_last() -> None:
+    assert steps_of_ranks(torch.arange(6)[None], [4, 1, 0]).tolist() == [[3, 2, 2, 2, 1, 1]]
+
+
+@pytest.mark.parametrize("passes", [-1, 17])
+def test_impossible_passes_are_refused(passes: int) -> None:
+    with pytest.raises(InputError, match="16 tokens cannot be drawn"):
+        RandomMasked().plan(1, 16, passes, Rng(0))
+
+
+def test_raster_has_one_plan() -> None:
+    assert Raster().plan(2, 4, None, Rng(0)).tolist() == [[1, 2, 3, 4]] * 2
+    with pytest.raises(InputError, match="raster"):
+        Raster().plan(2, 4, 3, Rng(0))
+
+
+def test_training_masks_as_many_tokens_in_every_row_and_gives_the_rest() -> None:
+    for seed in range(50):
+        steps = RandomMasked().draw(4, 20, Rng(seed))
+        masked = steps.sum(1)
+        assert set(steps.unique().tolist()) <= {0, 1}
+        assert masked.eq(masked[0]).all()
+        assert 14 <= int(masked[0]) <= 20
+
+
+def test_the_masked_share_is_a_truncated_normal() -> None:
+    count = 10_000  # so that rounding up does not matter
+    shares = np.array([float(RandomMasked().draw(1, count, Rng(seed)).sum()) / count for seed in range(800)])
+    density = [math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) for z in (-1.2, 0.0)]
+    mass = [0.5 * (1 + math.erf(z / math.sqrt(2))) for z in (-1.2, 0.0)]
+    mean = 1.0 + 0.25 * (density[0] - density[1]) / (mass[1] - mass[0])
+    assert shares.mean() == pytest.approx(mean, abs=4 * shares.std() / math.sqrt(len(shares)))
+    assert 0.7 <= shares.min() < 0.71
+    assert 0.99 < shares.max() <= 1.0
