@@ -11,6 +11,7 @@ import difflib
 import importlib
 import json
 import os
+import shutil
 import types
 import typing
 from pathlib import Path
@@ -30,6 +31,7 @@ from limner.train.settings import Settings
 
 WEIGHTS = "weights.safetensors"
 CARD = "recipe.json"
+TOKENIZER = "tokenizer"  # the knob, and the folder in which a generator carries a tokenizer that ships nowhere
 
 
 def find_recipe(path: str) -> Recipe:
@@ -46,8 +48,8 @@ def find_recipe(path: str) -> Recipe:
 def save(model: nn.Module, folder: Path, *, recipe: str, knobs: Settings, facts: dict[str, Any]) -> Path:
     """Write a model in bf16: its floating parameters halved, buffers and integers as they are.
 
-    Both files are written aside and renamed, recipe.json last, so that a folder holds the old model or the new one.
-    Raises `InputError` if the folder cannot be written.
+    A generator over a tokenizer of one's own gets a copy of it, so that its folder can be moved or given away. Files
+    are written aside and renamed, recipe.json last. Raises `InputError` if the folder cannot be written.
     """
     parameters = {name for name, _ in model.named_parameters()}
     tensors = {
@@ -60,11 +62,25 @@ def save(model: nn.Module, folder: Path, *, recipe: str, knobs: Settings, facts:
         save_file(tensors, aside[0])
         card = {"recipe": recipe, "knobs": _json_knobs(knobs), **facts, "weights": file_hash(aside[0])}
         aside[1].write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        _carry_tokenizer(card["knobs"].get(TOKENIZER), folder)
         aside[0].replace(folder / WEIGHTS)
         aside[1].replace(folder / CARD)
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror or error}): choose another place") from None
     return folder
+
+
+def _carry_tokenizer(name: str | None, folder: Path) -> None:
+    if name is None or name in shipped_models():
+        return
+    source, aside = locate(name), folder / f".writing-{TOKENIZER}"
+    if source != folder / TOKENIZER:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        for file in (WEIGHTS, CARD):
+            shutil.copyfile(source / file, aside / file)
+        shutil.rmtree(folder / TOKENIZER, ignore_errors=True)
+        aside.replace(folder / TOKENIZER)
 
 
 def shipped_models() -> dict[str, Path]:
@@ -115,7 +131,8 @@ def load(name: str | Path) -> Any:
         raise CheckpointError(
             f"{folder / WEIGHTS} is not what was saved: its SHA-256 differs from {CARD}; copy it again"
         )
-    model = recipe.build(parse_knobs(recipe.knobs, card["knobs"], folder))
+    own = {TOKENIZER: str(folder / TOKENIZER)} if (folder / TOKENIZER / CARD).is_file() else {}
+    model = recipe.build(parse_knobs(recipe.knobs, {**card["knobs"], **own}, folder))
     fill(model, tensors, folder)
     return model.float().eval().requires_grad_(False)
 

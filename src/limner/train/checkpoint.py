@@ -46,11 +46,11 @@ def save(run: Path, images: int, tensors: dict[str, dict[str, Tensor]], state: d
         state: whatever else the loop needs, as JSON.
     """
     final = run / f"images-{images:012d}"
-    if (final / MANIFEST).exists():
+    if final.exists() and damage(final) is None:
         return final
     aside = run / f".writing-{images:012d}"
-    for leftover in (aside, final):
-        shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in (*run.glob(".writing-*"), final):
+        shutil.rmtree(leftover)
     aside.mkdir(parents=True)
     for name, group in tensors.items():
         save_file({key: value.detach().contiguous() for key, value in group.items()}, aside / f"{name}.safetensors")
@@ -63,8 +63,10 @@ def save(run: Path, images: int, tensors: dict[str, dict[str, Tensor]], state: d
     _sync(aside)
     aside.rename(final)
     _sync(run)
-    for old in complete(run)[:-KEEP]:
-        shutil.rmtree(old)
+    finished = complete(run)
+    here = finished.index(final)  # what lies beyond was damaged, or the run would not have gone back before it
+    for folder in (*finished[: max(here + 1 - KEEP, 0)], *finished[here + 1 :]):
+        shutil.rmtree(folder)
     return final
 
 

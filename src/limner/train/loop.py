@@ -100,9 +100,7 @@ class Run:
         for name, parameter in self.names.items():
             slots = {key: tensors["optimizer"].get(f"{name}/{key}") for key in ("step", "exp_avg", "exp_avg_sq")}
             self.optimizer.state[parameter] = {
-                key: value if key == "step" and not parameter.is_cuda else value.to(parameter.device)
-                for key, value in slots.items()
-                if value is not None
+                key: _laid_out_as(parameter, value) for key, value in slots.items() if value is not None
             }
         self.images, self.steps, self.skipped = state["images"], state["steps"], state["skipped"]
 
@@ -113,11 +111,14 @@ class Run:
             group["lr"] = settings.learning_rate(self.images)
         part = settings.batch // settings.accumulate
         values: dict[str, float] = {}
+        buffers = [buffer for module in self.modules.values() for buffer in module.buffers()]
+        before = [buffer.clone() for buffer in buffers]
         self.optimizer.zero_grad(set_to_none=True)
         for index in range(settings.accumulate):
             start = self.images + index * part
             batch = _to(self.task.batch(start, part), settings.device)
             rng = Rng(derive_seed(settings.seed, "loss", start), settings.device)
+            torch.manual_seed(derive_seed(settings.seed, "dropout", start))
             with precision(settings):
                 loss, metrics = self.task.loss(self.task.model, batch, rng)
             (loss / settings.accumulate).backward()
@@ -131,6 +132,8 @@ class Run:
             self.steps, self.skipped = self.steps + 1, 0
         else:
             self.skipped += 1
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)  # a running average that met one NaN would keep it
             if self.skipped > MAX_SKIPPED:
                 raise DivergedError(
                     f"{self.skipped} steps in a row had a loss or gradient that is not finite, the last at "
@@ -235,6 +238,14 @@ def precision(settings: Settings) -> torch.autocast:
 
 def _passed(before: int, after: int, every: int) -> bool:
     return before // every < after // every
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """``value`` in the memory order of its parameter, without which the fused optimizer on a CPU, which walks both side
+    by side, would pair the wrong numbers of channels-last weights."""
+    if value.ndim == 0:
+        return value.to(parameter.device) if parameter.is_cuda else value
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _plain(value: Any) -> Any:
