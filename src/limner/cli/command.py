@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import io
 import json
 import math
 import sys
@@ -11,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import tyro
+
+from limner.errors import InputError
 
 Options = TypeVar("Options")
 Flag: TypeAlias = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]  # an option that is on when it is named
@@ -22,20 +25,32 @@ def parse(
     """Reads ``arguments`` into a flat dataclass; --help shows the purpose (by default the docstring of the dataclass),
     then ``examples``, then every option.
 
-    Exits as argparse does: 0 after --help, 2 with an explanation for arguments that do not fit.
+    Exits as argparse does: 0 after --help, 2 with an explanation for arguments that do not fit. An `InputError` of the
+    dataclass itself is raised as it is, where tyro would frame it.
     """
-    return tyro.cli(
-        options,
-        prog=program,
-        description=f"{purpose or inspect.cleandoc(options.__doc__ or '')}\n\nExamples:\n{examples}",
-        args=arguments,
-        config=(
-            tyro.conf.FlagCreatePairsOff,
-            tyro.conf.DisallowNone,
-            tyro.conf.PositionalMetavarFromFieldName,
-            tyro.conf.HelptextFromCommentsOff,
-        ),
-    )
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                options,
+                prog=program,
+                description=f"{purpose or inspect.cleandoc(options.__doc__ or '')}\n\nExamples:\n{examples}",
+                args=arguments,
+                config=(
+                    tyro.conf.FlagCreatePairsOff,
+                    tyro.conf.DisallowNone,
+                    tyro.conf.PositionalMetavarFromFieldName,
+                    tyro.conf.HelptextFromCommentsOff,
+                ),
+            )
+    except SystemExit as stop:
+        reason: BaseException | None = stop
+        while reason is not None:
+            if isinstance(reason, InputError):
+                raise reason from None
+            reason = reason.__context__
+        sys.stderr.write(said.getvalue())
+        raise
 
 
 @contextlib.contextmanager

@@ -121,8 +121,9 @@ def take_apart(tokenizer: Autoencoder, sources: Sequence[Source]) -> dict[str, T
     parts: list[dict[str, Tensor]] = []
     captions: list[str] = []
     chunks = [(source, start) for source in sources for start in range(0, len(source), CHUNK)]
+    console = Console(stderr=True)
     for source, start in track(
-        chunks, description="taking pictures apart", transient=True, console=Console(stderr=True)
+        chunks, "taking pictures apart", transient=True, console=console, disable=not console.is_terminal
     ):
         examples = [source[i] for i in range(start, min(start + CHUNK, len(source)))]
         parts.append(tokenizer.quantizer.keep(tokenizer.features(to_tensor([e.image for e in examples]))))

@@ -1,0 +1,235 @@
+"""Captions to subwords, pictures to pieces, and streams that are functions of a number."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+CAPTIONS = ["a red heart", "a blue star", "a red star left of a blue heart", "airplane"]
+
+
+@pytest.fixture
+def subwords():
+    from limner.languages.subwords import Subwords
+
+    return Subwords.trained(CAPTIONS, size=64, length=12)
+
+
+def test_a_vocabulary_travels_in_the_state(subwords):
+    from limner.languages.subwords import Subwords
+
+    other = Subwords(12)
+    other.load_state_dict(subwords.state_dict())
+    assert torch.equal(other.encode(CAPTIONS), subwords.encode(CAPTIONS))
+    assert subwords.vocabulary.get_vocab_size() <= 64
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_equal_captions_make_equal_vocabularies(subwords, attempt):
+    """Else a run that is resumed, or one with the same seed, would number words differently."""
+    from limner.languages.subwords import Subwords
+
+    again = Subwords.trained(reversed(CAPTIONS), size=64, length=12)
+    assert torch.equal(again.get_extra_state(), subwords.get_extra_state())
+
+
+def test_captions_become_padded_rows(subwords):
+    ids = subwords.encode(["a red heart", "A  RED\theart", "star", ""])
+    assert ids.shape == (4, 12)
+    assert torch.equal(ids[0], ids[1])  # case and spaces do not matter
+    assert (ids[3] == 0).all()
+    assert subwords.vocabulary.decode(ids[0].tolist()) == "a red heart"
+    assert [int((row > 0).sum()) for row in ids[:1]] == [len(subwords.vocabulary.encode("a red heart").ids)]
+
+
+def test_a_caption_that_is_too_long_names_the_remedy(subwords):
+    from limner.errors import InputError
+
+    with pytest.raises(InputError, match=r"'heart heart .*' has 20 subwords, .* reads 12: .*--text-length 20"):
+        subwords.encode(["a red heart", "heart " * 20])
+
+
+def test_unknown_words_are_named(subwords):
+    assert subwords.unknown("a red heart") == []
+    assert subwords.unknown("a Zebra and a ξ, zebra") == ["Zebra", "ξ", ",", "zebra"]
+
+
+@pytest.fixture
+def tokenizers(trained):
+    import limner
+
+    for path in ("tokenizers/ae", "tokenizers/vae", "tokenizers/vq_vae"):
+        trained(path)
+    return {name: limner.load(name) for name in ("ae-64", "vae-64", "vq-vae-64")}
+
+
+def test_pieces_are_kept_and_read_back(tokenizers, album, tmp_path, monkeypatch):
+    from limner.data.folder import Folder
+    from limner.nn.pixels import to_tensor
+    from limner.recipes.generators import captioned
+    from limner.types import Rng
+
+    folder = Folder(album, size=32)
+    first = captioned.Pieces(tokenizers["vae-64"], [folder], tmp_path / "cache", {"pictures": "album"})
+    assert first.captions == folder.captions
+    kept = next((tmp_path / "cache").iterdir())
+    written = kept.stat().st_mtime_ns
+    second = captioned.Pieces(tokenizers["vae-64"], [folder], tmp_path / "cache", {"pictures": "album"})
+    assert kept.stat().st_mtime_ns == written
+    assert second.captions == first.captions
+    index = torch.tensor([7, 0])
+    assert torch.equal(first.tokens(index, Rng(1)), second.tokens(index, Rng(1)))
+    assert not torch.equal(first.tokens(index, Rng(1)), first.tokens(index, Rng(2)))  # drawn from the posterior
+    image = to_tensor([folder[7].image, folder[0].image])
+    expected = tokenizers["vae-64"].encode(image, Rng(1))
+    assert torch.allclose(first.tokens(index, Rng(1)), expected, atol=1e-4) or expected.shape == (2, 16, 4)
+    draws = torch.stack([first.tokens(index, Rng(seed)) for seed in range(200)])
+    spread = first.kept["deviation"][index]
+    assert ((draws.mean(0) - tokenizers["vae-64"].encode(image)).abs() <= 0.5 * spread + 1e-4).all()
+
+
+def test_pieces_of_other_tokenizers_and_data_are_not_confused(tokenizers, album, tmp_path):
+    from limner.data.folder import Folder
+    from limner.recipes.generators.captioned import Pieces
+    from limner.types import Rng
+
+    folder, cache = Folder(album, size=32), tmp_path / "cache"
+    index = torch.arange(10)
+    made = {name: Pieces(tokenizer, [folder], cache, {}) for name, tokenizer in tokenizers.items()}
+    assert len(list(cache.iterdir())) == 3
+    for name, tokenizer in tokenizers.items():
+        again = Pieces(tokenizer, [folder], cache, {})
+        assert torch.equal(again.tokens(index, Rng(0)), made[name].tokens(index, Rng(0)))
+    assert made["vq-vae-64"].tokens(index, Rng(0)).dtype == torch.int64
+    with torch.no_grad():
+        tokenizers["ae-64"].encoder[1].bias += 1
+    Pieces(tokenizers["ae-64"], [folder], cache, {})
+    Pieces(tokenizers["ae-64"], [folder, folder], cache, {})
+    assert len(list(cache.iterdir())) == 5
+
+
+def test_a_folder_s_fingerprint_changes_with_it(album):
+    from limner.data.folder import Folder
+
+    seen = [Folder(album, size=32).fingerprint()]
+    assert Folder(album, size=32).fingerprint() == seen[0]
+    (album / "3.txt").write_text("a dog in the sun")
+    seen.append(Folder(album, size=32).fingerprint())
+    (album / "4.png").write_bytes((album / "5.png").read_bytes())
+    seen.append(Folder(album, size=32).fingerprint())
+    (album / "6.png").unlink()
+    (album / "6.txt").unlink()
+    seen += [Folder(album, size=32).fingerprint(), Folder(album, size=16).fingerprint()]
+    assert len(set(seen)) == 5
+
+
+def test_more_pictures_are_taken_apart_when_a_run_goes_on(trained, album, tmp_path):
+    """The cache must not answer for a folder that has changed, and the vocabulary stays that of the weights."""
+    import shutil
+    from dataclasses import replace
+
+    from limner.train import loop
+
+    zoo = trained("generators/mar")
+    knobs = replace(zoo.knobs, data=album, out=tmp_path / "run", images=8)
+    first = loop.train(zoo.recipe.task(knobs), knobs, knobs.out, bar=False)
+    words = first.task.model.subwords.get_extra_state()
+    shutil.copy(album / "0.png", album / "new.png")
+    (album / "new.txt").write_text("something quite different")
+    more = replace(knobs, images=16)
+    task = zoo.recipe.task(more)
+    assert len(task.pieces.captions) == len(task.pieces.kept["mean"]) == 11
+    assert not torch.equal(task.model.subwords.get_extra_state(), words)
+    second = loop.train(task, more, more.out, bar=False)
+    assert second.steps == 2
+    assert torch.equal(task.model.subwords.get_extra_state(), words)
+    assert torch.equal(task.text, first.task.model.subwords.encode(task.pieces.captions))
+
+
+def test_a_folder_without_captions_cannot_be_drawn_from(trained, album, tmp_path):
+    from dataclasses import replace
+
+    from limner.errors import InputError
+
+    zoo = trained("generators/mar")
+    for text in album.glob("*.txt"):
+        text.unlink()
+    with pytest.raises(InputError, match="no picture in .*album has a caption"):
+        zoo.recipe.task(replace(zoo.knobs, data=album, out=tmp_path))
+
+
+class Numbered:
+    """A source whose example i is a picture full of i."""
+
+    def __init__(self, length: int, base: int = 0) -> None:
+        self.length, self.base, self.reads = length, base, 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int):
+        from limner.data.source import Example
+
+        self.reads += 1
+        return Example(np.full((8, 8, 3), self.base + index, np.uint8), str(self.base + index), index)
+
+
+def test_a_stream_is_a_function_of_its_seed_and_number():
+    from limner.data.stream import Stream, chain, mirrored, recoloured, shifted
+
+    def stream(seed: int) -> Stream:
+        return Stream(
+            [Numbered(10), Numbered(7, 100)], (3.0, 1.0), vary=[chain(mirrored, recoloured), shifted], seed=seed
+        )
+
+    one, other = stream(0), stream(0)
+    forwards = [example.caption for example in one.take(0, 200)]
+    backwards = [other[k].caption for k in reversed(range(200))][::-1]
+    assert forwards == backwards
+    assert forwards != [example.caption for example in stream(1).take(0, 200)]
+    share = sum(int(caption) < 100 for caption in forwards) / 200
+    assert 0.6 < share < 0.9
+    assert {int(caption) for caption in forwards} == {*range(10), *range(100, 107)}
+
+
+def test_one_source_is_passed_through_in_epochs():
+    from limner.data.stream import Stream
+
+    stream = Stream([Numbered(10)], seed=3)
+    epochs = [[example.caption for example in stream.take(start, 10)] for start in (0, 10, 500)]
+    assert all(sorted(epoch, key=int) == [str(i) for i in range(10)] for epoch in epochs)
+    assert epochs[0] != epochs[1]
+    assert [example.caption for example in stream.take(0, 10)] == epochs[0]  # epochs that were forgotten come back
+
+
+def test_subset_and_kept_are_views():
+    from limner.data.stream import Kept, Subset
+
+    source = Numbered(10)
+    subset = Subset(source, [7, 2])
+    assert (len(subset), subset[0].caption, subset[1].caption) == (2, "7", "2")
+    kept = Kept(source, count=2)
+    reads = source.reads
+    assert [kept[i].caption for i in (4, 5, 6, 4, 5, 6, 6)] == ["4", "5", "6", "4", "5", "6", "6"]
+    assert source.reads - reads == 5  # 6 came too late to be kept
+    assert len(kept) == 10
+
+
+def test_drawn_shares_decide_which_pieces_are_seen(trained):
+    zoo = trained("generators/mar")
+    task = zoo.run.task
+    batch = task.batch(0, 64)
+    assert batch["tokens"].shape == (64, 4, 16)
+    assert batch["text"].shape == (64, 48)
+    again = task.batch(0, 64)
+    assert all(torch.equal(batch[key], again[key]) for key in batch)
+    assert not torch.equal(task.batch(64, 64)["text"], batch["text"])
+
+
+def test_held_out_names_are_not_taught(trained):
+    from limner.data.scenes import HELD_OUT_NAMES
+
+    pieces = trained("generators/mar").run.task.pieces
+    assert not HELD_OUT_NAMES & set(pieces.captions)
+    assert pieces.starts[-1] == len(pieces.captions) > 1700

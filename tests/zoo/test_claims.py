@@ -1,0 +1,82 @@
+"""The experiments behind the claims, made tiny: their findings are whole, fit JSON, and are resumed, not repeated."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CLAIMED = {"tokenizers/ae": 2, "tokenizers/vae": 1, "tokenizers/vq_vae": 2, "generators/mar": 2}
+TINY_TOKENIZER = {"size": 16, "widths": (8, 8, 8)}
+TINY_GENERATOR = {"width": 64, "encoder_depth": 1, "decoder_depth": 1, "text_length": 48, "batch": 16}
+
+
+@pytest.fixture
+def tiny_world(shipped, monkeypatch):
+    """The small world, smaller still."""
+    from limner.recipes import smallworld
+    from limner.recipes.generators import captioned
+    from limner.recipes.tokenizers import claims
+
+    shipped("encoders/features")
+    monkeypatch.setattr(smallworld, "SIZE", 16)
+    monkeypatch.setattr(smallworld, "ENTRIES", 16)
+    monkeypatch.setattr(smallworld, "SCENES", 24)
+    monkeypatch.setattr(smallworld, "DRAWN", 6)
+    monkeypatch.setattr(claims, "COUNTED", 40)
+    monkeypatch.setattr(smallworld, "TOKENIZER", {**smallworld.TOKENIZER, **TINY_TOKENIZER})
+    monkeypatch.setattr(smallworld, "GENERATOR", {**smallworld.GENERATOR, **TINY_GENERATOR})
+    assert captioned.PREVIEW
+    return smallworld
+
+
+@pytest.fixture(scope="module")
+def proofs(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("proofs")
+
+
+def numbers(value: Any) -> list[float]:
+    if isinstance(value, dict):
+        return [number for item in value.values() for number in numbers(item)]
+    if isinstance(value, list):
+        return [number for item in value for number in numbers(item)]
+    return [value]
+
+
+def summaries(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, dict):
+        return []
+    own = [value] if "interval" in value else []
+    return own + [found for item in value.values() for found in summaries(item)]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("path", CLAIMED)
+def test_claims_are_measured_and_resumed(tiny_world, proofs, path):
+    from limner.recipes.library import find_recipe
+    from limner.recipes.recipe import Experiment
+
+    said: list[str] = []
+    experiment = Experiment(seeds=(0, 1), scale=0.004, directory=proofs / path.split("/")[1], say=said.append)
+    claims = find_recipe(path).claims
+    assert len(claims) == CLAIMED[path]
+    findings = [claim.measure(experiment) for claim in claims]
+    assert said
+    for finding in findings:
+        assert isinstance(finding.holds, bool)
+        assert json.loads(json.dumps(finding.measured)) == finding.measured
+        assert all(math.isfinite(number) for number in numbers(finding.measured))
+        found = summaries(finding.measured)
+        assert len(found) >= 2
+        for summary in found:
+            low, high = summary["interval"]
+            assert low <= summary["mean"] <= high
+            assert len(summary.get("values", (0, 0))) == 2
+    written = {file: file.stat().st_mtime_ns for file in proofs.glob("*/*/images-*/*")}
+    assert written
+    again = [claim.measure(experiment) for claim in claims]
+    assert {file: file.stat().st_mtime_ns for file in proofs.glob("*/*/images-*/*")} == written
+    assert [finding.measured for finding in again] == [finding.measured for finding in findings]

@@ -1,0 +1,188 @@
+"""Every recipe, at tiny knobs: builds, trains, previews, validates, is saved, is loaded, and does what it is for."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+
+import pytest
+import torch
+from PIL import Image
+
+RECIPES = (
+    "encoders/features",
+    "encoders/recogniser",
+    "generators/mar",
+    "generators/raster",
+    "tokenizers/ae",
+    "tokenizers/vae",
+    "tokenizers/vq_vae",
+)
+TOKENIZERS = RECIPES[4:]
+DRAWERS = RECIPES[2:4]
+
+
+def halved(model):
+    """The model with its parameters rounded as a saved one's are."""
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.to(torch.bfloat16))
+    return model.eval()
+
+
+def pictures(count: int, side: int = 32):
+    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def outputs(path: str, model) -> torch.Tensor:
+    """Something that every weight of a model takes part in."""
+    if path == "encoders/features":
+        return model.pooled(pictures(2))
+    if path == "encoders/recogniser":
+        maps, names = model(pictures(2, 64))
+        return torch.cat([*(part.flatten(1) for part in maps.values()), names], 1)
+    if path in TOKENIZERS:
+        tokens = model.encode(pictures(2))
+        return torch.cat([tokens.flatten(1).float(), model.decode(tokens).flatten(1)], 1)
+    return model.images(["a red heart", "airplane"], [3, 4])
+
+
+def test_every_recipe_is_in_the_zoo():
+    from limner.catalogue.recipes import find_recipes
+
+    assert tuple(entry.path for entry in find_recipes()) == RECIPES
+
+
+@pytest.mark.parametrize("path", RECIPES)
+def test_it_trains(trained, path):
+    from limner.train.task import Task
+
+    zoo = trained(path)
+    assert isinstance(zoo.run.task, Task)
+    assert (zoo.run.images, zoo.run.steps) == (16, 2)
+    torch.manual_seed(0)
+    before = dict(zoo.recipe.build(zoo.knobs).named_parameters())
+    after = dict(zoo.run.task.model.named_parameters())
+    moved = [name for name, weight in after.items() if name in before and not torch.equal(weight, before[name])]
+    assert len(moved) > len(after) / 4  # much starts at zero
+    log = [json.loads(line) for line in (zoo.directory / "log.jsonl").read_text().splitlines()]
+    assert all(math.isfinite(value) for line in log for value in line.values())
+    assert [line["images"] for line in log if "loss" in line] == [16]
+    with Image.open(zoo.directory / "samples" / "images-000000000016.png") as page:
+        assert len(page.getcolors(1 << 20)) > 16
+
+
+@pytest.mark.parametrize("path", [path for path in RECIPES if path not in DRAWERS])
+def test_it_is_validated(trained, path):
+    zoo = trained(path)
+    scores = {}
+    for line in (zoo.directory / "log.jsonl").read_text().splitlines():
+        scores |= json.loads(line)
+    expected = {"psnr/emoji", "psnr/scenes"} if path in TOKENIZERS else {"accuracy/name"}
+    assert expected <= scores.keys()
+
+
+@pytest.mark.parametrize("path", RECIPES)
+def test_a_saved_model_is_the_trained_one(trained, path):
+    import limner
+
+    zoo = trained(path)
+    model = limner.load(zoo.name)
+    assert not model.training
+    assert not any(weight.requires_grad for weight in model.parameters())
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    fresh = zoo.recipe.build(zoo.knobs).eval()
+    if path in DRAWERS:
+        fresh.subwords = model.subwords
+    with torch.no_grad():
+        assert torch.equal(outputs(path, model), outputs(path, halved(zoo.run.average.model)))
+        assert not torch.equal(outputs(path, model), outputs(path, fresh))
+    card = json.loads((zoo.folder / "recipe.json").read_text())
+    assert (card["recipe"], card["images"], card["knobs"]["batch"]) == (path, 16, 8)
+    assert not {"out", "device", "threads", "minutes"} & card["knobs"].keys()
+
+
+@pytest.mark.parametrize("path", TOKENIZERS)
+def test_a_tokenizer_takes_pictures_apart_and_back(trained, path):
+    import limner
+
+    zoo = trained(path)
+    model = limner.load(zoo.name)
+    image = pictures(3)
+    tokens = model.encode(image)
+    assert model.layout.grids == ((4, 4),)
+    if model.quantizer.discrete:
+        assert tokens.shape == (3, 16)
+        assert 0 <= int(tokens.min()) <= int(tokens.max()) < 32
+    else:
+        assert tokens.shape == (3, 16, 4)
+    rebuilt = model.decode(tokens)
+    assert rebuilt.shape == image.shape
+    assert float(rebuilt.abs().max()) <= 1
+    assert torch.allclose(model.decode(tokens[1:2]), rebuilt[1:2], atol=1e-5)
+    assert not torch.allclose(rebuilt[0], rebuilt[1])
+
+
+@pytest.mark.parametrize("path", DRAWERS)
+def test_a_drawer_draws_each_picture_by_itself(trained, path):
+    import numpy as np
+
+    import limner
+
+    model = limner.load(trained(path).name)
+    together = model.draw(["a red heart", "airplane"], n=2, seed=5)
+    assert [picture.size for picture in together] == [(32, 32)] * 4
+    alone = model.draw("airplane", n=1, seed=5)[0]
+    difference = np.asarray(alone, np.int16) - np.asarray(together[2], np.int16)
+    assert abs(difference).max() <= 1
+    arrays = [np.asarray(picture) for picture in together]
+    assert (arrays[0] != arrays[1]).any()
+    assert (arrays[2] != arrays[3]).any()
+    assert (np.asarray(model.draw("airplane", seed=6)[0]) != arrays[2]).any()
+
+
+@pytest.mark.parametrize("path", DRAWERS)
+def test_a_drawing_can_be_watched(trained, path):
+    import limner
+
+    seen = []
+    model = limner.load(trained(path).name)
+    final = model.draw("tulip", watch=lambda step, total, pictures: seen.append((step, total, pictures[0])))[0]
+    total = 4 if path == "generators/mar" else 16
+    assert [(step, of) for step, of, _ in seen] == [(step, total) for step in range(1, total + 1)]
+    assert seen[-1][2].tobytes() == final.tobytes()
+    grey = [sum(pixel == (230, 230, 230) for pixel in picture.get_flattened_data()) for _, _, picture in seen]
+    assert grey[0] == 1024 * (total - 1) // total
+    assert grey == sorted(grey, reverse=True)
+
+
+def test_passes_guidance_and_temperature_matter(trained):
+    import limner
+
+    model = limner.load(trained("generators/mar").name)
+    plain = model.draw("tulip", steps=1)[0].tobytes()
+    assert model.draw("tulip", steps=1)[0].tobytes() == plain
+    others = [{"steps": 2}, {"steps": 1, "guidance": 4.0}, {"steps": 1, "temperature": 0.0}]
+    assert plain not in [model.draw("tulip", **options)[0].tobytes() for options in others]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"prompt": ""}, "nothing to draw"),
+        ({"prompt": []}, "nothing to draw"),
+        ({"prompt": "a", "n": 0}, "0 pictures"),
+        ({"prompt": "a", "steps": 5}, "choose 1 to 4"),
+        ({"prompt": "a", "guidance": -1.0}, "guidance is -1"),
+        ({"prompt": "a", "temperature": -1.0}, "temperature is -1"),
+        ({"prompt": "word " * 60}, "60 subwords|subwords, but this model reads 48: shorten it, or train with --text-l"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(trained, options, sentence):
+    import limner
+    from limner.errors import InputError
+
+    with pytest.raises(InputError, match=sentence):
+        limner.load(trained("generators/mar").name).draw(**options)
