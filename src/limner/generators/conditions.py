@@ -58,7 +58,7 @@ class TextCondition(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.nothing = nn.Parameter(torch.zeros(1, count, width))
         for weight in (self.embedding.weight, self.position, self.nothing):
-            nn.init.normal_(weight, std=0.02)
+            nn.init.normal_(weight, std=0.5)
 
     def forward(self, given: Int[Tensor, "b k"], dropped: Bool[Tensor, "b"]) -> Prefix:
         x = self.embedding(given) + self.position

@@ -59,7 +59,7 @@ GENERATOR: dict[str, Any] = {
     "vocabulary": 256,
     "patch": 1,
     "batch": 32,
-    "lr": 2e-3,
+    "lr": 7e-4,
     "warmup": 2_000,
     "ema": 2_000,
     "sample_every": 1_000_000,

@@ -70,9 +70,9 @@ class Knobs(Settings):
     """Subwords there are."""
     guidance: float = 2.0
     """Guidance that the finished model draws with."""
-    images: int = 360_000
+    images: int = 225_000
     batch: int = 32
-    lr: float = 1.5e-3
+    lr: float = 7e-4
     warmup: int = 5_000
     ema: int = 10_000
     beta2: float = 0.95
@@ -99,6 +99,7 @@ def generator(knobs: Knobs, tokenizer: Autoencoder, head: Head) -> Generator:
             decoder_depth=knobs.decoder_depth,
             heads=knobs.width // 64,
             activation=functional.silu,
+            position_std=0.5,
         ),
         head=head,
         condition=text_condition(knobs),
