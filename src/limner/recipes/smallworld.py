@@ -36,9 +36,9 @@ from limner.types import Image, Rng, derive_seed
 SIZE = 32
 ENTRIES = 512  # rows of the codebook
 TOKENIZER_IMAGES = 12_000
-GENERATOR_IMAGES = 24_000
+GENERATOR_IMAGES = 16_000
 SCENES = 8_000  # of one thing on white, that generators learn from
-DRAWN = 500  # held-out captions that are drawn for a distance
+DRAWN = 300  # held-out captions that are drawn for a distance
 
 TOKENIZER: dict[str, Any] = {
     "size": SIZE,
@@ -140,7 +140,7 @@ def drawing_distance(drawer: Drawer, seed: int) -> float:
     parts = []
     for at in range(0, len(captions), 100):
         seeds = [derive_seed(seed, "drawn", i) for i in range(at, min(at + 100, len(captions)))]
-        parts.append(drawer.images(captions[at : at + 100], seeds, head_steps=50))
+        parts.append(drawer.images(captions[at : at + 100], seeds, steps=8, head_steps=25))
     return distance(torch.cat(parts), real)
 
 
