@@ -50,7 +50,7 @@ def save(run: Path, images: int, tensors: dict[str, dict[str, Tensor]], state: d
         return final
     aside = run / f".writing-{images:012d}"
     for leftover in (*run.glob(".writing-*"), final):
-        shutil.rmtree(leftover)
+        shutil.rmtree(leftover, ignore_errors=True)
     aside.mkdir(parents=True)
     for name, group in tensors.items():
         save_file({key: value.detach().contiguous() for key, value in group.items()}, aside / f"{name}.safetensors")
