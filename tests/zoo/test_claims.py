@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from pathlib import Path
@@ -17,16 +18,16 @@ TINY_GENERATOR = {"width": 64, "encoder_depth": 1, "decoder_depth": 1, "text_len
 @pytest.fixture
 def tiny_world(shipped, monkeypatch):
     """The small world, smaller still."""
-    from limner.recipes import smallworld
+    from limner.experiments import smallworld
+    from limner.experiments.tokenizers import vq_vae
     from limner.recipes.generators import captioned
-    from limner.recipes.tokenizers import claims
 
     shipped("encoders/features")
     monkeypatch.setattr(smallworld, "SIZE", 16)
     monkeypatch.setattr(smallworld, "ENTRIES", 16)
     monkeypatch.setattr(smallworld, "SCENES", 24)
     monkeypatch.setattr(smallworld, "DRAWN", 6)
-    monkeypatch.setattr(claims, "COUNTED", 40)
+    monkeypatch.setattr(vq_vae, "COUNTED", 40)
     monkeypatch.setattr(smallworld, "TOKENIZER", {**smallworld.TOKENIZER, **TINY_TOKENIZER})
     monkeypatch.setattr(smallworld, "GENERATOR", {**smallworld.GENERATOR, **TINY_GENERATOR})
     assert captioned.PREVIEW
@@ -56,14 +57,16 @@ def summaries(value: Any) -> list[dict[str, Any]]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("path", CLAIMED)
 def test_claims_are_measured_and_resumed(tiny_world, proofs, path):
+    from limner.experiments.experiment import Experiment
     from limner.recipes.library import find_recipe
-    from limner.recipes.recipe import Experiment
 
     said: list[str] = []
     experiment = Experiment(seeds=(0, 1), scale=0.004, directory=proofs / path.split("/")[1], say=said.append)
     claims = find_recipe(path).claims
     assert len(claims) == CLAIMED[path]
-    findings = [claim.measure(experiment) for claim in claims]
+    proving = importlib.import_module("limner.experiments." + path.replace("/", "."))
+    findings = proving.findings(experiment)
+    assert len(findings) == len(claims)
     assert said
     for finding in findings:
         assert isinstance(finding.holds, bool)
@@ -77,6 +80,6 @@ def test_claims_are_measured_and_resumed(tiny_world, proofs, path):
             assert len(summary.get("values", (0, 0))) == 2
     written = {file: file.stat().st_mtime_ns for file in proofs.glob("*/*/images-*/*")}
     assert written
-    again = [claim.measure(experiment) for claim in claims]
+    again = proving.findings(experiment)
     assert {file: file.stat().st_mtime_ns for file in proofs.glob("*/*/images-*/*")} == written
     assert [finding.measured for finding in again] == [finding.measured for finding in findings]

@@ -308,7 +308,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(album, tmp_path, weights):
 
 
 def test_prove_rehearses(command_line, shipped, monkeypatch, tmp_path):
-    from limner.recipes import smallworld
+    from limner.experiments import smallworld
 
     shipped(JUDGES[0])
     small = {"size": 16, "widths": (8, 8, 8)}
@@ -339,3 +339,17 @@ def test_what_prove_refuses(command_line, shipped, monkeypatch, tmp_path, argume
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
     refused(command_line("prove", *arguments), sentence)
+
+
+def test_a_sample_grid_pairs_pictures_with_reconstructions(command_line, album, tmp_path):
+    """Ten pictures: two rows of originals, each above its row of reconstructions."""
+    done = command_line("train", "ae", "--data", album, "--out", tmp_path / "run", "--images", 8, *SMALL, *SHORT)
+    assert done.code == 0, done.err
+    page = np.asarray(opened(tmp_path / "run" / "samples" / "images-000000000008.png"), np.float32)
+    assert page.shape == (12 + 4 * (64 + 12), 12 + 8 * (64 + 12), 3)
+    cells = [
+        [page[16 + 76 * row : 72 + 76 * row, 16 + 76 * column : 72 + 76 * column] for column in range(8)]
+        for row in range(4)
+    ]
+    whites = [[float(cell.min()) == 255 for cell in row] for row in cells]
+    assert whites == [[False] * 8, [False] * 8, [False] * 2 + [True] * 6, [False] * 8]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import time
@@ -87,8 +88,8 @@ def prove(options: Prove) -> tuple[dict[str, Any], Path]:
 
 def measure(entry: RecipeEntry, options: Prove) -> list[dict[str, Any]]:
     """Text, source, verdict and numbers of each claim."""
+    from limner.experiments.experiment import Experiment
     from limner.recipes.library import find_recipe
-    from limner.recipes.recipe import Experiment
 
     experiment = Experiment(
         seeds=tuple(range(options.seeds)),
@@ -96,7 +97,8 @@ def measure(entry: RecipeEntry, options: Prove) -> list[dict[str, Any]]:
         directory=options.runs / entry.path.rpartition("/")[2],
         say=lambda line: print(line, file=sys.stderr),
     )
-    found = [(claim, claim.measure(experiment)) for claim in find_recipe(entry.path).claims]
+    proving = importlib.import_module("limner.experiments." + entry.path.replace("/", "."))
+    found = zip(find_recipe(entry.path).claims, proving.findings(experiment), strict=True)
     return [
         {"text": claim.text, "source": claim.source, "held": finding.holds, "measured": finding.measured}
         for claim, finding in found

@@ -14,31 +14,11 @@ from limner.train.task import Task
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What the experiment of a claim found. ``holds`` compares ``measured`` with its baselines under the claim's own
-    bound; ``measured`` holds every number with its seeds and confidence interval, ready for JSON."""
-
-    holds: bool
-    measured: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class Claim:
-    """A sentence of the paper and the small experiment that shows it."""
+    """A sentence of the paper, and where it stands. ``limner.experiments`` holds the experiment that shows it."""
 
     text: str
     source: str
-    measure: Callable[[Experiment], Finding]
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """How an experiment is run: seeds, images per training, and where its trainings lie so that it can be resumed."""
-
-    seeds: tuple[int, ...]
-    scale: float
-    directory: Path
-    say: Callable[[str], None]
 
 
 @dataclass(frozen=True)

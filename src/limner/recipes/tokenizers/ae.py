@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limner.recipes.judging import tokenizer_scores
-from limner.recipes.recipe import Claim, Experiment, Finding, Recipe
+from limner.recipes.recipe import Claim, Recipe
 from limner.recipes.tokenizers import vae
 from limner.recipes.tokenizers.worlds import TokenizerTask
 from limner.tokenizers.autoencoder import Autoencoder
@@ -35,18 +35,6 @@ def task(knobs: Knobs) -> TokenizerTask:
     return vae.tokenizer_task(knobs, build(knobs))
 
 
-def _rebuilds_in_order(experiment: Experiment) -> Finding:
-    from limner.recipes.tokenizers.claims import rebuilds_in_order
-
-    return rebuilds_in_order(experiment)
-
-
-def _prior_draws(experiment: Experiment) -> Finding:
-    from limner.recipes.tokenizers.claims import prior_draws
-
-    return prior_draws(experiment)
-
-
 RECIPE = Recipe(
     system="ae",
     state="works",
@@ -59,12 +47,10 @@ RECIPE = Recipe(
         Claim(
             text="with equal networks and steps, AE rebuilds unseen pictures as well as VAE or better, VAE than VQ-VAE",
             source="deck, slides 2 to 4; no numbers given",
-            measure=_rebuilds_in_order,
         ),
         Claim(
             text="decoded draws of a standard normal look more like pictures from a VAE than from an AE",
             source="arXiv:1312.6114, Section 3",
-            measure=_prior_draws,
         ),
     ),
 )

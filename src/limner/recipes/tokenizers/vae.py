@@ -18,7 +18,7 @@ from limner.data.scenes import Scenes
 from limner.data.source import Source
 from limner.recipes.judging import tokenizer_scores
 from limner.recipes.library import WEIGHTS, fill, load, locate, read_weights
-from limner.recipes.recipe import Claim, Experiment, Finding, Recipe
+from limner.recipes.recipe import Claim, Recipe
 from limner.recipes.tokenizers.worlds import TokenizerTask, own_pictures, worlds
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.discriminator import PatchDiscriminator
@@ -118,12 +118,6 @@ def task(knobs: Knobs) -> TokenizerTask:
     return tokenizer_task(knobs, build(knobs))
 
 
-def _draws_better_than_ae(experiment: Experiment) -> Finding:
-    from limner.recipes.tokenizers.claims import draws_better_than_ae
-
-    return draws_better_than_ae(experiment)
-
-
 RECIPE = Recipe(
     system="vae",
     state="works",
@@ -136,7 +130,6 @@ RECIPE = Recipe(
         Claim(
             text="the same MAR draws better from VAE latents than from AE latents",
             source="arXiv:2406.11838, Section 4; arXiv:2112.10752, Section 3.1",
-            measure=_draws_better_than_ae,
         ),
     ),
 )

@@ -94,8 +94,9 @@ class TokenizerTask:
         return torch.cat([model.decode(model.encode(part.to(device))).cpu() for part in image.split(32)])
 
     def preview(self, model: nn.Module) -> Image:
-        """Held-out pictures above their reconstructions, eight by eight."""
+        """Held-out pictures above their reconstructions, eight by eight; white ones fill the last row."""
         shown = torch.cat([images[: 32 // len(self.held_out)] for images in self.held_out.values()])
+        shown = torch.cat([shown, shown.new_ones(-len(shown) % 8, *shown.shape[1:])])
         rebuilt = self._reconstruct(model, shown)
         rows = [row for pair in zip(shown.split(8), rebuilt.split(8), strict=True) for row in pair]
         return torch.cat(rows)

@@ -6,16 +6,19 @@ goes on, and a VAE trained for one claim serves the next. All arms of a comparis
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 
+from limner.data.emoji import Emoji
 from limner.data.scenes import Scenes
 from limner.decode.drawing import Drawer
 from limner.evaluate.frechet import frechet_distance, moments
 from limner.evaluate.statistics import bootstrap_difference, bootstrap_mean
+from limner.experiments.experiment import Experiment
 from limner.generators.heads.categorical import CategoricalHead
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.heads.head import Head
@@ -26,7 +29,6 @@ from limner.nn.pixels import to_tensor
 from limner.recipes.generators import mar
 from limner.recipes.generators.captioned import CaptionedTask, Pieces
 from limner.recipes.library import load
-from limner.recipes.recipe import Experiment
 from limner.recipes.tokenizers import ae, vae, vq_vae
 from limner.recipes.tokenizers.vae import tokenizer_task
 from limner.tokenizers.autoencoder import Autoencoder
@@ -126,6 +128,14 @@ def drawing_distances(experiment: Experiment, latents: str, head: str) -> list[f
         found.append(drawing_distance(generator(experiment, latents, head, seed), seed))
         experiment.say(f"{head} on {latents}, seed {seed}: distance {found[-1]:.4f}")
     return found
+
+
+@functools.cache
+def held_out(size: int) -> Image:
+    """Held-out emoji and as many held-out scenes, of ``size`` pixels."""
+    emoji = Emoji("heldout", size=size)
+    scenes = Scenes(0, split="heldout", size=size, objects=(1, 4))
+    return to_tensor([source[i].image for source in (emoji, scenes) for i in range(len(emoji))])
 
 
 def held_out_scenes() -> tuple[Image, list[str]]:
