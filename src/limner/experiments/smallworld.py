@@ -40,6 +40,7 @@ ENTRIES = 512  # rows of the codebook
 TOKENIZER_IMAGES = 12_000
 GENERATOR_IMAGES = 16_000
 SCENES = 8_000  # of one thing on white, that generators learn from
+PASSES = 8  # of a generator that draws
 DRAWN = 300  # held-out captions that are drawn for a distance
 
 TOKENIZER: dict[str, Any] = {
@@ -148,10 +149,11 @@ def held_out_scenes() -> tuple[Image, list[str]]:
 def drawing_distance(drawer: Drawer, seed: int) -> float:
     """Frechet distance, in features, between what is drawn of held-out captions and their true pictures."""
     real, captions = held_out_scenes()
+    passes = min(PASSES, drawer.generator.count)
     parts = []
     for at in range(0, len(captions), 100):
         seeds = [derive_seed(seed, "drawn", i) for i in range(at, min(at + 100, len(captions)))]
-        parts.append(drawer.images(captions[at : at + 100], seeds, steps=8, head_steps=25))
+        parts.append(drawer.images(captions[at : at + 100], seeds, steps=passes, head_steps=25))
     return distance(torch.cat(parts), real)
 
 
