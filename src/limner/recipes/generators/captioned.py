@@ -158,11 +158,12 @@ class CaptionedTask:
 
     def batch(self, start: int, size: int) -> dict[str, Tensor]:
         """Tokens and captions of items ``start .. start + size``."""
-        rng = np.random.default_rng((self.seed, start))
-        source = np.searchsorted(self.edges, rng.random(size), side="right").clip(max=len(self.edges) - 1)
+        drawn = np.stack([np.random.default_rng((self.seed, k)).random(2) for k in range(start, start + size)])
+        source = np.searchsorted(self.edges, drawn[:, 0], side="right").clip(max=len(self.edges) - 1)
         first, last = self.pieces.starts[source], self.pieces.starts[source + 1]
-        index = torch.from_numpy(first + (rng.random(size) * (last - first)).astype(np.int64))
-        tokens = self.pieces.tokens(index, Rng(derive_seed(self.seed, "posterior", start)))
+        index = torch.from_numpy(first + (drawn[:, 1] * (last - first)).astype(np.int64))
+        seeds = [derive_seed(self.seed, "posterior", k) for k in range(start, start + size)]
+        tokens = self.pieces.tokens(index, Rng(seeds))
         return {"tokens": self.model.fold(tokens), "text": self.text[index]}
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
