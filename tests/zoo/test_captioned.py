@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+pytestmark = pytest.mark.timeout(300)  # the first test of a session trains what it needs
+
 CAPTIONS = ["a red heart", "a blue star", "a red star left of a blue heart", "airplane"]
 
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+pytestmark = pytest.mark.timeout(300)  # the first test of a session trains what it needs
+
 VAE = "tokenizers/vae"
 
 

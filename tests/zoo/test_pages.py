@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.timeout(300)  # the first test of a session trains what it needs
+
 SMALLER = {
     "vae": [
         "--size",
@@ -45,7 +47,6 @@ def smaller(command: list[str], *, stopped: bool) -> list[str]:
     return [*command, *SMALLER[command[1]], *SHORTER, *minutes]
 
 
-@pytest.mark.timeout(240)
 def test_the_commands_of_your_pictures_run(command_line, repository, tmp_path, monkeypatch):
     page = (repository / "docs" / "your-pictures.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)

@@ -10,6 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+pytestmark = pytest.mark.timeout(300)  # the first test of a session trains what it needs
+
 RECIPES = (
     "encoders/features",
     "encoders/recogniser",

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.timeout(300)  # the first test of a session trains what it needs
+
 MAR, RASTER = "generators/mar", "generators/raster"
 VAE, VQ = "tokenizers/vae", "tokenizers/vq_vae"
 JUDGES = ("encoders/features", "encoders/recogniser")
