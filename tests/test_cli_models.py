@@ -102,9 +102,9 @@ def test_train_makes_a_model_and_goes_on(command_line, album, tmp_path):
     assert (card["recipe"], card["images"], card["knobs"]["batch"]) == ("tokenizers/vae", 32, 8)
     further = command_line(*arguments, *SHORT, "--images", 48)
     assert "trained on 48 images" in further.out
-    other = command_line(*arguments, *SHORT, "--batch", 16)
+    other = command_line(*arguments, *SHORT, "--weight-decay", 0.5)
     assert other.code == 2
-    assert "--batch" in other.err
+    assert "--weight-decay" in other.err
 
 
 def test_the_knobs_of_a_recipe_are_explained(command_line):

@@ -166,7 +166,7 @@ def test_passes_guidance_and_temperature_matter(trained):
     model = limner.load(trained("generators/mar").name)
     plain = model.draw("tulip", steps=1)[0].tobytes()
     assert model.draw("tulip", steps=1)[0].tobytes() == plain
-    others = [{"steps": 2}, {"steps": 1, "guidance": 4.0}, {"steps": 1, "temperature": 0.0}]
+    others = [{"steps": 2}, {"steps": 1, "guidance": 400.0}, {"steps": 1, "temperature": 0.0}]
     assert plain not in [model.draw("tulip", **options)[0].tobytes() for options in others]
 
 

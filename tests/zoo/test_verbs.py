@@ -304,7 +304,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(album, tmp_path, weights):
     process = start([*arguments, "--images", seen + 8], tmp_path)
     out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
-    assert f"resuming {run} at {seen} images" in err.replace("\n", " ")
+    assert f"resuming {run} at {seen} images" in " ".join(err.split())
     assert out == f"trained on {seen + 8:,} images: {run / 'model'}\n"
     assert limner.load(run).size == 16
 

@@ -44,7 +44,7 @@ def moments(features: Float[Tensor, "b f"]) -> Moments:
 
 
 @torch.no_grad()
-def picture_moments(images: Iterable[Image], feature_fn: FeatureFn) -> Moments:
+def picture_moments(images: Iterable[Float[Tensor, "_ 3 _ _"]], feature_fn: FeatureFn) -> Moments:
     """Moments of the features of batches of pictures."""
     return moments(torch.cat([feature_fn(batch).double().cpu() for batch in images]))
 
