@@ -3,7 +3,7 @@
 Kingma & Welling, arXiv:1312.6114; as a tokenizer with a small KL weight, Rombach et al., arXiv:2112.10752. Deviations
 from the latter: no attention, channel LayerNorm for GroupNorm (fused on a CPU), a KL that is a mean, not a sum.
 
-    limner train vae --out runs/vae                      # the shipped vae-64: 40 minutes on one CPU core
+    limner train vae --out runs/vae                      # first stage of vae-64: 34 minutes on one CPU core
     limner train vae --data photos/ --out runs/own       # on a folder of your own pictures
     limner train vae --finetune runs/vae --l1 0 --lr 1e-3 --out runs/sharper    # its decoder alone, for the pixels
 """
