@@ -25,7 +25,7 @@ def everything(run: Run) -> dict[str, torch.Tensor]:
         f"{group}.{name}": value for group, module in groups.items() for name, value in module.state_dict().items()
     }
     for name, parameter in run.names.items():
-        found |= {f"{name}/{key}": value for key, value in run.optimizer.state.get(parameter, {}).items()}
+        found |= {f"{name}/{key}": value for key, value in run.optimizer.state(parameter).items()}
     return {name: value.clone() for name, value in found.items()}
 
 
@@ -57,7 +57,7 @@ def test_gradients_are_shortened_to_the_clip(tmp_path: Path) -> None:
 
 def test_vectors_are_not_decayed(tmp_path: Path) -> None:
     run = Run(tiny.task(), tiny.settings(), tmp_path)
-    matrices, vectors = run.optimizer.param_groups
+    matrices, vectors = run.optimizer.parts[0].param_groups
     assert matrices["weight_decay"] == 0.02
     assert vectors["weight_decay"] == 0.0
     assert {p.ndim for p in vectors["params"]} == {1}

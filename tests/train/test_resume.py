@@ -122,8 +122,8 @@ def test_resuming_puts_every_number_back(tmp_path: Path) -> None:
     assert (other.images, other.steps, other.skipped) == (16, 4, 0)
     shuffled = 0
     for name, parameter in run.names.items():
-        for key, value in run.optimizer.state[parameter].items():
-            again = other.optimizer.state[other.names[name]][key]
+        for key, value in run.optimizer.state(parameter).items():
+            again = other.optimizer.state(other.names[name])[key]
             assert torch.equal(again, value)
             assert again.stride() == value.stride()
             shuffled += not value.is_contiguous()

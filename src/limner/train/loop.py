@@ -23,6 +23,7 @@ from limner.nn.pixels import to_arrays
 from limner.pictures import grid, save
 from limner.train import checkpoint
 from limner.train.average import WeightAverage
+from limner.train.optimizer import Optimizer
 from limner.train.settings import Settings
 from limner.train.task import Task
 from limner.train.tracking import Tracker
@@ -49,14 +50,7 @@ class Run:
             for name, parameter in module.named_parameters()
             if parameter.requires_grad
         }
-        matrices = [p for p in self.names.values() if p.ndim > 1]
-        vectors = [p for p in self.names.values() if p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
-            lr=settings.lr,
-            betas=(0.9, settings.beta2),
-            fused=True,
-        )
+        self.optimizer = Optimizer(self.modules.values(), self.names.values(), settings)
         self.images = self.steps = self.skipped = 0
 
     def save(self) -> Path:
@@ -66,7 +60,7 @@ class Run:
         tensors["optimizer"] = {
             f"{name}/{key}": value
             for name, parameter in self.names.items()
-            for key, value in self.optimizer.state.get(parameter, {}).items()
+            for key, value in self.optimizer.state(parameter).items()
         }
         knobs = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self.settings).items()}
         state = {"images": self.images, "steps": self.steps, "skipped": self.skipped, "knobs": knobs}
@@ -97,23 +91,22 @@ class Run:
         for group, module in self.modules.items():
             module.load_state_dict(tensors[group])
         self.average.model.load_state_dict(tensors["average"])
+        slots: dict[str, dict[str, Tensor]] = {name: {} for name in self.names}
+        for key, value in tensors["optimizer"].items():
+            name, slot = key.rsplit("/", 1)
+            slots[name][slot] = value
         for name, parameter in self.names.items():
-            slots = {key: tensors["optimizer"].get(f"{name}/{key}") for key in ("step", "exp_avg", "exp_avg_sq")}
-            self.optimizer.state[parameter] = {
-                key: _laid_out_as(parameter, value) for key, value in slots.items() if value is not None
-            }
+            self.optimizer.restore(parameter, slots[name])
         self.images, self.steps, self.skipped = state["images"], state["steps"], state["skipped"]
 
     def step(self) -> dict[str, float]:
         """One optimizer step; returns what to log, with ``loss`` not finite if the step was skipped."""
         settings = self.settings
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate(self.images)
         part = settings.batch // settings.accumulate
         values: dict[str, float] = {}
         buffers = [buffer for module in self.modules.values() for buffer in module.buffers()]
         before = [buffer.clone() for buffer in buffers]
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         for index in range(settings.accumulate):
             start = self.images + index * part
             batch = _to(self.task.batch(start, part), settings.device)
@@ -127,7 +120,7 @@ class Run:
         norm = float(torch.nn.utils.clip_grad_norm_(self.names.values(), settings.clip))
         values["gradient"] = norm
         if math.isfinite(values["loss"]) and math.isfinite(norm):
-            self.optimizer.step()
+            self.optimizer.step(settings.learning_rate(self.images) / settings.lr)
             self.average.update(self.task.model, self.steps)
             self.steps, self.skipped = self.steps + 1, 0
         else:
@@ -238,14 +231,6 @@ def precision(settings: Settings) -> torch.autocast:
 
 def _passed(before: int, after: int, every: int) -> bool:
     return before // every < after // every
-
-
-def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
-    """``value`` in the memory order of its parameter, without which the fused optimizer on a CPU, which walks both side
-    by side, would pair the wrong numbers of channels-last weights."""
-    if value.ndim == 0:
-        return value.to(parameter.device) if parameter.is_cuda else value
-    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _plain(value: Any) -> Any:

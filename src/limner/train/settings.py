@@ -24,6 +24,8 @@ class Settings:
     """Split each batch into this many parts to save memory."""
     lr: float = 1e-3
     """Peak learning rate of AdamW."""
+    muon: float = 0.0
+    """Peak learning rate of Muon for the matrices of repeated blocks; 0 leaves all to AdamW."""
     warmup: int = 10_000
     """Images of linear warm-up, before the cosine to zero."""
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -62,6 +64,8 @@ class Settings:
             )
         if not self.lr > 0:
             raise InputError(f"--lr is {self.lr}, but must be above 0")
+        if not self.muon >= 0:
+            raise InputError(f"--muon is {self.muon}, but must be a learning rate, or 0 for AdamW alone")
 
     def learning_rate(self, images: int) -> float:
         """Learning rate after ``images`` images: linear warm-up, then half a cosine to zero (Loshchilov & Hutter,
