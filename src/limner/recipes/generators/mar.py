@@ -70,9 +70,10 @@ class Knobs(Settings):
     """Subwords there are."""
     guidance: float = 2.0
     """Guidance that the finished model draws with."""
-    images: int = 200_000
-    batch: int = 32
-    lr: float = 7e-4
+    images: int = 800_000
+    batch: int = 64
+    lr: float = 1e-3
+    muon: float = 3e-3
     warmup: int = 5_000
     ema: int = 10_000
     beta2: float = 0.95
