@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from limner.decode.decoder import Decoder
+from limner.decode.schedules import Schedule, constant, with_known
 from limner.errors import InputError
 from limner.generators.backbones.backbone import Backbone
 from limner.generators.backbones.causal import CausalTransformer
@@ -98,11 +99,11 @@ def test_guidance_of_one_is_none(order: Order, head: Callable[[], Head]) -> None
     """The guided formula at 1 gives what the conditional branch alone gives."""
     torch.manual_seed(1)
     made = generator(order, head).head
-    contexts, without = torch.randn(2, 4, WIDTH), torch.randn(2, 4, WIDTH)
+    both = torch.randn(4, 4, WIDTH)
     with torch.no_grad():
-        guided = made.sample(contexts, without, Policy(guidance=1.0), Rng([5, 6]))
-        assert_same(guided, made.sample(contexts, None, Policy(), Rng([5, 6])))
-        pushed = made.sample(contexts, without, Policy(guidance=4.0), Rng([5, 6]))
+        guided = made.sample(both, True, Policy(guidance=1.0), Rng([5, 6]))
+        assert_same(guided, made.sample(both[:2], False, Policy(), Rng([5, 6])))
+        pushed = made.sample(both, True, Policy(guidance=4.0), Rng([5, 6]))
     assert not torch.equal(pushed, guided)
 
 
@@ -121,22 +122,22 @@ def test_the_condition_is_heard(order: Order) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ramp", "expected"), [("constant", [3.0] * 4), ("linear", [1 + 2 * known / 9 for known in (1, 3, 6, 8)])]
+    ("schedule", "expected"), [(constant, [3.0] * 4), (with_known, [1 + 2 * known / 9 for known in (1, 3, 6, 8)])]
 )
-def test_the_ramp_of_guidance(ramp: str, expected: list[float]) -> None:
-    """Linear guidance grows with what will be known after the step; the last step counts one token as unknown."""
+def test_schedules_of_guidance(schedule: Schedule, expected: list[float]) -> None:
+    """``with_known`` grows with what will be known after the step; the last step counts one token as unknown."""
     made = generator(RandomMasked(), regression)
     told: list[float] = []
 
     class Listener(nn.Module):
         embed, blank = made.head.embed, made.head.blank
 
-        def sample(self, contexts: Tensor, unconditional: Tensor | None, policy: Policy, rng: Rng) -> Tensor:
+        def sample(self, contexts: Tensor, guided: bool, policy: Policy, rng: Rng) -> Tensor:
             told.append(policy.guidance)
-            return head.sample(contexts, unconditional, policy, rng)
+            return head.sample(contexts, guided, policy, rng)
 
     head, made.head = made.head, Listener()
-    Decoder(made, Policy(guidance=3.0), 4, ramp)(LABELS, Rng(SEEDS))
+    Decoder(made, Policy(guidance=3.0), 4, schedule)(LABELS, Rng(SEEDS))
     assert told == pytest.approx(expected)
 
 

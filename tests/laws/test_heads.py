@@ -36,7 +36,7 @@ def taught(head: nn.Module, updates: int, *, lr: float = 1e-2, rows: int = 128) 
 
 @torch.no_grad()
 def drawn(head: nn.Module, policy: Policy, rows: int = 4000) -> Tensor:
-    return head.sample(CONTEXTS[:, None].expand(-1, rows, -1), None, policy, Rng(7))
+    return head.sample(CONTEXTS[:, None].expand(-1, rows, -1), False, policy, Rng(7))
 
 
 def mixture() -> MixtureHead:
@@ -71,7 +71,7 @@ def test_a_mixture_is_no_single_gaussian() -> None:
     with torch.no_grad():
         head.output.weight.zero_()
         head.output.bias.copy_(torch.tensor([0.0, 0.0, -2.0, 2.0, -3.0, -3.0]))
-    tokens = head.sample(torch.ones(1, 2000, 1), None, Policy(), Rng(0))
+    tokens = head.sample(torch.ones(1, 2000, 1), False, Policy(), Rng(0))
     assert (tokens.abs() - 2).abs().max() < 0.5
     assert tokens.gt(0).float().mean() == pytest.approx(0.5, abs=0.04)
 
@@ -112,10 +112,10 @@ def test_diffusion_visits_as_many_noise_levels_as_asked() -> None:
     head = diffusion()
     told: list[int] = []
     head.network.register_forward_hook(lambda module, inputs, output: told.append(int(inputs[1].reshape(-1)[0])))
-    head.sample(torch.zeros(1, 1, 2), None, Policy(head_steps=4), Rng(0))
+    head.sample(torch.zeros(1, 1, 2), False, Policy(head_steps=4), Rng(0))
     assert told == [999, 666, 333, 0]
     told.clear()
-    head.sample(torch.zeros(1, 1, 2), None, Policy(), Rng(0))
+    head.sample(torch.zeros(1, 1, 2), False, Policy(), Rng(0))
     assert told == list(range(960, -1, -40))
 
 
@@ -131,7 +131,7 @@ def categorical(probabilities: list[float]) -> tuple[CategoricalHead, Tensor]:
 
 
 def frequencies(head: CategoricalHead, contexts: Tensor, policy: Policy) -> Tensor:
-    ids = head.sample(contexts, None, policy, Rng(0))
+    ids = head.sample(contexts, False, policy, Rng(0))
     return torch.bincount(ids.flatten(), minlength=len(head.bias)) / ids.numel()
 
 
@@ -164,7 +164,7 @@ def test_guidance_of_a_categorical_head_extrapolates_logits() -> None:
     with torch.no_grad():
         head.embed.weight.copy_(torch.tensor([[0.0], [1.0]]))
     contexts, without = torch.full((1, 20_000, 1), 0.5), torch.zeros(1, 20_000, 1)
-    ids = head.sample(contexts, without, Policy(guidance=3.0), Rng(0))
+    ids = head.sample(torch.cat([contexts, without]), True, Policy(guidance=3.0), Rng(0))
     assert ids.float().mean() == pytest.approx(float(torch.tensor(1.5).sigmoid()), abs=0.012)
 
 

@@ -12,13 +12,14 @@ from tests.parity.goldens import TESTS, Golden, Replay, agree, difference, golde
 from torch import Tensor, nn
 
 from limner.decode.decoder import Decoder
+from limner.decode.schedules import constant, with_known
 from limner.errors import CheckpointError
 from limner.generators.generator import Generator
 from limner.generators.heads.head import Policy
 from limner.generators.orders import cosine_unmasking, steps_of_ranks
 from limner.nn.transformer import take
 from limner.processes.diffusion import Schedule, cosine_schedule, evenly_spaced, respaced
-from limner.recipes.generators.official_mar import (
+from limner.recipes.official.mar import (
     GENERATOR_NAMES,
     LATENT_SCALE,
     MAR_BASE,
@@ -28,9 +29,9 @@ from limner.recipes.generators.official_mar import (
     fill_generator,
     fill_tokenizer,
     official_generator,
-    official_name,
     official_tokenizer,
 )
+from limner.recipes.release import official_name
 from limner.tokenizers.folding import fold, unfold
 from limner.tokenizers.kl import KlAutoencoder
 from limner.types import Rng
@@ -253,10 +254,9 @@ class Witness(nn.Module):
         self.head, self.embed, self.blank = head, head.embed, head.blank
         self.seen: list[dict[str, Any]] = []
 
-    def sample(self, contexts: Tensor, unconditional: Tensor | None, policy: Policy, rng: Rng) -> Tensor:
-        drawn = self.head.sample(contexts, unconditional, policy, rng)
-        rows = [contexts] if unconditional is None else [contexts, unconditional]
-        self.seen.append({"z": torch.cat(rows).flatten(0, 1), "cfg": policy.guidance, "tokens": drawn.flatten(0, 1)})
+    def sample(self, contexts: Tensor, guided: bool, policy: Policy, rng: Rng) -> Tensor:
+        drawn = self.head.sample(contexts, guided, policy, rng)
+        self.seen.append({"z": contexts.flatten(0, 1), "cfg": policy.guidance, "tokens": drawn.flatten(0, 1)})
         return drawn
 
 
@@ -277,7 +277,7 @@ def temperature(golden: Golden, mode: str, generator: Generator) -> float:
         replay = Replay(normal=recorded_noise(golden, mode, 0))
         z = golden[f"out.{mode}.step0.z"][None]
         return difference(
-            generator.head.sample(z, None, Policy(temperature=value), replay)[0], golden[f"out.{mode}.step0.tokens"]
+            generator.head.sample(z, False, Policy(temperature=value), replay)[0], golden[f"out.{mode}.step0.tokens"]
         )
 
     return min((own, 0.95, own + 0.05, 1.0), key=error)
@@ -303,7 +303,9 @@ def test_drawing(golden: Golden, mode: str) -> None:
     policy = Policy(guidance=config["cfg"] if mode == "sample_cfg" else 1.0, temperature=heat)
     seen: list[Tensor] = []
     replay = Replay(normal=noise)
-    decoder = Decoder(generator, policy, config["num_iter"], config["cfg_schedule"])
+    decoder = Decoder(
+        generator, policy, config["num_iter"], {"linear": with_known, "constant": constant}[config["cfg_schedule"]]
+    )
     labels = golden[f"in.{mode}.labels"]
     tokens = decoder(labels, replay, steps=steps, watch=lambda step, total, tokens, steps: seen.append(tokens.clone()))
     replay.finish()

@@ -126,7 +126,7 @@ def test_a_damaged_card_is_refused(model, text):
         "tokenizers.vae",
         "/etc/passwd",
         "",
-        "generators/official_mar",
+        "official/mar",
     ],
 )
 def test_a_hostile_recipe_is_not_imported(model, path, command_line):

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from limner.decode.schedules import Moment, Schedule, constant, with_known
 from limner.errors import InputError
 from limner.generators.generator import Generator
 from limner.generators.heads.head import Policy
@@ -27,17 +27,17 @@ class Decoder:
 
     Args:
         generator: what draws.
-        policy: how each token is drawn; its guidance is the strongest used.
+        policy: how each token is drawn; its guidance and temperature are those that the schedules start from.
         passes: steps of the order; None leaves it to the order.
-        ramp: "linear" raises guidance with the share of tokens that will be known after the step, as MAR and Muse do
-            (``1 + (g - 1) * known / count``); "constant" keeps it.
+        guidance, temperature: how the policy's change from step to step.
         cached: reuse keys and values where the backbone can; exact.
     """
 
     generator: Generator
     policy: Policy = field(default_factory=Policy)
     passes: int | None = None
-    ramp: Literal["linear", "constant"] = "linear"
+    guidance: Schedule = with_known
+    temperature: Schedule = constant
     cached: bool = True
 
     @torch.no_grad()
@@ -53,32 +53,43 @@ class Decoder:
         if self.policy.guidance < 0:
             raise InputError(f"guidance is {self.policy.guidance}, but must not be negative: 1 is none")
         generator, batch = self.generator, len(given)
-        guided = self.policy.guidance != 1.0
         if steps is None:
             steps = generator.order.plan(batch, generator.count, self.passes, rng)
+        policies = [self._policy(moment) for moment in moments(steps)]
+        guided = any(policy.guidance != 1.0 for policy in policies)
         copies = 2 if guided else 1
         dropped = torch.arange(copies, device=given.device).repeat_interleave(batch) == 1
         prefix = generator.condition(torch.cat([given] * copies), dropped)
         cache = generator.backbone.cache() if self.cached else None
         tokens = generator.head.blank(batch, generator.count).to(given.device)
-        total = int(steps.max())
-        for step in range(1, total + 1):
+        for step, policy in enumerate(policies, 1):
+            here = guided and (policy.guidance != 1.0 or cache is not None)  # a cache must see every step of its rows
+            rows = slice(None) if here else slice(batch)
+            copies = 2 if here else 1
             wanted = (steps == step).long().argsort(dim=1, descending=True, stable=True)
             wanted = wanted[:, : int((steps[0] == step).sum())]
-            known = torch.cat([steps.clamp_max(step)] * copies)
             contexts = generator.contexts(
-                torch.cat([tokens] * copies), known, prefix, torch.cat([wanted] * copies), cache
+                torch.cat([tokens] * copies),
+                torch.cat([steps.clamp_max(step)] * copies),
+                prefix[rows],
+                torch.cat([wanted] * copies),
+                cache,
             )
-            policy = self._policy(float((steps[0] <= step).sum()), step == total)
-            drawn = generator.head.sample(contexts[:batch], contexts[batch:] if guided else None, policy, rng)
-            tokens = put(tokens, wanted, drawn)
+            tokens = put(tokens, wanted, generator.head.sample(contexts, here, policy, rng))
             if watch is not None:
-                watch(step, total, tokens, steps)
+                watch(step, len(policies), tokens, steps)
         return tokens
 
-    def _policy(self, known: float, last: bool) -> Policy:
-        if self.ramp == "constant" or self.policy.guidance == 1.0:
-            return self.policy
-        count = self.generator.count
-        share = (min(known, count - 1) if last else known) / count  # the official loop counts one token as never known
-        return replace(self.policy, guidance=1.0 + (self.policy.guidance - 1.0) * share)
+    def _policy(self, moment: Moment) -> Policy:
+        return replace(
+            self.policy,
+            guidance=self.guidance(self.policy.guidance, moment),
+            temperature=self.temperature(self.policy.temperature, moment),
+        )
+
+
+def moments(steps: Steps) -> list[Moment]:
+    """The moments of a plan, whose rows draw equally many tokens in each step."""
+    counts = torch.bincount(steps[0].cpu())
+    after, total = counts.cumsum(0).tolist(), len(counts) - 1
+    return [Moment(step, total, after[step - 1], after[step], steps.shape[1]) for step in range(1, total + 1)]

@@ -28,6 +28,8 @@ class Generator(nn.Module):
         backbone: turns what is known into contexts.
         head: turns contexts into tokens, and embeds tokens for the backbone.
         condition: turns a class or a caption into tokens.
+        embed: tokens to what the backbone reads, where that is not the head's business: it may tell a token of others,
+            but of none of its own step or later.
         drop: share of training pictures whose condition is withheld, for guidance.
         corrupt: share of known tokens that are replaced by those of another picture in training, so that drawing
             survives its own mistakes; 0 is the papers'.
@@ -41,12 +43,14 @@ class Generator(nn.Module):
         backbone: Backbone,
         head: Head,
         condition: Condition,
+        embed: nn.Module | None = None,
         drop: float = 0.1,
         corrupt: float = 0.0,
     ) -> None:
         super().__init__()
         self.count, self.order, self.drop, self.corrupt = count, order, drop, corrupt
         self.backbone, self.head, self.condition = backbone, head, condition
+        self.embed = embed
 
     def loss(self, tokens: Tokens, given: Tensor, rng: Rng) -> Float[Tensor, ""]:
         """Mean loss of the tokens that are predicted, in the head's unit."""
@@ -70,7 +74,8 @@ class Generator(nn.Module):
         cache: KeyValueCache | None = None,
     ) -> Contexts:
         """What the head is told of the tokens at ``wanted``."""
-        return self.backbone(self.head.embed(tokens), steps, prefix, wanted, cache)
+        embed = self.head.embed if self.embed is None else self.embed
+        return self.backbone(embed(tokens), steps, prefix, wanted, cache)
 
 
 def predicted(steps: Steps) -> Int[Tensor, "b m"]:

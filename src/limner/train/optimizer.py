@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from limner.train.settings import Settings
 
 
-def repeated(modules: Iterable[nn.Module]) -> set[nn.Parameter]:
+def repeated(modules: Iterable[nn.Module]) -> set[Tensor]:
     """Weights of the linear layers in stacks of blocks (`nn.ModuleList`): neither embeddings nor first or last layers,
     for whose rows and columns a common rate is wrong."""
     stacks = [module for whole in modules for module in whole.modules() if isinstance(module, nn.ModuleList)]

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.generators.heads.head import Contexts, Policy
+from limner.generators.heads.head import Contexts, Policy, guide
 from limner.types import Rng
 
 
@@ -32,14 +32,11 @@ class CategoricalHead(nn.Module):
         """Placeholders of tokens not yet drawn."""
         return torch.zeros(batch, count, dtype=torch.long)
 
-    def sample(
-        self, contexts: Contexts, unconditional: Contexts | None, policy: Policy, rng: Rng
-    ) -> Int[Tensor, "b m"]:
+    def sample(self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng) -> Int[Tensor, "rows m"]:
         """Guided logits, cut and drawn by inverting their distribution function; temperature 0 takes the likeliest."""
         logits = self.logits(contexts)
-        if unconditional is not None:
-            without = self.logits(unconditional)
-            logits = without + policy.guidance * (logits - without)
+        if guided:
+            logits = guide(logits, policy.guidance)
         uniform = rng.uniform(*logits.shape[:2])
         if policy.temperature == 0:
             return logits.argmax(-1)

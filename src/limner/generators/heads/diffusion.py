@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.generators.heads.head import Contexts, Policy
+from limner.generators.heads.head import Contexts, Policy, guide
 from limner.processes import diffusion
 from limner.types import Latents, Rng
 
@@ -148,18 +148,16 @@ class DiffusionHead(nn.Module):
         """Placeholders of tokens not yet drawn."""
         return torch.zeros(batch, count, self.channels)
 
-    def sample(self, contexts: Contexts, unconditional: Contexts | None, policy: Policy, rng: Rng) -> Latents:
+    def sample(self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng) -> Float[Tensor, "rows m c"]:
         """Reverse diffusion; guidance acts on epsilon, the variance stays the conditional one's."""
-        shape = (*contexts.shape[:2], self.channels)
-        schedule = diffusion.respaced(self.schedule, policy.head_steps or self.steps)
-        z = contexts if unconditional is None else torch.cat([contexts, unconditional])
+        shape = (len(contexts) // 2 if guided else len(contexts), contexts.shape[1], self.channels)
+        schedule = diffusion.respaced(self.schedule, self.steps if policy.head_steps is None else policy.head_steps)
 
         def network(x: Tensor, t: Tensor) -> Tensor:
-            if unconditional is None:
-                return self.predict(x, t, z)
-            epsilon, v = self.predict(torch.cat([x, x]), torch.cat([t, t]), z).chunk(2, dim=-1)
-            guided, without = epsilon.chunk(2)
-            return torch.cat([without + policy.guidance * (guided - without), v.chunk(2)[0]], dim=-1)
+            if not guided:
+                return self.predict(x, t, contexts)
+            epsilon, v = self.predict(torch.cat([x, x]), torch.cat([t, t]), contexts).chunk(2, dim=-1)
+            return torch.cat([guide(epsilon, policy.guidance), v.chunk(2)[0]], dim=-1)
 
         start = rng.normal(*shape)
         return diffusion.sample(network, schedule, start, lambda: rng.normal(*shape), temperature=policy.temperature)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from limner.types import Rng, Tokens
@@ -43,5 +43,14 @@ class Head(Protocol):
     def blank(self, batch: int, count: int) -> Tokens:
         """Placeholders of tokens not yet drawn, on the CPU."""
 
-    def sample(self, contexts: Contexts, unconditional: Contexts | None, policy: Policy, rng: Rng) -> Tokens:
-        """Draw one token per context; ``unconditional`` holds the contexts without condition where guidance is on."""
+    def sample(self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng) -> Tokens:
+        """Draw one token per context. ``guided``: the second half of the rows are the same pictures' contexts without
+        condition, and half as many rows are drawn."""
+
+
+def guide(predictions: Shaped[Tensor, "b *d"], strength: float) -> Shaped[Tensor, "half *d"]:
+    """``u + g (c - u)`` of predictions with condition, then without (arXiv:2207.12598, Eq. 6); exactly ``c`` at 1."""
+    conditional, unconditional = predictions.chunk(2)
+    if strength == 1.0:
+        return conditional
+    return unconditional + strength * (conditional - unconditional)

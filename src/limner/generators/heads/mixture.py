@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from limner.generators.heads.head import Contexts, Policy
+from limner.generators.heads.head import Contexts, Policy, guide
 from limner.types import Latents, Rng
 
 
@@ -42,13 +42,12 @@ class MixtureHead(nn.Module):
         """Placeholders of tokens not yet drawn."""
         return torch.zeros(batch, count, self.channels)
 
-    def sample(self, contexts: Contexts, unconditional: Contexts | None, policy: Policy, rng: Rng) -> Latents:
+    def sample(self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng) -> Float[Tensor, "rows m c"]:
         """A component, then a point of it."""
         weight, mean, deviation = self.parts(contexts)
-        if unconditional is not None:
-            weight_without, mean_without, _ = self.parts(unconditional)
-            weight = weight_without + policy.guidance * (weight - weight_without)
-            mean = mean_without + policy.guidance * (mean - mean_without)
+        if guided:
+            weight, mean = guide(weight, policy.guidance), guide(mean, policy.guidance)
+            deviation = deviation.chunk(2)[0]
         edges = weight.softmax(-1).cumsum(-1)
         chosen = (rng.uniform(*edges.shape[:2])[..., None] > edges).sum(-1).clamp_max(self.components - 1)
         index = chosen[..., None, None].expand(-1, -1, 1, self.channels)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from limner.generators.heads.head import Contexts, Policy
+from limner.generators.heads.head import Contexts, Policy, guide
 from limner.types import Latents, Rng
 
 
@@ -27,10 +27,7 @@ class RegressionHead(nn.Module):
         """Placeholders of tokens not yet drawn."""
         return torch.zeros(batch, count, self.channels)
 
-    def sample(self, contexts: Contexts, unconditional: Contexts | None, policy: Policy, rng: Rng) -> Latents:
+    def sample(self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng) -> Float[Tensor, "rows m c"]:
         """The mean, guided by extrapolation."""
         mean = self.output(contexts).float()
-        if unconditional is None:
-            return mean
-        without = self.output(unconditional).float()
-        return without + policy.guidance * (mean - without)
+        return guide(mean, policy.guidance) if guided else mean

@@ -17,18 +17,17 @@ the two layers of an MLP.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from limner.errors import CheckpointError
 from limner.generators.backbones.masked import MaskedAutoencoder
 from limner.generators.conditions import ClassCondition
 from limner.generators.generator import Generator
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.orders import RandomMasked
+from limner.recipes.release import fill
 from limner.tokenizers.kl import KlAutoencoder
 
 
@@ -108,7 +107,7 @@ def official_tokenizer(size: int = 256) -> KlAutoencoder:
 
 def fill_generator(generator: Generator, state: Mapping[str, Tensor]) -> None:
     """Load the state dict of the official ``MAR``; raises `CheckpointError` naming what does not fit."""
-    _fill(generator, state, GENERATOR_NAMES)
+    fill(generator, state, GENERATOR_NAMES)
 
 
 def fill_tokenizer(tokenizer: KlAutoencoder, state: Mapping[str, Tensor]) -> None:
@@ -116,8 +115,7 @@ def fill_tokenizer(tokenizer: KlAutoencoder, state: Mapping[str, Tensor]) -> Non
 
     The discriminator under ``loss.`` that its training left in the file is passed over.
     """
-    weights = {name: value for name, value in state.items() if not name.startswith("loss.")}
-    _fill(tokenizer, weights, TOKENIZER_NAMES)
+    fill(tokenizer, state, TOKENIZER_NAMES, skip=r"^loss\.")
 
 
 # Our name (a pattern of its beginning or end) and theirs; all that fit are applied, one after the other.
@@ -161,37 +159,3 @@ TOKENIZER_NAMES = (
     (r"^encoder\.moments\.", "quant_conv."),
     (r"^decoder\.latents\.", "post_quant_conv."),
 )
-
-
-def official_name(name: str, table: tuple[tuple[str, str], ...]) -> str:
-    """What the authors call a parameter of ours."""
-    for ours, theirs in table:
-        name = re.sub(ours, theirs, name)
-    return name
-
-
-def _fill(model: nn.Module, state: Mapping[str, Tensor], table: tuple[tuple[str, str], ...]) -> None:
-    own = dict(model.named_parameters())
-    names = {name: official_name(name, table) for name in own}
-    missing = sorted(set(names.values()) - state.keys())
-    unknown = sorted(state.keys() - set(names.values()))
-    wrong = [
-        f"{theirs} is {list(state[theirs].shape)} and not {list(own[ours].shape)}"
-        for ours, theirs in names.items()
-        if theirs in state and state[theirs].shape != own[ours].shape
-    ]
-    parts = [
-        f"{problem} {_listed(found)}"
-        for problem, found in (("it lacks", missing), ("it has unknown", unknown), ("in shape", wrong))
-        if found
-    ]
-    if parts:
-        raise CheckpointError(
-            f"the official state does not fit: {'; '.join(parts)}: give the sizes it was trained with"
-        )
-    model.load_state_dict({ours: state[theirs] for ours, theirs in names.items()}, strict=False)
-
-
-def _listed(names: list[str], shown: int = 8) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
