@@ -26,17 +26,19 @@ from limner.tokenizers.quantizers.vector import VectorQuantizer
 
 @dataclass(frozen=True, kw_only=True)
 class Knobs(mar.Knobs):
-    """As MAR; the patch is 1 and there is no denoising MLP."""
+    """As MAR; the patch is 1, there is no denoising MLP, and the transformer itself reads the caption."""
 
     tokenizer: str = "vq-vae-64"
     patch: int = 1
     width: int = 128
-    depth: int = 6
+    depth: int = 4
     """Blocks of the transformer."""
+    text_depth: int = 0
+    vocabulary: int = 1024
     corrupt: float = 0.1
     """Share of known tokens replaced by another picture's in training."""
     guidance: float = 1.5
-    images: int = 120_000
+    images: int = 200_000
 
 
 def build(knobs: Knobs) -> Drawer:
