@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limner.generators.heads.categorical import CategoricalHead, cut
+from limner.generators.heads.categorical import CategoricalHead, LinearCategoricalHead, cut
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.heads.head import Policy
 from limner.generators.heads.mixture import MixtureHead
@@ -166,6 +166,14 @@ def test_guidance_of_a_categorical_head_extrapolates_logits() -> None:
     contexts, without = torch.full((1, 20_000, 1), 0.5), torch.zeros(1, 20_000, 1)
     ids = head.sample(torch.cat([contexts, without]), True, Policy(guidance=3.0), Rng(0))
     assert ids.float().mean() == pytest.approx(float(torch.tensor(1.5).sigmoid()), abs=0.012)
+
+
+def test_a_table_of_its_own_for_the_output() -> None:
+    head = LinearCategoricalHead(5, 4, bias=False)
+    contexts = torch.randn(2, 3, 4)
+    torch.testing.assert_close(head.logits(contexts), contexts @ head.output.weight.T)
+    assert head.embed(torch.tensor([[4]])).shape == (1, 1, 4)
+    assert not torch.equal(head.embed.weight, head.output.weight)
 
 
 def test_categorical_loss_is_cross_entropy() -> None:

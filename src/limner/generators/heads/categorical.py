@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -11,18 +13,12 @@ from limner.generators.heads.head import Contexts, Policy, guide
 from limner.types import Rng
 
 
-class CategoricalHead(nn.Module):
-    """Ids of a codebook of ``entries`` rows; embedding and output share one table (Press & Wolf, arXiv:1608.05859)."""
+class SoftmaxHead(nn.Module, ABC):
+    """Ids by their logits, however those are made."""
 
-    def __init__(self, entries: int, width: int) -> None:
-        super().__init__()
-        self.embed = nn.Embedding(entries, width)
-        self.bias = nn.Parameter(torch.zeros(entries))
-        nn.init.normal_(self.embed.weight, std=0.02)
-
+    @abstractmethod
     def logits(self, contexts: Contexts) -> Float[Tensor, "b m v"]:
         """Unnormalised log-probability of every id."""
-        return functional.linear(contexts, self.embed.weight, self.bias).float()
 
     def loss(self, contexts: Contexts, tokens: Int[Tensor, "b m"], rng: Rng) -> Float[Tensor, "b m"]:
         """Cross-entropy in nats."""
@@ -44,6 +40,37 @@ class CategoricalHead(nn.Module):
         edges = probabilities.softmax(-1).cumsum(-1)
         place = torch.searchsorted(edges, (uniform * edges[..., -1])[..., None], right=True)
         return ids.gather(-1, place.clamp_max(logits.shape[-1] - 1))[..., 0]
+
+
+class CategoricalHead(SoftmaxHead):
+    """Ids of a codebook of ``entries`` rows; embedding and output share one table (Press & Wolf, arXiv:1608.05859)."""
+
+    def __init__(self, entries: int, width: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(entries, width)
+        self.bias = nn.Parameter(torch.zeros(entries))
+        nn.init.normal_(self.embed.weight, std=0.02)
+
+    def logits(self, contexts: Contexts) -> Float[Tensor, "b m v"]:
+        """Unnormalised log-probability of every id."""
+        return functional.linear(contexts, self.embed.weight, self.bias).float()
+
+
+class LinearCategoricalHead(SoftmaxHead):
+    """Ids of a codebook of ``entries`` rows; embedding and output are tables of their own."""
+
+    def __init__(self, entries: int, width: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(entries, width)
+        self.output = nn.Linear(width, entries, bias)
+        for weight in (self.embed.weight, self.output.weight):
+            nn.init.normal_(weight, std=0.02)
+        if bias:
+            nn.init.zeros_(self.output.bias)
+
+    def logits(self, contexts: Contexts) -> Float[Tensor, "b m v"]:
+        """Unnormalised log-probability of every id."""
+        return self.output(contexts).float()
 
 
 def cut(logits: Float[Tensor, "*b v"], policy: Policy) -> Float[Tensor, "*b v"]:
