@@ -18,6 +18,7 @@ EXAMPLES = """\
   limner systems --json"""
 
 PIPE_WIDTH = 160
+VERDICTS = {True: "+", False: "-", None: "?"}
 MARKS = {"works": "green", "partly": "yellow", "not yet": "dim"}
 
 
@@ -51,21 +52,22 @@ def _print_table(rows: list[Listed]) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True, collapse_padding=True)
-    for heading in ("id", "family", "tier", "state", "recipe", "held"):
+    for heading in ("id", "family", "tier", "state", "recipe", "claims"):
         table.add_column(heading, no_wrap=True)
     table.add_column("title", no_wrap=True, ratio=1)
     for row in rows:
         system, recipe = row.system, row.recipe.path if row.recipe else ""
         state = Text(row.state, style=MARKS[row.state])
         table.add_row(
-            system.id, system.family, str(system.tier), state, recipe, _held(row), Text(system.title, style="dim")
+            system.id, system.family, str(system.tier), state, recipe, _verdicts(row), Text(system.title, style="dim")
         )
     console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
     console.print(table)
     counts = Counter(row.state for row in rows)
     console.print(f"\n{len(rows)} systems: " + ", ".join(f"{counts[state]} {state}" for state in MARKS))
+    console.print("claims: + held when measured, - did not hold, ? not measured yet", style="dim")
 
 
-def _held(row: Listed) -> str:
-    """How many claims have held when measured, of all that the recipe makes."""
-    return f"{sum(held is True for _, held in row.claims)} of {len(row.claims)}" if row.claims else ""
+def _verdicts(row: Listed) -> str:
+    """A sign per claim of the recipe, in its order; see ``VERDICTS``."""
+    return "".join(VERDICTS[held] for _, held in row.claims)

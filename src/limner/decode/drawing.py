@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Shaped
@@ -16,9 +16,8 @@ from limner.generators.generator import Generator
 from limner.generators.heads.head import Policy
 from limner.languages.subwords import Subwords
 from limner.nn.pixels import to_arrays
-from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.folding import fold, unfold
-from limner.types import Image, Rng, Steps, Tokens, derive_seed
+from limner.types import Image, Rng, Steps, Tokenizer, Tokens, derive_seed
 
 BATCH = 32  # pictures drawn at a time
 
@@ -29,7 +28,7 @@ class Drawer(nn.Module):
     Args:
         generator: a generator conditioned on `Subwords`.
         subwords: its vocabulary.
-        tokenizer: makes pictures of its tokens; frozen, and no part of this module's state.
+        tokenizer: a module that makes pictures of its tokens; frozen, and no part of this module's state.
         patch: latents on a side that make one token of the generator.
         guidance, temperature, passes: what ``draw`` uses unless told otherwise.
     """
@@ -38,7 +37,7 @@ class Drawer(nn.Module):
         self,
         generator: Generator,
         subwords: Subwords,
-        tokenizer: Autoencoder,
+        tokenizer: Tokenizer,
         *,
         patch: int = 1,
         guidance: float = 1.0,
@@ -47,26 +46,32 @@ class Drawer(nn.Module):
     ) -> None:
         super().__init__()
         self.generator, self.subwords = generator, subwords
-        self._frozen = (tokenizer.eval().requires_grad_(False),)
+        assert isinstance(tokenizer, nn.Module)
+        self._frozen: tuple[nn.Module] = (tokenizer.eval().requires_grad_(False),)
         self.patch = patch
         self.guidance, self.temperature, self.passes = guidance, temperature, passes
 
     @property
-    def tokenizer(self) -> Autoencoder:
+    def tokenizer(self) -> Tokenizer:
         """The frozen tokenizer."""
-        return self._frozen[0]
+        return cast(Tokenizer, self._frozen[0])
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Drawer:
-        self.tokenizer._apply(fn, recurse)
+        self._frozen[0]._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
     def fold(self, tokens: Tokens) -> Shaped[Tensor, "b m *d"]:
         """The tokenizer's tokens as the generator's."""
-        return fold(tokens, self.tokenizer.grid, self.patch) if self.patch > 1 else tokens
+        return fold(tokens, self._side(), self.patch) if self.patch > 1 else tokens
 
     def decode(self, tokens: Tokens) -> Image:
         """The picture of the generator's tokens."""
-        return self.tokenizer.decode(unfold(tokens, self.tokenizer.grid, self.patch) if self.patch > 1 else tokens)
+        return self.tokenizer.decode(unfold(tokens, self._side(), self.patch) if self.patch > 1 else tokens)
+
+    def _side(self) -> int:
+        """Tokens of the tokenizer on a side of its square."""
+        (side, _), *_ = self.tokenizer.layout.grids
+        return side
 
     def draw(
         self,

@@ -38,7 +38,7 @@ from limner.types import Image, Rng, derive_seed
 SIZE = 32
 ENTRIES = 512  # rows of the codebook
 TOKENIZER_IMAGES = 12_000
-GENERATOR_IMAGES = 16_000
+GENERATOR_IMAGES = 32_000
 SCENES = 8_000  # of one thing on white, that generators learn from
 PASSES = 8  # of a generator that draws
 DRAWN = 300  # held-out captions that are drawn for a distance
@@ -62,8 +62,8 @@ GENERATOR: dict[str, Any] = {
     "text_length": 18,
     "vocabulary": 256,
     "patch": 1,
-    "batch": 16,
-    "lr": 7e-4,
+    "batch": 32,
+    "lr": 1e-3,
     "warmup": 2_000,
     "ema": 2_000,
     "sample_every": 1_000_000,

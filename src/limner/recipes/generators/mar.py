@@ -137,7 +137,9 @@ def build(knobs: Knobs) -> Drawer:
 
 def captioned_task(knobs: Knobs, model: Drawer) -> CaptionedTask:
     """Train a drawer on the captioned worlds or on the user's folder."""
-    size = model.tokenizer.size
+    tokenizer = model.tokenizer
+    assert isinstance(tokenizer, Autoencoder), "a drawer is built around one, see frozen_tokenizer"
+    size = tokenizer.size
     preview: dict[str, tuple[str, ...]] = {}
     if knobs.data is None:
         sources: list[Source] = captioned_worlds(size, knobs.scenes, knobs.seed)
@@ -151,7 +153,7 @@ def captioned_task(knobs: Knobs, model: Drawer) -> CaptionedTask:
         sources, shares = [own], [1.0]
         preview = {"preview": captions[:16]}
         identity = {"pictures": own.fingerprint()}
-    pieces = Pieces(model.tokenizer, sources, (knobs.out or Path("runs")) / "cache", identity)
+    pieces = Pieces(tokenizer, sources, (knobs.out or Path("runs")) / "cache", identity)
     model.subwords = Subwords.trained(pieces.captions, size=knobs.vocabulary, length=knobs.text_length)
     return CaptionedTask(model, pieces, shares, seed=knobs.seed, **preview)
 
