@@ -50,12 +50,16 @@ class KeyValueCache:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention."""
+    """Multi-head self-attention; ``normalised``: LayerNorm on the queries and keys of each head (Dehghani et al.,
+    arXiv:2302.05442, Section 2)."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, normalised: bool = False) -> None:
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
+        self.q_norm, self.k_norm = (
+            nn.LayerNorm(width // heads, eps=1e-6) if normalised else nn.Identity() for _ in range(2)
+        )
         self.proj = nn.Linear(width, width)
 
     def forward(
@@ -68,6 +72,7 @@ class Attention(nn.Module):
         query, key, value = rearrange(
             self.qkv(x), "b n (three heads c) -> three b heads n c", three=3, heads=self.heads
         )
+        query, key = self.q_norm(query), self.k_norm(key)
         if cache is not None:
             key, value = cache.extend(block, key, value)
         return self.proj(rearrange(attend(query, key, value, visible), "b heads n c -> b n (heads c)"))
@@ -96,11 +101,12 @@ class Block(nn.Module):
         *,
         activation: Callable[[Tensor], Tensor] = functional.gelu,
         dropout: float = 0.0,
+        eps: float = 1e-6,
     ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.norm1 = nn.LayerNorm(width, eps=eps)
         self.attn = Attention(width, heads)
-        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.norm2 = nn.LayerNorm(width, eps=eps)
         self.mlp = Mlp(width, 4 * width, activation)
         self.dropout = dropout
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Float
-from torch import Tensor
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
-from limner.types import Rng, Tokens
+from limner.types import Ids, Rng, Tokens
 
 Features = Float[Tensor, "b c h w"]
 
@@ -45,3 +46,25 @@ class Quantizer(Protocol):
 
     def latents(self, tokens: Tokens, height: int, width: int) -> Features:
         """What the decoder reads for these tokens."""
+
+
+class Discrete(nn.Module):
+    """What quantizers to ids share: an id is never random, so it is all that is kept of a token."""
+
+    discrete = True
+
+    def tokens(self, features: Features, rng: Rng | None = None) -> Ids:
+        raise NotImplementedError
+
+    def keep(self, features: Features) -> dict[str, Tensor]:
+        return {"ids": self.tokens(features).to(torch.int32)}
+
+    def draw(self, kept: dict[str, Tensor], rng: Rng) -> Ids:
+        return kept["ids"].long()
+
+
+def usage(ids: Int[Tensor, "*any"], entries: int) -> dict[str, Tensor]:
+    """Share of ``entries`` that occur among these ids, and the perplexity of the ids."""
+    share = torch.bincount(ids.flatten(), minlength=entries).float() / ids.numel()
+    entropy = -(share * share.clamp_min(1e-12).log()).sum()
+    return {"usage": (share > 0).float().mean(), "perplexity": entropy.exp()}

@@ -10,14 +10,14 @@ from __future__ import annotations
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from limner.tokenizers.quantizers.quantizer import Bottleneck, Features
+from limner.tokenizers.quantizers.quantizer import Bottleneck, Discrete, Features, usage
 from limner.types import Ids, Rng
 
 
-class VectorQuantizer(nn.Module):
+class VectorQuantizer(Discrete):
     """Nearest neighbour in an exponentially averaged codebook.
 
     Args:
@@ -28,7 +28,6 @@ class VectorQuantizer(nn.Module):
         revive_below: a row chosen less often than this share of an even division is reborn; 0 lets rows die.
     """
 
-    discrete = True
     codebook: Tensor
     counts: Tensor
     sums: Tensor
@@ -68,10 +67,8 @@ class VectorQuantizer(nn.Module):
 
     def usage(self, ids: Int[Tensor, "t"]) -> dict[str, Tensor]:
         """Share of rows chosen in this batch, perplexity of the choice, and rows whose average has died."""
-        share = torch.bincount(ids, minlength=self.entries).float() / ids.numel()
-        entropy = -(share * share.clamp_min(1e-12).log()).sum()
         dead = (self.counts < 1e-3 * self.counts.mean()).sum()
-        return {"usage": (share > 0).float().mean(), "perplexity": entropy.exp(), "dead": dead.float()}
+        return {**usage(ids, self.entries), "dead": dead.float()}
 
     @torch.no_grad()
     def _begin(self, z: Float[Tensor, "t c"], rng: Rng) -> None:
@@ -96,12 +93,6 @@ class VectorQuantizer(nn.Module):
     def tokens(self, features: Features, rng: Rng | None = None) -> Ids:
         z = rearrange(features, "b c h w -> (b h w) c")
         return self.nearest(z).reshape(features.shape[0], -1)
-
-    def keep(self, features: Features) -> dict[str, Tensor]:
-        return {"ids": self.tokens(features).to(torch.int32)}
-
-    def draw(self, kept: dict[str, Tensor], rng: Rng) -> Ids:
-        return kept["ids"].long()
 
     def latents(self, tokens: Ids, height: int, width: int) -> Features:
         return rearrange(self.codebook[tokens], "b (h w) c -> b c h w", h=height, w=width)
