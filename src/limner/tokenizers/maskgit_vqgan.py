@@ -1,0 +1,163 @@
+"""The VQGAN of MaskGIT (Chang et al., arXiv:2202.04200, Section 3.1 and Appendix A): convolutions alone, 1024 codes.
+
+As the VQGAN of Esser et al. (arXiv:2012.09841) without its attention: residual blocks with GroupNorm, halved by means
+of 2x2 pixels and doubled by nearest-neighbour convolutions. Its pictures are in [0, 1]; ours are moved there and back.
+
+Where a block changes the number of channels, the released weights apply the shortcut to the block's own output:
+``y + shortcut(y)`` in place of ``y + shortcut(x)``. What enters such a block reaches the rest through ``y`` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.errors import InputError
+from limner.tokenizers.kl import GROUPS, Double, Resized, group_norm
+from limner.tokenizers.quantizers.learned import LearnedCodebook
+from limner.tokenizers.quantizers.quantizer import Bottleneck, Features
+from limner.types import Ids, Image, Layout, Rng
+
+Unit = Float[Tensor, "b 3 height width"]  # a picture in [0, 1]
+
+
+class Residual(nn.Module):
+    """``y + x`` with ``y = conv(silu(norm(conv(silu(norm(x))))))``; ``y + shortcut(y)`` where the channels change."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = group_norm(in_channels), nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        self.norm2, self.conv2 = group_norm(channels), nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.shortcut = None if in_channels == channels else nn.Conv2d(channels, channels, 1, bias=False)
+
+    def forward(self, x: Features) -> Resized:
+        y = self.conv1(functional.silu(self.norm1(x)))
+        y = self.conv2(functional.silu(self.norm2(y)))
+        return y + (x if self.shortcut is None else self.shortcut(y))
+
+
+class Level(nn.Module):
+    """Residual blocks of one resolution, then a change of it."""
+
+    def __init__(self, in_channels: int, channels: int, depth: int, resize: nn.Module) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Residual(channels if i else in_channels, channels) for i in range(depth))
+        self.resize = resize
+
+    def forward(self, x: Features) -> Resized:
+        for block in self.blocks:
+            x = block(x)
+        return self.resize(x)
+
+
+def middle(channels: int, depth: int) -> nn.Sequential:
+    """The blocks at the coarsest resolution."""
+    return nn.Sequential(*(Residual(channels, channels) for _ in range(depth)))
+
+
+class Encoder(nn.Module):
+    """Picture to features: ``widths`` channels per level, finest first, each level but the last half as large."""
+
+    def __init__(self, widths: Sequence[int], width: int, depth: int, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        before, last = [width, *widths], len(widths) - 1
+        self.levels = nn.Sequential(
+            *(
+                Level(before[i], own, depth, nn.AvgPool2d(2) if i < last else nn.Identity())
+                for i, own in enumerate(widths)
+            )
+        )
+        self.middle = middle(widths[-1], depth)
+        self.norm = group_norm(widths[-1])
+        self.last = nn.Conv2d(widths[-1], channels, 1)
+
+    def forward(self, image: Unit) -> Resized:
+        x = self.middle(self.levels(self.first(image)))
+        return self.last(functional.silu(self.norm(x)))
+
+
+class Decoder(nn.Module):
+    """Latents to picture: the levels in reverse, of the same depth."""
+
+    def __init__(self, widths: Sequence[int], depth: int, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, widths[-1], 3, padding=1)
+        self.middle = middle(widths[-1], depth)
+        above = [*widths[1:], widths[-1]]
+        self.levels = nn.ModuleList(
+            Level(above[i], own, depth, Double(own) if i else nn.Identity()) for i, own in enumerate(widths)
+        )
+        self.norm = group_norm(widths[0])
+        self.last = nn.Conv2d(widths[0], 3, 3, padding=1)
+
+    def forward(self, z: Features) -> Unit:
+        x = self.middle(self.first(z))
+        for level in reversed(self.levels):
+            x = level(x)
+        return self.last(functional.silu(self.norm(x)))
+
+
+class MaskgitVqgan(nn.Module):
+    """A tokenizer of square pictures to a grid of ids.
+
+    Args:
+        size: height and width of a picture in pixels.
+        width: channels of the first convolution, a multiple of 32.
+        multipliers: of that width, per level, finest first; there is a cell per ``2 ** (levels - 1)`` pixels.
+        channels: of a latent.
+        entries: rows of the codebook.
+        depth: residual blocks per level.
+        pull: weight of the codebook's part of the penalty, whose other part, commitment, weighs 1: the official code
+            puts the paper's beta there, on the other term than van den Oord et al.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int,
+        width: int,
+        multipliers: Sequence[int],
+        channels: int,
+        entries: int,
+        depth: int = 2,
+        pull: float = 0.25,
+    ) -> None:
+        super().__init__()
+        stride = 2 ** (len(multipliers) - 1)
+        if size % stride:
+            raise InputError(f"size {size} does not divide into cells of {stride} pixels: use a multiple of {stride}")
+        if width % GROUPS:
+            raise InputError(f"width {width} does not divide into {GROUPS} groups: use a multiple of {GROUPS}")
+        self.size, self.grid = size, size // stride
+        self.layout = Layout(((self.grid, self.grid),))
+        widths = [width * multiplier for multiplier in multipliers]
+        self.encoder = Encoder(widths, width, depth, channels)
+        self.quantizer = LearnedCodebook(entries, channels, commitment=1.0, pull=pull)
+        self.decoder = Decoder(widths, depth, channels)
+
+    def features(self, image: Image) -> Resized:
+        """What the encoder makes of pictures in [-1, 1]; raises `InputError` for pictures of another size."""
+        if image.shape[-2:] != (self.size, self.size):
+            given = "x".join(str(edge) for edge in image.shape[-2:])
+            raise InputError(f"picture is {given} pixels, but this tokenizer reads {self.size}x{self.size}: resize it")
+        return self.encoder(0.5 * image + 0.5)
+
+    def forward(self, image: Image, rng: Rng) -> tuple[Image, Bottleneck]:
+        """Reconstruction in [-1, 1], not clipped, and bottleneck of a training batch."""
+        bottleneck = self.quantizer(self.features(image), rng)
+        return 2.0 * self.decoder(bottleneck.latents) - 1.0, bottleneck
+
+    def encode(self, image: Image, rng: Rng | None = None) -> Ids:
+        """Ids in raster order; nothing is drawn."""
+        return self.quantizer.tokens(self.features(image), rng)
+
+    def decode(self, tokens: Ids) -> Image:
+        """The picture of these ids, in [-1, 1]."""
+        if tokens.shape[1] != self.layout.length:
+            raise InputError(f"{tokens.shape[1]} tokens given, but this tokenizer's grid holds {self.layout.length}")
+        picture = self.decoder(self.quantizer.latents(tokens, self.grid, self.grid))
+        return (2.0 * picture.float() - 1.0).clamp(-1.0, 1.0)

@@ -1,0 +1,88 @@
+"""The tokenizer of MaskGIT against the released code: same weights, same numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.parity.goldens import Golden, agree, goldens
+from torch import Tensor
+
+from limner.recipes.official.maskgit_vqgan import MASKGIT_VQGAN, NAMES, RELEASES, Sizes, official_tokenizer, sizes_of
+from limner.recipes.release import fill, official_name
+from limner.tokenizers.maskgit_vqgan import MaskgitVqgan
+from limner.types import Rng
+
+CASES = goldens("maskgit_vqgan")
+
+
+def sizes(golden: Golden) -> Sizes:
+    """The official configuration in our words."""
+    config = golden.config
+    return Sizes(
+        size=config["resolution"],
+        width=config["hidden_channels"],
+        multipliers=tuple(config["channel_mult"]),
+        depth=config["num_res_blocks"],
+        channels=config["z_channels"],
+        entries=config["num_embeddings"],
+    )
+
+
+def filled(golden: Golden) -> MaskgitVqgan:
+    tokenizer = official_tokenizer(sizes(golden)).eval()
+    fill(tokenizer, golden.state(), NAMES)
+    return tokenizer
+
+
+def signed(picture: Tensor) -> Tensor:
+    """A picture in [0, 1], as the official code has it, in [-1, 1]."""
+    return 2 * picture - 1
+
+
+@pytest.mark.parametrize("golden", CASES)
+@torch.no_grad()
+def test_encoding(golden: Golden) -> None:
+    tokenizer = filled(golden)
+    features = tokenizer.features(signed(golden["in.image"]))
+    agree(features, golden["out.h"])
+    ids = tokenizer.encode(signed(golden["in.image"]))
+    assert torch.equal(ids, golden["out.idx"])
+    agree(tokenizer.quantizer.latents(ids, *features.shape[2:]), golden["out.zq"])
+
+
+@pytest.mark.parametrize("golden", CASES)
+def test_bottleneck(golden: Golden) -> None:
+    tokenizer = filled(golden)
+    bottleneck = tokenizer.quantizer(tokenizer.features(signed(golden["in.image"])), Rng(0))
+    agree(bottleneck.latents, golden["out.zq"])
+    agree(bottleneck.penalty, golden["out.vq_loss"])
+
+
+@pytest.mark.parametrize("golden", CASES)
+@torch.no_grad()
+def test_decoding(golden: Golden) -> None:
+    tokenizer = filled(golden)
+    agree(tokenizer.decoder(golden["out.zq"]), golden["out.rec"])
+    agree(tokenizer.decode(golden["out.idx"]), signed(golden["out.rec"].clamp(0, 1)))
+    reconstruction, _ = tokenizer(signed(golden["in.image"]), Rng(0))
+    agree(reconstruction, signed(golden["out.rec"]))
+
+
+@pytest.mark.parametrize("golden", CASES)
+def test_sizes_are_read_from_shapes(golden: Golden) -> None:
+    assert sizes_of(golden.state(), golden.config["resolution"]) == sizes(golden)
+    assert RELEASES[0].fits(golden.state())
+
+
+def test_the_released_size() -> None:
+    with torch.device("meta"):
+        tokenizer = official_tokenizer(MASKGIT_VQGAN)
+    assert tokenizer.layout.grids == ((16, 16),)
+    state = {official_name(name, NAMES): value for name, value in tokenizer.state_dict().items()}
+    (release,) = RELEASES
+    assert release.fits(state)
+    with torch.device("meta"):
+        built = release.build(state)
+    assert {name: value.shape for name, value in built.state_dict().items()} == {
+        name: value.shape for name, value in tokenizer.state_dict().items()
+    }
