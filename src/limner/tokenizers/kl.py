@@ -106,9 +106,11 @@ def middle(channels: int) -> nn.Sequential:
 
 class Encoder(nn.Module):
     """Picture to posterior moments, mean and log-variance: ``width`` channels first, then one of ``widths`` per level,
-    finest first."""
+    finest first. ``kernel``: of the last convolution."""
 
-    def __init__(self, width: int, widths: Sequence[int], depth: int, moments: int, attention: Sequence[int]) -> None:
+    def __init__(
+        self, width: int, widths: Sequence[int], depth: int, moments: int, attention: Sequence[int], kernel: int = 1
+    ) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, width, 3, padding=1)
         before, last = [width, *widths], len(widths) - 1
@@ -125,7 +127,7 @@ class Encoder(nn.Module):
         self.middle = middle(widths[-1])
         self.norm = group_norm(widths[-1])
         self.last = nn.Conv2d(widths[-1], moments, 3, padding=1)
-        self.moments = nn.Conv2d(moments, moments, 1)
+        self.moments = nn.Conv2d(moments, moments, kernel, padding=kernel // 2)
 
     def forward(self, image: Image) -> Resized:
         x = self.first(image)
@@ -135,16 +137,25 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents to picture: the levels in reverse, one block deeper."""
+    """Latents to picture: the levels in reverse, one block deeper. ``kernel``: of the first convolution."""
 
-    def __init__(self, widths: Sequence[int], depth: int, channels: int) -> None:
+    def __init__(
+        self, widths: Sequence[int], depth: int, channels: int, attention: Sequence[int] = (), kernel: int = 1
+    ) -> None:
         super().__init__()
-        self.latents = nn.Conv2d(channels, channels, 1)
+        self.latents = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
         self.first = nn.Conv2d(channels, widths[-1], 3, padding=1)
         self.middle = middle(widths[-1])
         above = [*widths[1:], widths[-1]]
         self.levels = nn.ModuleList(
-            Level(above[i], width, depth + 1, resize=Double(width) if i else None) for i, width in enumerate(widths)
+            Level(
+                above[i],
+                width,
+                depth + 1,
+                attention=i in attention,
+                resize=Double(width) if i else None,
+            )
+            for i, width in enumerate(widths)
         )
         self.norm = group_norm(widths[0])
         self.last = nn.Conv2d(widths[0], 3, 3, padding=1)
