@@ -106,10 +106,17 @@ def middle(channels: int) -> nn.Sequential:
 
 class Encoder(nn.Module):
     """Picture to posterior moments, mean and log-variance: ``width`` channels first, then one of ``widths`` per level,
-    finest first. ``kernel``: of the last convolution."""
+    finest first. ``kernel``: of the last convolution; ``hidden``: channels before it, where they are not its own."""
 
     def __init__(
-        self, width: int, widths: Sequence[int], depth: int, moments: int, attention: Sequence[int], kernel: int = 1
+        self,
+        width: int,
+        widths: Sequence[int],
+        depth: int,
+        moments: int,
+        attention: Sequence[int],
+        kernel: int = 1,
+        hidden: int | None = None,
     ) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, width, 3, padding=1)
@@ -126,8 +133,8 @@ class Encoder(nn.Module):
         )
         self.middle = middle(widths[-1])
         self.norm = group_norm(widths[-1])
-        self.last = nn.Conv2d(widths[-1], moments, 3, padding=1)
-        self.moments = nn.Conv2d(moments, moments, kernel, padding=kernel // 2)
+        self.last = nn.Conv2d(widths[-1], hidden or moments, 3, padding=1)
+        self.moments = nn.Conv2d(hidden or moments, moments, kernel, padding=kernel // 2)
 
     def forward(self, image: Image) -> Resized:
         x = self.first(image)
@@ -137,14 +144,21 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents to picture: the levels in reverse, one block deeper. ``kernel``: of the first convolution."""
+    """Latents to picture: the levels in reverse, one block deeper. ``kernel``: of the first convolution; ``hidden``: channels
+    behind it, where they are not the latents'."""
 
     def __init__(
-        self, widths: Sequence[int], depth: int, channels: int, attention: Sequence[int] = (), kernel: int = 1
+        self,
+        widths: Sequence[int],
+        depth: int,
+        channels: int,
+        attention: Sequence[int] = (),
+        kernel: int = 1,
+        hidden: int | None = None,
     ) -> None:
         super().__init__()
-        self.latents = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
-        self.first = nn.Conv2d(channels, widths[-1], 3, padding=1)
+        self.latents = nn.Conv2d(channels, hidden or channels, kernel, padding=kernel // 2)
+        self.first = nn.Conv2d(hidden or channels, widths[-1], 3, padding=1)
         self.middle = middle(widths[-1])
         above = [*widths[1:], widths[-1]]
         self.levels = nn.ModuleList(
