@@ -102,12 +102,13 @@ class Block(nn.Module):
         activation: Callable[[Tensor], Tensor] = functional.gelu,
         dropout: float = 0.0,
         eps: float = 1e-6,
+        hidden: int | None = None,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=eps)
         self.attn = Attention(width, heads)
         self.norm2 = nn.LayerNorm(width, eps=eps)
-        self.mlp = Mlp(width, 4 * width, activation)
+        self.mlp = Mlp(width, hidden or 4 * width, activation)
         self.dropout = dropout
 
     def forward(
