@@ -25,12 +25,15 @@ from torch import Tensor, nn
 from limner.catalogue.places import shipped
 from limner.catalogue.recipes import RECIPES
 from limner.errors import CheckpointError, InputError
+from limner.recipes.hub import PREFIX, download
 from limner.recipes.recipe import Recipe
+from limner.recipes.released import Released, load_released
 from limner.train.checkpoint import file_hash
 from limner.train.settings import Settings
 
 WEIGHTS = "weights.safetensors"
 CARD = "recipe.json"
+RELEASE = "release"  # of converted weights: what they were recognised as
 TOKENIZER = "tokenizer"  # the knob, and the folder in which a generator carries a tokenizer that ships nowhere
 
 
@@ -56,11 +59,27 @@ def save(model: nn.Module, folder: Path, *, recipe: str, knobs: Settings, facts:
         name: (value.to(torch.bfloat16) if name in parameters and value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
     }
+    card = {"recipe": recipe, "knobs": _json_knobs(knobs), **facts}
+    return _write(folder, tensors, card)
+
+
+def convert(source: Path, folder: Path, *, trust: bool = False) -> Released:
+    """Turn a file that the authors of a system published into a model folder: its weights, under the authors' names,
+    as safetensors, and a card. Errors as those of `load` and `save`."""
+    released = load_released(source, trust=trust)
+    kept = {key: value for key, value in released.state.items() if key not in released.report.skipped}
+    tensors = {key: value.contiguous().clone() for key, value in kept.items()}  # shared memory cannot be saved
+    release = {"system": released.release.system, "kind": released.release.kind}
+    _write(folder, tensors, {"recipe": f"official/{release['system']}", "knobs": {}, RELEASE: release})
+    return released
+
+
+def _write(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any]) -> Path:
     aside = folder / f".writing-{WEIGHTS}", folder / f".writing-{CARD}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_file(tensors, aside[0])
-        card = {"recipe": recipe, "knobs": _json_knobs(knobs), **facts, "weights": file_hash(aside[0])}
+        card = {**card, "weights": file_hash(aside[0])}
         aside[1].write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         _carry_tokenizer(card["knobs"].get(TOKENIZER), folder)
         aside[0].replace(folder / WEIGHTS)
@@ -117,20 +136,30 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder / CARD} cannot be read ({error}): copy or save the model again") from None
 
 
-def load(name: str | Path) -> Any:
-    """A finished model by name (``"mar-emoji-64"``) or folder, in evaluation mode, in fp32, on the CPU.
+def load(name: str | Path, *, trust: bool = False) -> Any:
+    """A finished model in evaluation mode, in fp32, on the CPU.
+
+    Args:
+        name: a model's name (``"mar-emoji-64"``) or folder, a file that the authors of a system published
+            (``"var_d16.pth"``), or either on the Hugging Face Hub (``"hf:FoundationVision/var/var_d16.pth"``).
+        trust: read a published file even if reading it may run code that it holds.
 
     Raises `InputError` if there is no such model and `CheckpointError` if its files are damaged or, naming keys and
     shapes, if its weights do not fit its recipe.
     """
-    folder = locate(name)
+    path = download(str(name)) if str(name).startswith(PREFIX) else Path(name)
+    if path.is_file():
+        return load_released(path, trust=trust).model
+    folder = locate(path)
     card = read_card(folder)
-    recipe = recipe_of(card, folder)
-    tensors = read_weights(folder / WEIGHTS)
     if card.get("weights", "") != file_hash(folder / WEIGHTS):
         raise CheckpointError(
             f"{folder / WEIGHTS} is not what was saved: its SHA-256 differs from {CARD}; copy it again"
         )
+    if RELEASE in card:
+        return load_released(folder / WEIGHTS).model
+    recipe = recipe_of(card, folder)
+    tensors = read_weights(folder / WEIGHTS)
     own = {TOKENIZER: str(folder / TOKENIZER)} if (folder / TOKENIZER / CARD).is_file() else {}
     model = recipe.build(parse_knobs(recipe.knobs, {**card["knobs"], **own}, folder))
     fill(model, tensors, folder)
@@ -138,7 +167,12 @@ def load(name: str | Path) -> Any:
 
 
 def recipe_of(card: dict[str, Any], folder: Path) -> Recipe:
-    """The recipe that a card names; raises `CheckpointError` if it is none."""
+    """The recipe that a card names; raises `CheckpointError` if it is none, `InputError` for a converted release."""
+    if RELEASE in card:
+        system, kind = card[RELEASE]["system"], card[RELEASE]["kind"]
+        raise InputError(
+            f"{folder} holds the {kind} that the authors of {system} released: no recipe scores or trains it"
+        )
     try:
         return find_recipe(card["recipe"])
     except InputError:

@@ -38,7 +38,6 @@ class Release:
             result is the authors' name.
         skip: pattern of the authors' keys that hold nothing of the model: discriminators, tables that are computed.
         prepare: the state dict with tensors split or joined as ours are; None where they are as ours.
-        containers: keys under which the state dict may lie in the file, the first that is there wins.
     """
 
     system: str
@@ -48,7 +47,6 @@ class Release:
     names: Names
     skip: str = r"(?!)"
     prepare: Callable[[State], State] | None = None
-    containers: tuple[str, ...] = CONTAINERS
 
     def fits(self, state: State) -> bool:
         """Does a state dict hold every key of the signature?"""
@@ -98,7 +96,13 @@ def fill(model: nn.Module, state: State, names: Names, *, skip: str = r"(?!)") -
     return Report(tuple(own), skipped)
 
 
-def read_state(path: Path, *, trust: bool = False, containers: tuple[str, ...] = CONTAINERS) -> dict[str, Tensor]:
+def depth_of(state: State, stack: str) -> int:
+    """How many blocks ``stack.0 .. stack.n`` a state dict holds."""
+    numbers = [int(key.removeprefix(f"{stack}.").split(".")[0]) for key in state if key.startswith(f"{stack}.")]
+    return max(numbers, default=-1) + 1
+
+
+def read_state(path: Path, *, trust: bool = False) -> dict[str, Tensor]:
     """The tensors of a ``.safetensors``, ``.pt``, ``.pth`` or ``.bin`` file.
 
     Pickles are read as tensors and plain containers only, so that a file can run no code; ``trust`` reads anything.
@@ -117,7 +121,7 @@ def read_state(path: Path, *, trust: bool = False, containers: tuple[str, ...] =
     except (OSError, EOFError, RuntimeError, SafetensorError, ValueError) as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} cannot be read ({reason}): download it again") from None
-    for key in containers:
+    for key in CONTAINERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
             break

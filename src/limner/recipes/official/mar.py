@@ -1,12 +1,9 @@
 """MAR as its authors released it: their sizes, and the way from the names of their weights to ours.
 
 Li et al., arXiv:2406.11838, code and weights at github.com/LTH14/mar. This is no recipe: it builds the generator and
-the KL-16 tokenizer that `limner` trains with other knobs, and fills them from a state dict of the official modules::
+the KL-16 tokenizer that `limner` trains with other knobs, and fills them from the official state dicts::
 
-    generator = official_generator(MAR_BASE).eval()
-    fill_generator(generator, state["model_ema"])
-    tokenizer = official_tokenizer().eval()
-    fill_tokenizer(tokenizer, kl16["model"])
+    generator, tokenizer = limner.load("mar_base/checkpoint-last.pth"), limner.load("kl16.ckpt")
 
 The arithmetic is the same and every official tensor has one of ours of the same shape; only names differ. Ours groups
 them by role: ``z_proj`` embeds tokens, so it belongs to the head; ``class_emb`` and ``fake_latent`` make the condition,
@@ -22,12 +19,13 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from limner.errors import CheckpointError
 from limner.generators.backbones.masked import MaskedAutoencoder
 from limner.generators.conditions import ClassCondition
 from limner.generators.generator import Generator
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.orders import RandomMasked
-from limner.recipes.release import fill
+from limner.recipes.release import Release, State, depth_of, fill
 from limner.tokenizers.kl import KlAutoencoder
 
 
@@ -158,4 +156,65 @@ TOKENIZER_NAMES = (
     (r"\.output\.", ".proj_out."),
     (r"^encoder\.moments\.", "quant_conv."),
     (r"^decoder\.latents\.", "post_quant_conv."),
+)
+
+HEADS = {768: 12, 1024: 16, 1280: 16}  # by width, which shapes do not tell
+
+
+def sizes_of(state: State) -> Sizes:
+    """The sizes of an official generator; raises `CheckpointError` if its width is none of the published ones."""
+    width = state["z_proj.weight"].shape[0]
+    if width not in HEADS:
+        raise CheckpointError(f"a MAR of width {width} was never published: build it by official_generator(Sizes(...))")
+    blocks = {name: depth_of(state, name) for name in ("encoder_blocks", "decoder_blocks", "diffloss.net.res_blocks")}
+    count = state["diffusion_pos_embed_learned"].shape[1]
+    return Sizes(
+        width=width,
+        encoder_depth=blocks["encoder_blocks"],
+        decoder_depth=blocks["decoder_blocks"],
+        heads=HEADS[width],
+        head_width=state["diffloss.net.input_proj.weight"].shape[0],
+        head_depth=blocks["diffloss.net.res_blocks"],
+        count=count,
+        channels=state["z_proj.weight"].shape[1],
+        classes=state["class_emb.weight"].shape[0],
+        prefix=state["encoder_pos_embed_learned"].shape[1] - count,
+    )
+
+
+def tokenizer_of(state: State) -> KlAutoencoder:
+    """The autoencoder of an official state dict, for pictures of 256 pixels, which shapes do not tell."""
+    width, levels = state["encoder.conv_in.weight"].shape[0], depth_of(state, "encoder.down")
+    return KlAutoencoder(
+        size=256,
+        width=width,
+        multipliers=[state[f"encoder.down.{i}.block.0.conv2.weight"].shape[0] // width for i in range(levels)],
+        channels=state["post_quant_conv.weight"].shape[0],
+        depth=depth_of(state, "encoder.down.0.block"),
+        attention=[i for i in range(levels) if depth_of(state, f"encoder.down.{i}.attn")],
+        scale=LATENT_SCALE,
+    )
+
+
+RELEASES = (
+    Release(
+        system="mar",
+        kind="generator",
+        signature=("diffloss.net.input_proj.weight", "diffusion_pos_embed_learned", "fake_latent"),
+        build=lambda state: official_generator(sizes_of(state)),
+        names=GENERATOR_NAMES,
+    ),
+    Release(
+        system="mar",
+        kind="tokenizer",
+        signature=(
+            "encoder.mid.attn_1.q.weight",
+            "quant_conv.weight",
+            "post_quant_conv.weight",
+            "decoder.conv_in.weight",
+        ),
+        build=tokenizer_of,
+        names=TOKENIZER_NAMES,
+        skip=r"^loss\.",
+    ),
 )

@@ -1,0 +1,72 @@
+"""``limner convert``: weights as their authors released them, turned into a model folder without pickles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tyro.conf import Positional
+
+from limner.cli.command import Flag, parse, print_json, standard_output_kept
+from limner.errors import InputError
+
+EXAMPLES = """\
+  limner convert var_d16.pth models/var-d16
+  limner convert hf:FoundationVision/var/vae_ch160v4096z32.pth models/var-tokenizer
+  limner convert checkpoint-last.pth models/mar-base --keys"""
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Turn a file of weights that the authors of a system released into a folder of safetensors and recipe.json.
+
+    The system is recognised by the names of its weights; every one of them must find its place.
+    """
+
+    source: Positional[str]
+    """A .pth, .pt, .bin or .safetensors file, or hf:owner/name/file on the Hugging Face Hub."""
+    out: Positional[Path]
+    """Folder to write."""
+    trust: Flag = False
+    """Read the file even if it holds more than tensors: reading it may then run code."""
+    keys: Flag = False
+    """List every weight that was loaded and every key that was passed over."""
+    json: Flag = False
+    """Print one object {"system", "kind", "parameters", "loaded", "skipped"} and nothing else."""
+
+
+def run(arguments: list[str]) -> None:
+    """Converts and reports every key."""
+    options = parse(Convert, "limner convert", EXAMPLES, arguments)
+    with standard_output_kept(options.json):
+        report = convert(options)
+    if options.json:
+        print_json(report)
+        return
+    if options.keys:
+        for word in ("loaded", "skipped"):
+            for key in report[word]:
+                print(f"{word:<8} {key}")
+    print(
+        f"{report['system']} {report['kind']}: {report['parameters'] / 1e6:.1f} M parameters in "
+        f"{len(report['loaded'])} tensors; {len(report['skipped'])} keys passed over\nwrote {options.out}"
+    )
+
+
+def convert(options: Convert) -> dict[str, Any]:
+    """What `run` prints as JSON; ``loaded`` are limner's names, ``skipped`` the file's."""
+    from limner.recipes import library
+    from limner.recipes.hub import PREFIX, download
+
+    source = download(options.source) if options.source.startswith(PREFIX) else Path(options.source)
+    if source.is_dir():
+        raise InputError(f"{source} is a folder: name the file of weights in it")
+    released = library.convert(source, options.out, trust=options.trust)
+    return {
+        "system": released.release.system,
+        "kind": released.release.kind,
+        "parameters": sum(parameter.numel() for parameter in released.model.parameters()),
+        "loaded": list(released.report.loaded),
+        "skipped": list(released.report.skipped),
+    }
