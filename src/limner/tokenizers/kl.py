@@ -144,8 +144,8 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents to picture: the levels in reverse, one block deeper. ``kernel``: of the first convolution; ``hidden``: channels
-    behind it, where they are not the latents'."""
+    """Latents to picture: the levels in reverse, one block deeper. ``kernel``: of the first convolution; ``hidden``:
+    channels behind it, where they are not the latents'."""
 
     def __init__(
         self,
