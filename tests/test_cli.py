@@ -110,8 +110,10 @@ def test_systems_prints_a_table(command_line):
     outcome = command_line("systems", "--family", "tokenizer")
     lines = outcome.out.splitlines()
     assert lines[0].split()[:4] == ["id", "family", "tier", "state"]
-    assert any(line.startswith("vq-vae ") for line in lines)
-    assert lines[-1].startswith("16 systems: ")
+    (vq_vae,) = (line.split() for line in lines if line.startswith("vq-vae "))
+    assert len(vq_vae[5]) == 2 and set(vq_vae[5]) <= set("+-?"), "each of its two claims has a verdict"
+    assert lines[-2].startswith("16 systems: ")
+    assert lines[-1].startswith("claims: + held")
 
 
 def test_json_keeps_standard_output_to_itself(capsys):

@@ -152,6 +152,7 @@ def load(name: str | Path, *, trust: bool = False) -> Any:
         return load_released(path, trust=trust).model
     folder = locate(path)
     card = read_card(folder)
+    tensors = read_weights(folder / WEIGHTS)
     if card.get("weights", "") != file_hash(folder / WEIGHTS):
         raise CheckpointError(
             f"{folder / WEIGHTS} is not what was saved: its SHA-256 differs from {CARD}; copy it again"
@@ -159,7 +160,6 @@ def load(name: str | Path, *, trust: bool = False) -> Any:
     if RELEASE in card:
         return load_released(folder / WEIGHTS).model
     recipe = recipe_of(card, folder)
-    tensors = read_weights(folder / WEIGHTS)
     own = {TOKENIZER: str(folder / TOKENIZER)} if (folder / TOKENIZER / CARD).is_file() else {}
     model = recipe.build(parse_knobs(recipe.knobs, {**card["knobs"], **own}, folder))
     fill(model, tensors, folder)
