@@ -72,6 +72,11 @@ def cosine_schedule(steps: int = 1000, largest: float = 0.999) -> Schedule:
     return Schedule(np.minimum(1.0 - signal[1:] / signal[:-1], largest), np.arange(steps))
 
 
+def linear_schedule(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Schedule:
+    """betas from ``first`` to ``last`` evenly (arXiv:2006.11239, Section 4)."""
+    return Schedule(np.linspace(first, last, steps, dtype=np.float64), np.arange(steps))
+
+
 def respaced(schedule: Schedule, steps: int | Sequence[int]) -> Schedule:
     """The same process in fewer strides (arXiv:2102.09672, Section 4): ``steps`` evenly spaced ones, or exactly those
     numbered, in rising order."""

@@ -6,7 +6,6 @@ reverse process from noise. So p(x | z) of a continuous token needs no codebook.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,18 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.heads.head import Contexts, Policy, guide
+from limner.nn.timesteps import FREQUENCIES, timestep_features
 from limner.processes import diffusion
 from limner.types import Latents, Rng
-
-FREQUENCIES = 256
-
-
-def timestep_features(t: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows f"]:
-    """Cosines and sines of the timestep at 128 frequencies from 1 down to 1/10000."""
-    half = FREQUENCIES // 2
-    frequencies = torch.exp(-math.log(10_000) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
-    angles = t[..., None].float() * frequencies
-    return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
 class AdaptiveBlock(nn.Module):
