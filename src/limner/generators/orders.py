@@ -7,6 +7,7 @@ of strictly earlier steps and on nothing else. That is all a backbone needs to k
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -21,7 +22,8 @@ class Order(Protocol):
     """How a picture is split into steps, in training and in drawing."""
 
     def draw(self, batch: int, count: int, rng: Rng) -> Steps:
-        """Steps of a training batch of ``count`` tokens; each step holds equally many tokens in every row."""
+        """Steps of a training batch of ``count`` tokens; each step holds equally many tokens in every row, unless
+        the generator gives known tokens a loss too (its ``known_weight``)."""
 
     def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
         """Steps 1 .. passes by which a batch is drawn; None leaves the number of passes to the order."""
@@ -38,6 +40,49 @@ class Raster:
         if passes not in (None, count):
             raise InputError(f"a raster order draws {count} tokens in {count} steps, not {passes}: leave out --steps")
         return self.draw(batch, count, rng)
+
+
+@dataclass(frozen=True)
+class Permuted:
+    """One token after the other: in training, a random permutation for a ``share`` of the pictures and raster for the
+    rest; in drawing, raster (Yu et al., arXiv:2411.00776, Section 3). Training anneals the share, see
+    `annealed_share`."""
+
+    share: float = 1.0
+
+    def draw(self, batch: int, count: int, rng: Rng) -> Steps:
+        permuted = rng.uniform(batch) < self.share
+        raster = Raster().draw(batch, count, rng)
+        return torch.where(permuted[:, None], rng.permutations(batch, count) + 1, raster)
+
+    def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
+        return Raster().plan(batch, count, passes, rng)
+
+
+def annealed_share(progress: float, start: float = 0.5, end: float = 0.75) -> float:
+    """Share of permuted pictures after a part of the training in [0, 1]: 1 until ``start``, then linearly to 0 at
+    ``end`` (arXiv:2411.00776, Section 3: epochs 200 and 300 of 400)."""
+    return min(max((end - progress) / (end - start), 0.0), 1.0)
+
+
+@dataclass(frozen=True)
+class Diagonals:
+    """Near to far on a square grid: token (i, j) in step ``i + j + 1``, all tokens of a diagonal together (He et al.,
+    arXiv:2503.10696); ``2 * side - 1`` steps."""
+
+    def draw(self, batch: int, count: int, rng: Rng) -> Steps:
+        side = math.isqrt(count)
+        if side**2 != count:
+            raise InputError(f"{count} tokens make no square, but diagonals are drawn on one: use a square grid")
+        index = torch.arange(count, device=rng.device)
+        return (1 + index // side + index % side).expand(batch, count)
+
+    def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
+        steps = self.draw(batch, count, rng)
+        own = 2 * math.isqrt(count) - 1
+        if passes not in (None, own):
+            raise InputError(f"diagonals draw {count} tokens in {own} steps, not {passes}: leave out --steps")
+        return steps
 
 
 @dataclass(frozen=True)
@@ -65,18 +110,46 @@ class RandomMasked:
         return 0.5 * (1.0 + math.erf((x - self.mean) / (self.deviation * math.sqrt(2.0))))
 
     def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
-        passes = passes or count
-        if not 1 <= passes <= count:
-            raise InputError(f"{count} tokens cannot be drawn in {passes} steps: choose 1 to {count}")
-        return steps_of_ranks(rng.permutations(batch, count), cosine_unmasking(count, passes))
+        return steps_of_ranks(rng.permutations(batch, count), cosine_unmasking(count, passes or count))
+
+
+@dataclass(frozen=True)
+class ArccosMasked:
+    """A random order per picture, with a share of masked tokens per picture (Chang et al., arXiv:2202.04200, Section 3.1;
+    the arccos schedule is that of TiTok's official code).
+
+    In training ``round(count * acos(u) / (pi/2))`` tokens of a row, at least one, are masked for a u uniform in [0, 1):
+    rows differ, so the generator needs a ``known_weight``. In drawing, ``floor(count * acos(s/S) / (pi/2))`` are still
+    masked after step s of S, at least one is drawn per step, and the last step draws all that are left; which they are,
+    a ranking decoder decides anew.
+    """
+
+    def draw(self, batch: int, count: int, rng: Rng) -> Steps:
+        share = (torch.acos(rng.uniform(batch)) / (math.pi * 0.5)).clamp(1e-6, 1.0)
+        masked = (count * share).round().clamp_min(1.0)
+        return (rng.permutations(batch, count) < masked[:, None]).long()
+
+    def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
+        return steps_of_ranks(rng.permutations(batch, count), arccos_unmasking(count, passes or count))
 
 
 def cosine_unmasking(count: int, passes: int) -> list[int]:
-    """Tokens still masked after each pass, falling to 0."""
+    """Tokens still masked after each pass, falling to 0 as a cosine does (Eq. 3 of MaskGIT)."""
+    return _unmasking(count, passes, lambda step: math.cos(math.pi / 2 * step / passes))
+
+
+def arccos_unmasking(count: int, passes: int) -> list[int]:
+    """Tokens still masked after each pass, falling to 0 as an arc cosine does."""
+    return _unmasking(count, passes, lambda step: math.acos(step / passes) / (math.pi * 0.5))
+
+
+def _unmasking(count: int, passes: int, share: Callable[[int], float]) -> list[int]:
+    """``floor(count * share(s))`` tokens after pass s, one less than before at least, and none but after the last."""
+    if not 1 <= passes <= count:
+        raise InputError(f"{count} tokens cannot be drawn in {passes} steps: choose 1 to {count}")
     left, masked = count, []
     for step in range(1, passes + 1):
-        wanted = math.floor(count * math.cos(math.pi / 2 * step / passes))
-        left = 0 if step == passes else max(1, min(left - 1, wanted))
+        left = 0 if step == passes else max(1, min(left - 1, math.floor(count * share(step))))
         masked.append(left)
     return masked
 

@@ -1,0 +1,133 @@
+"""RAR's backbone: a causal transformer for any order of single steps, each slot steered by the condition and its time
+(Yu et al., arXiv:2411.00776, Section 3).
+
+    slots        start, condition x k, first token, second token ... of the order
+    slot i    =  what it holds + position of that + target_position of the token that it is to predict
+    blocks       adaLN by  mean(condition) + time[i],   which no token changes
+
+Without ``target_position`` two orders that begin alike would ask for different tokens by the same question.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.generators.backbones.backbone import Contexts, Embedded
+from limner.nn.adaptive import AdaptiveBlock, modulate
+from limner.nn.transformer import KeyValueCache, take
+from limner.types import Steps
+
+AHEAD = 16  # slots whose modulations are made at once in drawing: a third of all weights is then read once for them
+
+
+class SlotCache(KeyValueCache):
+    """Keys and values of the slots that were, and modulations of those that come next."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self.first = 0
+        self.modulations: list[Tensor] = []
+
+
+class AdaptiveCausalTransformer(nn.Module):
+    """Any order of single steps, raster or permuted; keys and values of earlier slots are kept exactly.
+
+    Args:
+        count: image tokens.
+        prefix: condition tokens; their mean steers the blocks (RAR has one, the class).
+        width, depth, heads: of the transformer.
+        hidden: inner channels of every MLP; four times the width unless given.
+        dropout: after every attention and MLP.
+    """
+
+    def __init__(
+        self,
+        *,
+        count: int,
+        prefix: int,
+        width: int,
+        depth: int,
+        heads: int,
+        hidden: int | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.width, self.prefix, self.count = width, prefix, count
+        self.start = nn.Parameter(torch.zeros(1, 1, width))
+        self.prefix_position = nn.Parameter(torch.zeros(1, 1 + prefix, width))  # of the start and the condition
+        self.position = nn.Parameter(torch.zeros(1, count, width))  # of the token that a slot holds
+        self.target_position = nn.Parameter(torch.zeros(1, count, width))  # of the token that it predicts
+        self.time = nn.Parameter(torch.zeros(1, prefix + count, width))
+        self.blocks = nn.ModuleList(
+            AdaptiveBlock(width, heads, hidden or 4 * width, normalised=True, dropout=dropout) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.modulations = nn.ModuleList(nn.Linear(width, 6 * width) for _ in range(depth))  # of each block
+        self.last_modulation = nn.Linear(width, 2 * width)  # of the norm
+        for weight in (self.start, self.prefix_position, self.position, self.target_position, self.time):
+            nn.init.normal_(weight, std=0.02)
+        for layer in (*self.modulations, self.last_modulation):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def cache(self) -> SlotCache:
+        """Room for the keys and values of the whole sequence."""
+        return SlotCache(self.prefix + self.count)
+
+    def forward(
+        self,
+        x: Embedded,
+        steps: Steps,
+        prefix: Float[Tensor, "b k d"],
+        wanted: Int[Tensor, "b m"],
+        cache: KeyValueCache | None = None,
+    ) -> Contexts:
+        # In drawing all tokens not yet drawn share the last step; the wanted one comes first among them.
+        order = (2 * steps).scatter_add(1, wanted, -torch.ones_like(wanted)).argsort(dim=1, stable=True)
+        place = order.argsort(dim=1).gather(1, wanted) + self.prefix  # slots that predict the wanted tokens
+        done, last = cache.filled if cache is not None else 0, int(place.max()) + 1
+        y = self._slots(x, order, prefix, done, last)
+        modulations = self._modulations(prefix.mean(1, keepdim=True), done, last, cast(SlotCache | None, cache))
+        visible = None
+        if last - done > 1:
+            slots = torch.arange(last, device=x.device)
+            visible = slots[None, :] <= slots[done:, None]
+        for index, block in enumerate(self.blocks):
+            y = block(y, modulations[index], visible, cache, index)
+        if cache is not None:
+            cache.filled = last
+        scale, shift = take(modulations[-1], place - done).chunk(2, dim=-1)
+        return modulate(self.norm(take(y, place - done)), shift, scale)
+
+    def _slots(
+        self, x: Embedded, order: Int[Tensor, "b n"], prefix: Float[Tensor, "b k d"], start: int, end: int
+    ) -> Float[Tensor, "b slots d"]:
+        """Slots from ``start`` to ``end``: what they hold and what they are asked."""
+        lead = 1 + self.prefix
+        told = order[:, max(start - lead, 0) : max(end - lead, 0)]
+        held = take(x, told) + self.position[0, told]
+        if start < lead:
+            first = torch.cat([self.start.expand(len(x), -1, -1).to(prefix.dtype), prefix], dim=1)
+            held = torch.cat([(first + self.prefix_position)[:, start:end], held], dim=1)
+        asked = self.target_position[0, order[:, max(start - self.prefix, 0) : end - self.prefix]]
+        return held + functional.pad(asked, (0, 0, held.shape[1] - asked.shape[1], 0))
+
+    def _modulations(
+        self, condition: Float[Tensor, "b 1 d"], start: int, end: int, cache: SlotCache | None
+    ) -> list[Float[Tensor, "b slots dn"]]:
+        """What the condition tells every block, then the last norm, in the slots from ``start`` to ``end``."""
+        if cache is None:
+            return self._modulate(condition + self.time[:, start:end])
+        if not cache.modulations or end - cache.first > cache.modulations[0].shape[1]:
+            cache.first = start
+            cache.modulations = self._modulate(condition + self.time[:, start : max(end, start + AHEAD)])
+        return [modulation[:, start - cache.first : end - cache.first] for modulation in cache.modulations]
+
+    def _modulate(self, condition: Float[Tensor, "b slots d"]) -> list[Float[Tensor, "b slots dn"]]:
+        condition = functional.silu(condition)
+        return [layer(condition) for layer in (*self.modulations, self.last_modulation)]
