@@ -15,6 +15,7 @@ from limner.generators import backbones
 from limner.generators.backbones.backbone import Backbone
 from limner.generators.backbones.causal import CausalTransformer
 from limner.generators.backbones.masked import MaskedAutoencoder
+from limner.generators.backbones.rar import AHEAD, AdaptiveCausalTransformer
 from limner.generators.orders import RandomMasked, Raster
 from limner.types import Rng, Steps
 
@@ -23,6 +24,15 @@ COUNT, PREFIX, WIDTH = 12, 2, 16
 
 def causal() -> CausalTransformer:
     return CausalTransformer(count=COUNT, prefix=PREFIX, width=WIDTH, depth=2, heads=2)
+
+
+def adaptive() -> AdaptiveCausalTransformer:
+    """Steered, as it is once training has begun: its modulations start at zero."""
+    backbone = AdaptiveCausalTransformer(count=COUNT, prefix=PREFIX, width=WIDTH, depth=2, heads=2)
+    for name, parameter in backbone.named_parameters():
+        if "modulation" in name:
+            nn.init.normal_(parameter, std=0.5)
+    return backbone
 
 
 def masked() -> MaskedAutoencoder:
@@ -59,10 +69,19 @@ def random_plan() -> Steps:
 
 
 Cases = list[tuple[Callable[[], Backbone], Callable[[], Steps]]]
-TRAINED: Cases = [(causal, raster), (causal, permuted), (masked, random_masks), (narrowing, random_masks)]
+TRAINED: Cases = [
+    (causal, raster),
+    (causal, permuted),
+    (adaptive, raster),
+    (adaptive, permuted),
+    (masked, random_masks),
+    (narrowing, random_masks),
+]
 DRAWN: Cases = [
     (causal, raster),
     (causal, permuted),
+    (adaptive, raster),
+    (adaptive, permuted),
     (masked, random_plan),
     (masked, permuted),
     (narrowing, random_plan),
@@ -123,11 +142,12 @@ def test_every_backbone_is_held_to_the_law() -> None:
 
 
 @pytest.mark.parametrize("plan", [raster, permuted])
+@pytest.mark.parametrize("build", [causal, adaptive])
 @torch.no_grad()
-def test_drawing_asks_what_training_taught(plan: Callable[[], Steps]) -> None:
+def test_drawing_asks_what_training_taught(build: Callable[[], Backbone], plan: Callable[[], Steps]) -> None:
     """A context is the same, computed with all others in training or alone in drawing."""
     torch.manual_seed(0)
-    backbone, steps = causal().double(), plan()
+    backbone, steps = build().double(), plan()
     x = torch.randn(*steps.shape, WIDTH, dtype=torch.float64)
     prefix = torch.randn(len(steps), PREFIX, WIDTH, dtype=torch.float64)
     together = backbone(x, steps, prefix, torch.arange(COUNT).expand(2, COUNT))
@@ -138,13 +158,16 @@ def test_drawing_asks_what_training_taught(plan: Callable[[], Steps]) -> None:
 
 
 @pytest.mark.parametrize("plan", [raster, permuted])
+@pytest.mark.parametrize("build", [causal, adaptive])
 @pytest.mark.parametrize(("kind", "bound"), [(torch.float64, 1e-13), (torch.float32, 2e-6)])
 @torch.no_grad()
-def test_kept_keys_and_values_change_nothing(plan: Callable[[], Steps], kind: torch.dtype, bound: float) -> None:
+def test_kept_keys_and_values_change_nothing(
+    plan: Callable[[], Steps], build: Callable[[], Backbone], kind: torch.dtype, bound: float
+) -> None:
     """The cache is exact: a pass with it multiplies the same numbers. Only the order of a sum differs, because matrix
     products of one row and of many use different kernels; so fp32 differs in its last digits, and fp64 in its."""
     torch.manual_seed(0)
-    backbone, steps = causal().to(kind), plan()
+    backbone, steps = build().to(kind), plan()
     cache = backbone.cache()
     x, prefix = torch.randn(2, COUNT, WIDTH, dtype=kind), torch.randn(2, PREFIX, WIDTH, dtype=kind)
     for step in range(1, COUNT + 1):
@@ -152,3 +175,21 @@ def test_kept_keys_and_values_change_nothing(plan: Callable[[], Steps], kind: to
         kept = backbone(x, known, prefix, wanted, cache)
         torch.testing.assert_close(kept, backbone(x, known, prefix, wanted), rtol=0, atol=bound)
         assert cache.filled == PREFIX + step
+
+
+@torch.no_grad()
+def test_modulations_made_ahead_change_nothing() -> None:
+    """They are made for many slots at once, anew when those are used up."""
+    torch.manual_seed(0)
+    count = 2 * AHEAD + 3
+    backbone = AdaptiveCausalTransformer(count=count, prefix=1, width=WIDTH, depth=1, heads=2)
+    for layer in (*backbone.modulations, backbone.last_modulation):
+        nn.init.normal_(layer.weight)
+    calls: list[int] = []
+    backbone.last_modulation.register_forward_hook(lambda module, inputs, output: calls.append(output.shape[1]))
+    x, prefix, steps = torch.randn(1, count, WIDTH), torch.randn(1, 1, WIDTH), Rng(3).permutations(1, count) + 1
+    together = backbone(x, steps, prefix, steps.argsort(1))
+    cache = backbone.cache()
+    alone = [backbone(x, steps.clamp_max(s), prefix, positions(steps == s), cache) for s in range(1, count + 1)]
+    torch.testing.assert_close(torch.cat(alone, 1), together, rtol=0, atol=2e-5)
+    assert calls == [count + 1, AHEAD, AHEAD, count + 1 - 2 * AHEAD]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -9,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from limner.decode.decoder import Decoder
-from limner.decode.schedules import Schedule, constant, with_known
+from limner.decode.schedules import Schedule, constant, power_cosine, with_known
 from limner.errors import InputError
 from limner.generators.backbones.backbone import Backbone
 from limner.generators.backbones.causal import CausalTransformer
 from limner.generators.backbones.masked import MaskedAutoencoder
+from limner.generators.backbones.rar import AdaptiveCausalTransformer
 from limner.generators.conditions import ClassCondition, TextCondition
 from limner.generators.generator import Generator, predicted
 from limner.generators.heads.categorical import CategoricalHead
@@ -21,7 +23,7 @@ from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.heads.head import Head, Policy
 from limner.generators.heads.mixture import MixtureHead
 from limner.generators.heads.regression import RegressionHead
-from limner.generators.orders import Order, RandomMasked, Raster
+from limner.generators.orders import Order, Permuted, RandomMasked, Raster
 from limner.types import Rng
 
 COUNT, PREFIX, WIDTH, CHANNELS, CLASSES = 9, 2, 16, 3, 5
@@ -48,6 +50,8 @@ def regression() -> Head:
 def backbone(order: Order) -> Backbone:
     if isinstance(order, Raster):
         return CausalTransformer(count=COUNT, prefix=PREFIX, width=WIDTH, depth=2, heads=2)
+    if isinstance(order, Permuted):
+        return AdaptiveCausalTransformer(count=COUNT, prefix=PREFIX, width=WIDTH, depth=2, heads=2)
     return MaskedAutoencoder(count=COUNT, prefix=PREFIX, width=WIDTH, encoder_depth=1, decoder_depth=1, heads=2)
 
 
@@ -71,7 +75,7 @@ def generator(order: Order, head: Callable[[], Head], corrupt: float = 0.0, drop
 
 KINDS = [
     pytest.param(order, head, id=f"{type(order).__name__}-{head.__name__}")
-    for order in (Raster(), RandomMasked())
+    for order in (Raster(), Permuted(), RandomMasked())
     for head in (categorical, diffusion, mixture, regression)
 ]
 
@@ -107,14 +111,15 @@ def test_guidance_of_one_is_none(order: Order, head: Callable[[], Head]) -> None
     assert not torch.equal(pushed, guided)
 
 
+@pytest.mark.parametrize("order", [Raster(), Permuted()])
 @pytest.mark.parametrize("head", [categorical, mixture])
-def test_the_cache_changes_no_picture(head: Callable[[], Head]) -> None:
-    made = generator(Raster(), head)
+def test_the_cache_changes_no_picture(head: Callable[[], Head], order: Order) -> None:
+    made = generator(order, head)
     drawn = [Decoder(made, Policy(guidance=2.0), cached=cached)(LABELS, Rng(SEEDS)) for cached in (True, False)]
     assert_same(drawn[0], drawn[1])
 
 
-@pytest.mark.parametrize("order", [Raster(), RandomMasked()])
+@pytest.mark.parametrize("order", [Raster(), Permuted(), RandomMasked()])
 def test_the_condition_is_heard(order: Order) -> None:
     decoder = Decoder(generator(order, regression))
     one, other = (decoder(torch.tensor([label]), Rng(0)) for label in (0, 1))
@@ -122,7 +127,14 @@ def test_the_condition_is_heard(order: Order) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "expected"), [(constant, [3.0] * 4), (with_known, [1 + 2 * known / 9 for known in (1, 3, 6, 8)])]
+    ("schedule", "expected"),
+    [
+        (constant, [3.0] * 4),
+        (with_known, [1 + 2 * known / 9 for known in (1, 3, 6, 8)]),
+        (power_cosine(0.0), [3.0] * 4),
+        (power_cosine(1.0), [1.0, 2.0 - 0.5**0.5, 2.0, 2.0 + 0.5**0.5]),
+        (power_cosine(2.0), [2.0 - math.cos(math.pi * step**2 / 16) for step in range(4)]),
+    ],
 )
 def test_schedules_of_guidance(schedule: Schedule, expected: list[float]) -> None:
     """``with_known`` grows with what will be known after the step; the last step counts one token as unknown."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from limner.errors import InputError
-from limner.generators.orders import RandomMasked, Raster, cosine_unmasking, steps_of_ranks
+from limner.generators.orders import Permuted, RandomMasked, annealed_share, Raster, cosine_unmasking, steps_of_ranks
 from limner.types import Rng
 
 
@@ -88,3 +88,24 @@ def test_the_masked_share_is_a_truncated_normal() -> None:
     assert shares.mean() == pytest.approx(mean, abs=4 * shares.std() / math.sqrt(len(shares)))
     assert 0.7 <= shares.min() < 0.71
     assert 0.99 < shares.max() <= 1.0
+
+
+@pytest.mark.parametrize(("share", "bound"), [(0.0, 0.0), (0.5, 0.06), (1.0, 0.0)])
+def test_a_share_of_the_pictures_is_permuted(share: float, bound: float) -> None:
+    steps = Permuted(share).draw(1000, 9, Rng(4))
+    assert steps.sort(1).values.eq(torch.arange(1, 10)).all()
+    permuted = steps.ne(torch.arange(1, 10)).any(1)
+    assert float(permuted.float().mean()) == pytest.approx(share, abs=bound)
+    if share == 1.0:
+        assert steps.float().mean(0).tolist() == pytest.approx([5.0] * 9, abs=0.35)  # every place comes at any time
+
+
+def test_permuted_pictures_are_drawn_in_raster() -> None:
+    assert Permuted().plan(2, 4, None, Rng(0)).tolist() == [[1, 2, 3, 4]] * 2
+    with pytest.raises(InputError, match="raster"):
+        Permuted().plan(2, 4, 3, Rng(0))
+
+
+def test_the_share_falls_from_all_to_none() -> None:
+    shares = [annealed_share(progress / 20) for progress in range(21)]
+    assert shares == pytest.approx([1.0] * 11 + [0.8, 0.6, 0.4, 0.2] + [0.0] * 6)
