@@ -1,0 +1,53 @@
+"""A pre-trained encoder with the words it was taught by: what is saved, and what reads captions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from limner.encoders.encoder import VisionEncoder, Vocabulary
+from limner.types import Image
+
+
+@runtime_checkable
+class Taught(Protocol):
+    """An encoder taught by captions: a `SubwordClassifier` or `TwoTowers`."""
+
+    @property
+    def encoder(self) -> VisionEncoder: ...
+
+    def loss(self, image: Image, ids: Int[Tensor, "b k"]) -> Float[Tensor, ""]: ...
+
+    def encode_image(self, image: Image) -> Float[Tensor, "b e"]: ...
+
+    def encode_ids(self, ids: Int[Tensor, "b k"]) -> Float[Tensor, "b e"]: ...
+
+
+class Matcher(nn.Module):
+    """Matches pictures with captions: an `limner.encoders.encoder.ImageText`.
+
+    Args:
+        taught: the encoder and its way of meeting text.
+        subwords: the vocabulary it was taught with.
+    """
+
+    def __init__(self, taught: Taught, subwords: Vocabulary) -> None:
+        super().__init__()
+        self.taught, self.subwords = taught, subwords
+
+    @property
+    def encoder(self) -> VisionEncoder:
+        """The encoder by itself."""
+        return self.taught.encoder
+
+    def encode_image(self, image: Image) -> Float[Tensor, "b e"]:
+        """Pictures in the common space."""
+        return self.taught.encode_image(image)
+
+    def encode_text(self, captions: Sequence[str]) -> Float[Tensor, "b e"]:
+        """Captions in the common space; raises `InputError` for one that is too long."""
+        device = next(self.parameters()).device
+        return self.taught.encode_ids(self.subwords.encode(captions).to(device))

@@ -1,0 +1,1 @@
+"""How an encoder is taught by captions: one objective per file."""
