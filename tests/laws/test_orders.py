@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from limner.errors import InputError
-from limner.generators.orders import Permuted, RandomMasked, annealed_share, Raster, cosine_unmasking, steps_of_ranks
+from limner.generators.orders import Permuted, RandomMasked, Raster, annealed_share, cosine_unmasking, steps_of_ranks
 from limner.types import Rng
 
 
