@@ -13,8 +13,13 @@ from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.discriminator import PatchDiscriminator, adaptive_weight, hinge_losses
 from limner.tokenizers.folding import fold, unfold
 from limner.tokenizers.kl import KlAutoencoder
+from limner.tokenizers.maskgit_vqgan import MaskgitVqgan
+from limner.tokenizers.oned import LatentEncoder, MaskDecoder, OneDTokenizer, PatchPixels, Vit
 from limner.tokenizers.perceptual import perceptual_distance
+from limner.tokenizers.proxy import ProxyObjective, ProxyPixels
 from limner.tokenizers.quantizers.continuous import Gaussian, Identity
+from limner.tokenizers.quantizers.learned import LearnedCodebook
+from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.quantizers.vector import VectorQuantizer
 from limner.types import Rng, Tokenizer
 
@@ -178,6 +183,88 @@ def test_generators_see_unit_variance(build) -> None:
     torch.testing.assert_close(made.latents(tokens, 8, 8), features[:, :2], rtol=1e-4, atol=1e-4)
 
 
+# Codebooks learnt by gradients
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_both_sides_of_a_learnt_codebook_are_pulled_together(normalize: bool) -> None:
+    torch.manual_seed(0)
+    made = LearnedCodebook(8, 3, commitment=0.3, pull=0.7, normalize=normalize)
+    nn.init.normal_(made.codebook)
+    features = torch.randn(2, 3, 2, 2, requires_grad=True)
+    bottleneck = made(features, Rng(0))
+    ids = made.tokens(features)
+    scaled = nn.functional.normalize if normalize else lambda vectors, dim: vectors
+    z, rows = scaled(features.flatten(2).mT, dim=-1), scaled(made.codebook[ids], dim=-1)
+    assert torch.equal(torch.cdist(z, scaled(made.codebook, dim=-1)[None]).argmin(-1), ids)
+    torch.testing.assert_close(made.latents(ids, 2, 2), bottleneck.latents)
+    torch.testing.assert_close(bottleneck.penalty, (z - rows).square().mean())
+    wanted = (0.3 * (z - rows.detach()).square().mean() + 0.7 * (z.detach() - rows).square().mean()).detach()
+    torch.testing.assert_close(bottleneck.penalty.detach(), wanted)
+    learnt = torch.autograd.grad(bottleneck.penalty, (features, made.codebook), retain_graph=True)
+    by_hand = torch.autograd.grad((z - rows).square().mean(), (features, made.codebook))
+    torch.testing.assert_close(learnt, (0.3 * by_hand[0], 0.7 * by_hand[1]))
+
+
+def test_what_stands_still_costs_nothing() -> None:
+    torch.manual_seed(0)
+    made = LearnedCodebook(8, 3)
+    features = torch.randn(1, 3, 2, 2)
+    assert made(features, Rng(0)).penalty > 0
+    made.requires_grad_(False)
+    assert made(features, Rng(0)).penalty == 0
+    assert made(features.requires_grad_(), Rng(0)).penalty > 0
+
+
+# A line of tokens
+
+
+def oned(quantizer: Quantizer, *, proxy: MaskgitVqgan | None = None, scrambled: bool = False) -> OneDTokenizer:
+    """16 tokens of a picture of 16 pixels, in 4x4 cells of 4."""
+    vit, pixels = Vit(32, 1, 2, patch=4), PatchPixels(32, 4)
+    if proxy is not None:
+        pixels = ProxyPixels(32, entries=6, channels=4, decoder=proxy.decoder)
+    encoder = LatentEncoder(vit, size=16, count=16, features=quantizer.features, scrambled=scrambled)
+    decoder = MaskDecoder(vit, size=16, count=16, channels=quantizer.channels, pixels=pixels)
+    return OneDTokenizer(encoder, quantizer, decoder, size=16)
+
+
+def vqgan() -> MaskgitVqgan:
+    return MaskgitVqgan(size=16, width=32, multipliers=(1, 2, 1), channels=4, entries=6, depth=1)
+
+
+def test_the_first_stage_names_the_codes_of_another_tokenizer() -> None:
+    torch.manual_seed(0)
+    proxy, image = vqgan(), torch.rand(2, 3, 16, 16) * 2 - 1
+    model = oned(LearnedCodebook(8, 3), proxy=proxy)
+    loss, metrics = ProxyObjective(model.decoder.pixels, proxy)(model, image, Rng(0))
+    _, bottleneck = model(image, Rng(0))
+    shares = model.decoder.pixels.logits(model.decoder.cells(bottleneck.latents)).softmax(1).flatten(2).mT
+    codes = proxy.encode(image)
+    named = shares.gather(2, codes[:, :, None])
+    torch.testing.assert_close(loss, -named.log().mean() + bottleneck.penalty)
+    assert float(metrics["named"]) == pytest.approx(float((shares.argmax(2) == codes).float().mean()))
+    loss.backward()
+    assert all(parameter.grad is None for parameter in proxy.parameters())
+    assert all(parameter.grad is not None for parameter in model.encoder.parameters())
+
+
+def test_frozen_tokens_are_not_learnt() -> None:
+    torch.manual_seed(0)
+    model = oned(LearnedCodebook(8, 3, normalize=True), proxy=vqgan(), scrambled=True)
+    model.freeze_tokens()
+    reconstruction, bottleneck = model(torch.rand(2, 3, 16, 16), Rng(0))
+    (reconstruction.square().mean() + bottleneck.penalty).backward()
+    learnt = {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert learnt == {"decoder"}
+
+
+def test_the_first_tokens_alone_make_a_picture() -> None:
+    torch.manual_seed(0)
+    decoder = oned(Identity(3)).decoder
+    assert decoder(torch.randn(2, 3, 1, 5)).shape == (2, 3, 16, 16)
+
+
 # Whole tokenizers
 
 
@@ -188,10 +275,14 @@ def tokenizers() -> list[nn.Module]:
         Autoencoder(Gaussian(3, 1e-4), **small),
         Autoencoder(VectorQuantizer(8, 3), **small),
         KlAutoencoder(size=16, width=32, multipliers=(1, 2, 1), channels=3, depth=1, attention=(1,), scale=0.5),
+        vqgan(),
+        oned(LearnedCodebook(8, 3)),
+        oned(Gaussian(3, 1e-4)),
+        oned(LearnedCodebook(8, 3, normalize=True), proxy=vqgan(), scrambled=True),
     ]
 
 
-@pytest.mark.parametrize("which", range(4))
+@pytest.mark.parametrize("which", range(8))
 def test_tokens_fill_the_layout_and_come_back_as_a_picture(which: int) -> None:
     torch.manual_seed(0)
     tokenizer = tokenizers()[which].eval()
@@ -209,7 +300,7 @@ def test_tokens_fill_the_layout_and_come_back_as_a_picture(which: int) -> None:
         tokenizer.decode(tokens[:, :9])
 
 
-@pytest.mark.parametrize("which", range(4))
+@pytest.mark.parametrize("which", range(8))
 def test_training_reaches_every_parameter(which: int) -> None:
     torch.manual_seed(0)
     tokenizer = tokenizers()[which].train()
@@ -235,6 +326,13 @@ def test_the_scale_of_latents_is_what_was_asked() -> None:
 def test_sizes_that_do_not_fit_are_refused(given: dict[str, int], problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         KlAutoencoder(**{"size": 16, "width": 32, "multipliers": (1, 1, 1), "channels": 4, **given})
+    with pytest.raises(InputError, match=problem):
+        MaskgitVqgan(**{"size": 16, "width": 32, "multipliers": (1, 1, 1), "channels": 4, "entries": 8, **given})
+
+
+def test_cells_that_do_not_fill_a_picture_are_refused() -> None:
+    with pytest.raises(InputError, match="size 18 does not divide into cells of 4"):
+        LatentEncoder(Vit(32, 1, 2, patch=4), size=18, count=8, features=3)
 
 
 # Perceptual distance

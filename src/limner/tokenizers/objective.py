@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.discriminator import adaptive_weight, hinge_losses
 from limner.tokenizers.perceptual import FeatureMaps, perceptual_distance
+from limner.tokenizers.quantizers.quantizer import Bottleneck
 from limner.types import Image, Rng
+
+
+@runtime_checkable
+class Reconstructing(Protocol):
+    """A tokenizer in training."""
+
+    decoder: nn.Module
+    """Its last convolution makes the picture."""
+
+    def __call__(self, image: Image, rng: Rng) -> tuple[Image, Bottleneck]: ...
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,7 @@ class ReconstructionObjective:
     features: FeatureMaps | None = None
     discriminator: nn.Module | None = None
 
-    def __call__(self, model: Autoencoder, image: Image, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def __call__(self, model: Reconstructing, image: Image, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Loss of a batch and its parts."""
         reconstruction, bottleneck = model(image, rng)
         reconstruction = reconstruction.float()

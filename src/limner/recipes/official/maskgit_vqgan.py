@@ -44,16 +44,15 @@ def official_tokenizer(sizes: Sizes = MASKGIT_VQGAN) -> MaskgitVqgan:
     )
 
 
-def sizes_of(state: State, size: int, *, decoder: str = "decoder", codebook: str = "quantize") -> Sizes:
-    """Sizes from the shapes of a decoder and a codebook under these official names; ``size`` in pixels no shape tells.
-
-    Raises `CheckpointError` if there is no such decoder.
-    """
+def sizes_of(state: State, size: int, *, prefix: str = "") -> Sizes:
+    """Sizes from the shapes of the decoder and the codebook, whose names may have a prefix; ``size`` in pixels no shape
+    tells. Raises `CheckpointError` if there is no such decoder."""
+    decoder = f"{prefix}decoder"
     depth, levels = depth_of(state, f"{decoder}.mid"), depth_of(state, f"{decoder}.up")
     if not depth or not levels:
         raise CheckpointError(f"the state has no blocks under {decoder}.mid and {decoder}.up: give a MaskGIT-VQGAN")
     widths = [state[f"{decoder}.up.{i}.block.0.conv1.weight"].shape[0] for i in range(levels)]
-    entries, channels = state[f"{codebook}.embedding.weight"].shape
+    entries, channels = state[f"{prefix}quantize.embedding.weight"].shape
     return Sizes(
         size=size,
         width=widths[0],

@@ -94,10 +94,15 @@ class Gaussian(nn.Module):
         mean, log_variance = features.float().chunk(2, dim=1)
         return mean, log_variance.clamp(-30.0, 20.0)
 
+    @staticmethod
+    def divergence(mean: Features, log_variance: Features) -> Features:
+        """KL of each latent to a standard normal, in nats."""
+        return 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance)
+
     def forward(self, features: Float[Tensor, "b c2 h w"], rng: Rng) -> Bottleneck:
         mean, log_variance = self.moments(features)
         z = mean + (0.5 * log_variance).exp() * rng.normal(*mean.shape)
-        kl = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean()
+        kl = self.divergence(mean, log_variance).mean()
         if features.requires_grad:
             self.scale.observe(z)
         return Bottleneck(z, self.weight * kl, {"kl": kl.detach()})

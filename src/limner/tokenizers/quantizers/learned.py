@@ -50,8 +50,9 @@ class LearnedCodebook(Discrete):
         z = rearrange(features.float(), "b c h w -> (b h w) c")
         ids = self.nearest(z)
         z, chosen = self._scaled(z), self._scaled(self.codebook.float()[ids])
-        commitment = self.commitment * functional.mse_loss(z, chosen.detach())
-        pull = self.pull * functional.mse_loss(chosen, z.detach())
+        learning = features.requires_grad or self.codebook.requires_grad  # what stands still costs nothing
+        commitment = float(learning) * self.commitment * functional.mse_loss(z, chosen.detach())
+        pull = float(learning) * self.pull * functional.mse_loss(chosen, z.detach())
         quantized = z + (chosen - z).detach()
         batch, _, height, width = features.shape
         latents = rearrange(quantized, "(b h w) c -> b c h w", b=batch, h=height, w=width)

@@ -1,0 +1,194 @@
+"""A picture as a line of tokens: TiTok (Yu et al., arXiv:2406.07550, Section 3.2).
+
+    latents = encoder([cells of the picture | learnt queries])         what the queries have become
+    picture = pixels(decoder([masks, one per cell | latents]))         what the masks have become
+
+A token belongs to no place, so there may be as few as the picture needs: 32 in place of 256. ``pixels`` draws every
+cell by itself (`PatchPixels`), or by the codes of another tokenizer (`limner.tokenizers.proxy`). Pictures are in
+[0, 1] inside; the tokenizer moves ours there and back.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from limner.errors import InputError
+from limner.nn.transformer import Block
+from limner.tokenizers.quantizers.quantizer import Bottleneck, Quantizer
+from limner.types import Image, Layout, Rng, Tokens
+
+Line = Float[Tensor, "b c 1 n"]  # features or latents of n tokens
+Cells = Float[Tensor, "b d grid grid"]
+
+
+class Vit(NamedTuple):
+    """How large a vision transformer is, and how many pixels on a side one of its cells has."""
+
+    width: int
+    depth: int
+    heads: int
+    patch: int = 16
+
+    def grid(self, size: int) -> int:
+        """Cells on a side of a picture of ``size`` pixels; raises `InputError` if it does not divide into cells."""
+        if size % self.patch:
+            raise InputError(
+                f"size {size} does not divide into cells of {self.patch} pixels: use a multiple of {self.patch}"
+            )
+        return size // self.patch
+
+
+class JointTransformer(nn.Module):
+    """``[summary | cells | latents]``, each with a learnt position, through one transformer.
+
+    Args:
+        vit: its sizes; biases everywhere, GELU, LayerNorm before each part, before the first block and after the last.
+        cells: how many there are.
+        latents: how many there are at most; fewer are the first ones.
+    """
+
+    def __init__(self, vit: Vit, cells: int, latents: int) -> None:
+        super().__init__()
+        self.cells = cells
+        deviation = vit.width**-0.5
+        self.summary = nn.Parameter(deviation * torch.randn(1, vit.width))
+        self.position = nn.Parameter(deviation * torch.randn(1 + cells, vit.width))
+        self.latent_position = nn.Parameter(deviation * torch.randn(latents, vit.width))
+        self.first_norm, self.last_norm = nn.LayerNorm(vit.width), nn.LayerNorm(vit.width)
+        self.blocks = nn.ModuleList(Block(vit.width, vit.heads, eps=1e-5) for _ in range(vit.depth))
+
+    def forward(
+        self, cells: Float[Tensor, "b m d"], latents: Float[Tensor, "b n d"]
+    ) -> tuple[Float[Tensor, "b m d"], Float[Tensor, "b n d"]]:
+        """What cells and latents have become."""
+        summary = self.summary.expand(len(cells), 1, -1)
+        grid = torch.cat([summary, cells], 1) + self.position
+        x = self.first_norm(torch.cat([grid, latents + self.latent_position[: latents.shape[1]]], 1))
+        for block in self.blocks:
+            x = block(x)
+        _, cells, latents = self.last_norm(x).split((1, self.cells, latents.shape[1]), 1)
+        return cells, latents
+
+
+class LatentEncoder(nn.Module):
+    """Picture to the features of ``count`` tokens.
+
+    Args:
+        vit: sizes of the transformer.
+        size: pixels on a side.
+        count: learnt queries, which become the tokens.
+        features: channels per token.
+        scrambled: read the queries' outputs ``[n, d]`` in memory order as ``[d, n]``, as the first released models do:
+            the channels of a token then come from ``d / n``-th parts of all outputs. Else they are transposed.
+    """
+
+    def __init__(self, vit: Vit, *, size: int, count: int, features: int, scrambled: bool = False) -> None:
+        super().__init__()
+        self.count, self.scrambled = count, scrambled
+        self.patches = nn.Conv2d(3, vit.width, vit.patch, stride=vit.patch)
+        self.latents = nn.Parameter(vit.width**-0.5 * torch.randn(count, vit.width))
+        self.trunk = JointTransformer(vit, vit.grid(size) ** 2, count)
+        self.project = nn.Conv2d(vit.width, features, 1)
+
+    def forward(self, picture: Float[Tensor, "b 3 h w"]) -> Line:
+        cells = self.patches(picture).flatten(2).mT
+        _, latents = self.trunk(cells, self.latents.expand(len(cells), -1, -1))
+        if self.scrambled:
+            line = latents.reshape(len(latents), -1, self.count)
+        else:
+            line = latents.mT
+        return self.project(line[:, :, None])
+
+
+class PatchPixels(nn.Module):
+    """Every cell as its pixels, then one convolution over the seams."""
+
+    def __init__(self, width: int, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.cells = nn.Conv2d(width, 3 * patch**2, 1)
+        self.last = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, cells: Cells) -> Float[Tensor, "b 3 h w"]:
+        pixels = rearrange(self.cells(cells), "b (p q c) y x -> b c (y p) (x q)", p=self.patch, q=self.patch)
+        return self.last(pixels)
+
+
+class MaskDecoder(nn.Module):
+    """Latents to picture: as many equal masks as there are cells read the latents and become the cells.
+
+    Args:
+        vit: sizes of the transformer.
+        size: pixels on a side.
+        count: latents at most; of fewer, these are the first ones.
+        channels: of a latent.
+        pixels: cells ``[b, width, grid, grid]`` to a picture in [0, 1].
+    """
+
+    def __init__(self, vit: Vit, *, size: int, count: int, channels: int, pixels: nn.Module) -> None:
+        super().__init__()
+        self.grid = vit.grid(size)
+        self.embed = nn.Linear(channels, vit.width)
+        self.mask = nn.Parameter(vit.width**-0.5 * torch.randn(1, 1, vit.width))
+        self.trunk = JointTransformer(vit, self.grid**2, count)
+        self.pixels = pixels
+
+    def cells(self, latents: Line) -> Cells:
+        """What the masks have become."""
+        masks = self.mask.expand(len(latents), self.grid**2, -1)
+        cells, _ = self.trunk(masks, self.embed(latents[:, :, 0].mT))
+        return rearrange(cells, "b (y x) d -> b d y x", y=self.grid)
+
+    def forward(self, latents: Line) -> Float[Tensor, "b 3 h w"]:
+        return self.pixels(self.cells(latents))
+
+
+class OneDTokenizer(nn.Module):
+    """A tokenizer of square pictures to a line of tokens.
+
+    Args:
+        encoder: picture to features.
+        quantizer: the bottleneck, see `limner.tokenizers.quantizers`.
+        decoder: latents to picture.
+        size: pixels on a side.
+    """
+
+    def __init__(self, encoder: LatentEncoder, quantizer: Quantizer, decoder: MaskDecoder, *, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.layout = Layout(((1, encoder.count),))
+        self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
+
+    def freeze_tokens(self) -> None:
+        """From here on tokens stay as they are, and only the decoder learns: the second stage of training."""
+        for name, parameter in self.named_parameters():
+            if not name.startswith("decoder."):
+                parameter.requires_grad_(False)
+
+    def features(self, image: Image) -> Line:
+        """What the encoder makes of pictures in [-1, 1]; raises `InputError` for pictures of another size."""
+        if image.shape[-2:] != (self.size, self.size):
+            given = "x".join(str(edge) for edge in image.shape[-2:])
+            raise InputError(f"picture is {given} pixels, but this tokenizer reads {self.size}x{self.size}: resize it")
+        return self.encoder(0.5 * image + 0.5)
+
+    def forward(self, image: Image, rng: Rng) -> tuple[Image, Bottleneck]:
+        """Reconstruction in [-1, 1], not clipped, and bottleneck of a training batch."""
+        bottleneck = self.quantizer(self.features(image), rng)
+        return 2.0 * self.decoder(bottleneck.latents) - 1.0, bottleneck
+
+    def encode(self, image: Image, rng: Rng | None = None) -> Tokens:
+        """Tokens: ids ``[b n]``, or latents ``[b n c]``, which ``rng`` draws from the posterior of a VAE."""
+        return self.quantizer.tokens(self.features(image), rng)
+
+    def decode(self, tokens: Tokens) -> Image:
+        """The picture of these tokens, in [-1, 1]."""
+        if tokens.shape[1] != self.layout.length:
+            raise InputError(f"{tokens.shape[1]} tokens given, but this tokenizer's line holds {self.layout.length}")
+        picture = self.decoder(self.quantizer.latents(tokens, 1, tokens.shape[1]))
+        return (2.0 * picture.float() - 1.0).clamp(-1.0, 1.0)
