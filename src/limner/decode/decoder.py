@@ -9,13 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from limner.decode.schedules import Moment, Schedule, constant, with_known
 from limner.errors import InputError
 from limner.generators.generator import Generator
-from limner.generators.heads.head import Policy
-from limner.nn.transformer import put
+from limner.generators.heads.head import Policy, ranking
+from limner.nn.transformer import put, take
 from limner.types import Rng, Steps, Tokens
 
 Watch = Callable[[int, int, Tokens, Steps], None]
@@ -31,6 +32,9 @@ class Decoder:
         passes: steps of the order; None leaves it to the order.
         guidance, temperature: how the policy's change from step to step.
         cached: reuse keys and values where the backbone can; exact.
+        ranked: let each step propose all tokens that are not yet known and keep those of which the head is surest, as
+            many as planned (Chang et al., arXiv:2202.04200, Section 3.2). It wants a head with confidence, and a
+            backbone that predicts any number of tokens in one step.
     """
 
     generator: Generator
@@ -39,6 +43,11 @@ class Decoder:
     guidance: Schedule = with_known
     temperature: Schedule = constant
     cached: bool = True
+    ranked: bool = False
+
+    def __post_init__(self) -> None:
+        if self.policy.guidance < 0:
+            raise InputError(f"guidance is {self.policy.guidance}, but must not be negative: 1 is none")
 
     @torch.no_grad()
     def __call__(self, given: Tensor, rng: Rng, *, watch: Watch | None = None, steps: Steps | None = None) -> Tokens:
@@ -50,35 +59,35 @@ class Decoder:
             watch: called after each step with its number, the number of steps, the tokens so far and their steps.
             steps: a plan other than the order's own.
         """
-        if self.policy.guidance < 0:
-            raise InputError(f"guidance is {self.policy.guidance}, but must not be negative: 1 is none")
-        generator, batch = self.generator, len(given)
+        generator, head, batch = self.generator, self.generator.head, len(given)
         if steps is None:
             steps = generator.order.plan(batch, generator.count, self.passes, rng)
         policies = [self._policy(moment) for moment in moments(steps)]
         guided = any(policy.guidance != 1.0 for policy in policies)
-        copies = 2 if guided else 1
-        dropped = torch.arange(copies, device=given.device).repeat_interleave(batch) == 1
-        prefix = generator.condition(torch.cat([given] * copies), dropped)
+        prefix = self._prefix(given, guided)
         cache = generator.backbone.cache() if self.cached else None
-        tokens = generator.head.blank(batch, generator.count).to(given.device)
+        propose = ranking(head).propose if self.ranked else None
+        tokens = head.blank(batch, generator.count).to(given.device)
         for step, policy in enumerate(policies, 1):
             here = guided and (policy.guidance != 1.0 or cache is not None)  # a cache must see every step of its rows
-            rows = slice(None) if here else slice(batch)
             copies = 2 if here else 1
-            wanted = (steps == step).long().argsort(dim=1, descending=True, stable=True)
-            wanted = wanted[:, : int((steps[0] == step).sum())]
-            contexts = generator.contexts(
-                torch.cat([tokens] * copies),
-                torch.cat([steps.clamp_max(step)] * copies),
-                prefix[rows],
-                torch.cat([wanted] * copies),
-                cache,
-            )
-            tokens = put(tokens, wanted, generator.head.sample(contexts, here, policy, rng))
+            known, wanted = steps.clamp_max(step), places(steps == step if propose is None else steps >= step)
+            told, when, where = (torch.cat([part] * copies) for part in (tokens, known, wanted))
+            contexts = generator.contexts(told, when, prefix[: copies * batch], where, cache)
+            if propose is None:
+                drawn = head.sample(contexts, here, policy, rng)
+            else:
+                steps, wanted, drawn = surest(steps, step, wanted, *propose(contexts, here, policy, rng))
+            tokens = put(tokens, wanted, drawn)
             if watch is not None:
                 watch(step, len(policies), tokens, steps)
         return tokens
+
+    def _prefix(self, given: Tensor, guided: bool) -> Float[Tensor, "rows k d"]:
+        """What the backbone is told of ``given``; if guided, of nothing in a second half of the rows."""
+        copies = 2 if guided else 1
+        dropped = torch.arange(copies, device=given.device).repeat_interleave(len(given)) == 1
+        return self.generator.condition(torch.cat([given] * copies), dropped)
 
     def _policy(self, moment: Moment) -> Policy:
         return replace(
@@ -93,3 +102,22 @@ def moments(steps: Steps) -> list[Moment]:
     counts = torch.bincount(steps[0].cpu())
     after, total = counts.cumsum(0).tolist(), len(counts) - 1
     return [Moment(step, total, after[step - 1], after[step], steps.shape[1]) for step in range(1, total + 1)]
+
+
+def places(chosen: Bool[Tensor, "b n"]) -> Int[Tensor, "b m"]:
+    """Positions of the chosen tokens, equally many in every row, in raster order."""
+    return chosen.long().argsort(dim=1, descending=True, stable=True)[:, : int(chosen[0].sum())]
+
+
+def surest(
+    steps: Steps,
+    step: int,
+    unknown: Int[Tensor, "b m"],
+    proposed: Shaped[Tensor, "b m *c"],
+    confidence: Float[Tensor, "b m"],
+) -> tuple[Steps, Int[Tensor, "b k"], Shaped[Tensor, "b k *c"]]:
+    """The steps of the unknown tokens handed out anew, the surest first; then place and token of those of this step."""
+    order = confidence.argsort(dim=1, descending=True, stable=True)
+    steps = put(steps, take(unknown, order), take(steps, unknown).sort(dim=1).values)
+    kept = order[:, : int((steps[0] == step).sum())]
+    return steps, take(unknown, kept), take(proposed, kept)

@@ -50,7 +50,7 @@ def power_cosine(power: float) -> Schedule:
 
 
 def linear(strength: float, moment: Moment) -> float:
-    """``1 + (g - 1) * s / S`` before step s = 0 .. S - 1: the first step, which knows nothing, has no guidance (Chang et
+    """``1 + (g - 1) * s / S`` before step s = 0 .. S - 1: the first, which knows nothing, has no guidance (Chang et
     al., Muse, arXiv:2301.00704, Section 2.7)."""
     return 1.0 + (strength - 1.0) * (moment.step - 1) / moment.total
 
@@ -74,3 +74,18 @@ def early(known: int) -> Schedule:
         return strength if moment.before <= known else 1.0
 
     return schedule
+
+
+def with_steps(strength: float, moment: Moment) -> float:
+    """``1 + (g - 1) * (s - 1) / (S - 1)`` in step s of S: none in the first, all of it in the last, as VAR guides
+    (arXiv:2404.02905, official code)."""
+    return 1.0 + (strength - 1.0) * _progress(moment)
+
+
+def cooling(strength: float, moment: Moment) -> float:
+    """``T / (1 + (s - 1) / (S - 1))`` in step s of S: half in the last, as VAR smooths (official code)."""
+    return strength / (1.0 + _progress(moment))
+
+
+def _progress(moment: Moment) -> float:
+    return (moment.step - 1) / max(moment.total - 1, 1)

@@ -7,11 +7,13 @@ Any backbone that keeps the law of steps and any head make a generator; this fil
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from limner.generators.backbones.backbone import Backbone, Contexts
+from limner.generators.backbones.backbone import Backbone
 from limner.generators.conditions import Condition
 from limner.generators.heads.head import Head
 from limner.generators.orders import Order
@@ -33,6 +35,8 @@ class Generator(nn.Module):
         drop: share of training pictures whose condition is withheld, for guidance.
         corrupt: share of known tokens that are replaced by those of another picture in training, so that drawing
             survives its own mistakes; 0 is the papers'.
+        known_weight: weight of the loss of a given token, which is computed as the others are; None computes none, and
+            wants equally many given tokens in every row.
     """
 
     def __init__(
@@ -46,14 +50,16 @@ class Generator(nn.Module):
         embed: nn.Module | None = None,
         drop: float = 0.1,
         corrupt: float = 0.0,
+        known_weight: float | None = None,
     ) -> None:
         super().__init__()
         self.count, self.order, self.drop, self.corrupt = count, order, drop, corrupt
+        self.known_weight = known_weight
         self.backbone, self.head, self.condition = backbone, head, condition
         self.embed = embed
 
     def loss(self, tokens: Tokens, given: Tensor, rng: Rng) -> Float[Tensor, ""]:
-        """Mean loss of the tokens that are predicted, in the head's unit."""
+        """Mean loss of the tokens that bear one, in the head's unit, each weighed."""
         batch = len(tokens)
         steps = self.order.draw(batch, self.count, rng)
         dropped = rng.uniform(batch) < self.drop
@@ -61,9 +67,14 @@ class Generator(nn.Module):
         if self.corrupt:
             wrong = rng.uniform(batch, self.count) < self.corrupt
             known = torch.where(wrong.reshape(wrong.shape + (1,) * (tokens.ndim - 2)), tokens.roll(1, 0), tokens)
-        wanted = predicted(steps)
+        everything = torch.arange(self.count, device=steps.device).expand(batch, -1)
+        wanted = predicted(steps) if self.known_weight is None else everything
         contexts = self.contexts(known, steps, self.condition(given, dropped), wanted)
-        return self.head.loss(contexts, take(tokens, wanted), rng).mean()
+        losses = self.head.loss(contexts, take(tokens, wanted), rng)
+        if self.known_weight is None:
+            return losses.mean()
+        weights = torch.where(steps > 0, 1.0, self.known_weight)
+        return (weights * losses).sum() / weights.sum()
 
     def contexts(
         self,
@@ -72,8 +83,8 @@ class Generator(nn.Module):
         prefix: Float[Tensor, "b k e"],
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
-    ) -> Contexts:
-        """What the head is told of the tokens at ``wanted``."""
+    ) -> Any:
+        """What the head is told of the tokens at ``wanted``: contexts, or a `Denoiser` if the backbone gives that."""
         embed = self.head.embed if self.embed is None else self.embed
         return self.backbone(embed(tokens), steps, prefix, wanted, cache)
 

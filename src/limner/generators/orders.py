@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from limner.errors import InputError
-from limner.types import Rng, Steps
+from limner.types import Layout, Rng, Steps
 
 
 @runtime_checkable
@@ -86,6 +86,34 @@ class Diagonals:
 
 
 @dataclass(frozen=True)
+class Cells:
+    """One block of tokens after the other: rectangles of ``cell`` tokens on a ``grid``, (height, width) both, in raster
+    order of cells (Ren et al., xAR, arXiv:2502.20388, Section 3.2). ``(1, k)`` on a grid ``(1, n)`` cuts any sequence
+    into runs of k. From one token, which is `Raster`, to the grid, which is no order, a cell is a knob (Hu et al.,
+    ACDiT, arXiv:2412.07720)."""
+
+    grid: tuple[int, int]
+    cell: tuple[int, int]
+
+    def draw(self, batch: int, count: int, rng: Rng) -> Steps:
+        (height, width), (rows, columns) = self.grid, self.cell
+        if height * width != count or height % rows or width % columns:
+            raise InputError(
+                f"{count} tokens on a grid of {height} x {width} cannot be cut into cells of {rows} x {columns}: "
+                "let the grid hold all tokens and the cell divide it"
+            )
+        row, column = torch.arange(height) // rows, torch.arange(width) // columns
+        steps = 1 + row[:, None] * (width // columns) + column
+        return steps.flatten().to(rng.device).expand(batch, count)
+
+    def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
+        steps = self.draw(batch, count, rng)
+        if passes not in (None, cells := int(steps.max())):
+            raise InputError(f"{cells} cells are drawn in {cells} steps, not {passes}: leave out --steps")
+        return steps
+
+
+@dataclass(frozen=True)
 class RandomMasked:
     """A random order per picture; many tokens at once, few at first (Li et al., arXiv:2406.11838, Section 3.4).
 
@@ -115,8 +143,8 @@ class RandomMasked:
 
 @dataclass(frozen=True)
 class ArccosMasked:
-    """A random order per picture, with a share of masked tokens per picture (Chang et al., arXiv:2202.04200, Section 3.1;
-    the arccos schedule is that of TiTok's official code).
+    """A random order and a share of masked tokens per picture (Chang et al., arXiv:2202.04200, Section 3.1; the arc
+    cosine is that of TiTok's official code).
 
     In training ``round(count * acos(u) / (pi/2))`` tokens of a row, at least one, are masked for a u uniform in [0, 1):
     rows differ, so the generator needs a ``known_weight``. In drawing, ``floor(count * acos(s/S) / (pi/2))`` are still
@@ -131,6 +159,26 @@ class ArccosMasked:
 
     def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
         return steps_of_ranks(rng.permutations(batch, count), arccos_unmasking(count, passes or count))
+
+
+@dataclass(frozen=True)
+class Scales:
+    """One grid of the layout after the other, all tokens of a grid at once (VAR, arXiv:2404.02905, Section 3.1)."""
+
+    layout: Layout
+
+    def draw(self, batch: int, count: int, rng: Rng) -> Steps:
+        if count != self.layout.length:
+            raise InputError(f"{count} tokens are not the {self.layout.length} of these scales: give the right layout")
+        lengths = torch.tensor([height * width for height, width in self.layout.grids], device=rng.device)
+        steps = torch.arange(1, len(lengths) + 1, device=rng.device)
+        return steps.repeat_interleave(lengths).expand(batch, -1)
+
+    def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
+        scales = len(self.layout.grids)
+        if passes not in (None, scales):
+            raise InputError(f"{scales} scales are drawn in {scales} steps, not {passes}: leave out --steps")
+        return self.draw(batch, count, rng)
 
 
 def cosine_unmasking(count: int, passes: int) -> list[int]:

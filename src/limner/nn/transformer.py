@@ -38,12 +38,12 @@ class KeyValueCache:
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
 
     def extend(self, block: int, key: Heads, value: Heads) -> tuple[AllHeads, AllHeads]:
-        """Append the keys and values of one block and return all of them."""
+        """Append the keys and values of one block and return all of them; later calls may bring the first rows only."""
         if block not in self._kept:
             batch, heads, _, width = key.shape
             empty = key.new_zeros(batch, heads, self.length, width)
             self._kept[block] = (empty, empty.clone())
-        keys, values = self._kept[block]
+        keys, values = (kept[: len(key)] for kept in self._kept[block])
         end = self.filled + key.shape[2]
         keys[:, :, self.filled : end], values[:, :, self.filled : end] = key, value
         return keys[:, :, :end], values[:, :, :end]
@@ -51,12 +51,12 @@ class KeyValueCache:
 
 class Attention(nn.Module):
     """Multi-head self-attention; ``normalised``: LayerNorm on the queries and keys of each head (Dehghani et al.,
-    arXiv:2302.05442, Section 2)."""
+    arXiv:2302.05442, Section 2); ``bias``: of queries, keys and values."""
 
-    def __init__(self, width: int, heads: int, *, normalised: bool = False) -> None:
+    def __init__(self, width: int, heads: int, *, normalised: bool = False, bias: bool = True) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
+        self.qkv = nn.Linear(width, 3 * width, bias)
         self.q_norm, self.k_norm = (
             nn.LayerNorm(width // heads, eps=1e-6) if normalised else nn.Identity() for _ in range(2)
         )
@@ -103,10 +103,11 @@ class Block(nn.Module):
         dropout: float = 0.0,
         eps: float = 1e-6,
         hidden: int | None = None,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=eps)
-        self.attn = Attention(width, heads)
+        self.attn = Attention(width, heads, bias=bias)
         self.norm2 = nn.LayerNorm(width, eps=eps)
         self.mlp = Mlp(width, hidden or 4 * width, activation)
         self.dropout = dropout

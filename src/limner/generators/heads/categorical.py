@@ -1,4 +1,8 @@
-"""A softmax over the codebook: cross-entropy to train, top-k and top-p to draw."""
+"""A softmax over the codebook: cross-entropy to train, top-k and top-p to draw.
+
+The surest tokens can be known first (Chang et al., arXiv:2202.04200, Section 3.2): with Gumbel noise g, g' and
+temperature T, ``id = argmax_v (logit_v + T g_v)`` draws from softmax(logit / T); its confidence ``logit_id + T g'``.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,12 @@ from limner.types import Rng
 
 
 class SoftmaxHead(nn.Module, ABC):
-    """Ids by their logits, however those are made."""
+    """Ids by their logits, however those are made.
+
+    ``smoothing`` is the share of the target that training spreads evenly over all ids (arXiv:1512.00567, Section 7).
+    """
+
+    smoothing: float = 0.0
 
     @abstractmethod
     def logits(self, contexts: Contexts) -> Float[Tensor, "b m v"]:
@@ -22,7 +31,8 @@ class SoftmaxHead(nn.Module, ABC):
 
     def loss(self, contexts: Contexts, tokens: Int[Tensor, "b m"], rng: Rng) -> Float[Tensor, "b m"]:
         """Cross-entropy in nats."""
-        return functional.cross_entropy(self.logits(contexts).transpose(1, 2), tokens, reduction="none")
+        logits = self.logits(contexts).transpose(1, 2)
+        return functional.cross_entropy(logits, tokens, reduction="none", label_smoothing=self.smoothing)
 
     def blank(self, batch: int, count: int) -> Int[Tensor, "b n"]:
         """Placeholders of tokens not yet drawn."""
@@ -41,6 +51,25 @@ class SoftmaxHead(nn.Module, ABC):
         place = torch.searchsorted(edges, (uniform * edges[..., -1])[..., None], right=True)
         return ids.gather(-1, place.clamp_max(logits.shape[-1] - 1))[..., 0]
 
+    def propose(
+        self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng
+    ) -> tuple[Int[Tensor, "rows m"], Float[Tensor, "rows m"]]:
+        """Ids and their confidence, a logit; noise is drawn over all ids first, then one per token."""
+        logits = self.logits(contexts)
+        if guided:
+            logits = guide(logits, policy.guidance)
+        of_ids, of_tokens = rng.uniform(*logits.shape), rng.uniform(*logits.shape[:2])
+        if policy.temperature == 0:
+            sure, ids = logits.max(-1)
+            return ids, sure
+        ids = (cut(logits / policy.temperature, policy) + gumbel(of_ids)).argmax(-1)
+        return ids, logits.gather(-1, ids[..., None])[..., 0] + policy.temperature * gumbel(of_tokens)
+
+
+def gumbel(uniform: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """Standard Gumbel noise from uniform draws in [0, 1)."""
+    return -(-uniform.log()).log()
+
 
 class CategoricalHead(SoftmaxHead):
     """Ids of a codebook of ``entries`` rows; embedding and output share one table (Press & Wolf, arXiv:1608.05859)."""
@@ -57,12 +86,16 @@ class CategoricalHead(SoftmaxHead):
 
 
 class LinearCategoricalHead(SoftmaxHead):
-    """Ids of a codebook of ``entries`` rows; embedding and output are tables of their own."""
+    """Ids of a codebook of ``entries`` rows; embedding and output are tables of their own, of ``width`` channels and of
+    those of the ``context``, where these are not as many."""
 
-    def __init__(self, entries: int, width: int, *, bias: bool = True) -> None:
+    def __init__(
+        self, entries: int, width: int, *, context: int | None = None, bias: bool = True, smoothing: float = 0.0
+    ) -> None:
         super().__init__()
+        self.smoothing = smoothing
         self.embed = nn.Embedding(entries, width)
-        self.output = nn.Linear(width, entries, bias)
+        self.output = nn.Linear(context or width, entries, bias)
         for weight in (self.embed.weight, self.output.weight):
             nn.init.normal_(weight, std=0.02)
         if bias:

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from limner.errors import InputError
 from limner.types import Rng, Tokens
 
 Contexts = Float[Tensor, "b m d"]
@@ -46,6 +47,23 @@ class Head(Protocol):
     def sample(self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng) -> Tokens:
         """Draw one token per context. ``guided``: the second half of the rows are the same pictures' contexts without
         condition, and half as many rows are drawn."""
+
+
+@runtime_checkable
+class RankingHead(Head, Protocol):
+    """A head that also says how sure it is of a token, so that the surest can be known first."""
+
+    def propose(
+        self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng
+    ) -> tuple[Tokens, Float[Tensor, "rows m"]]:
+        """Draw one token per context as ``sample`` does, and the confidence in each, which temperature blurs."""
+
+
+def ranking(head: Head) -> RankingHead:
+    """The head as one that ranks; raises `InputError` if it cannot."""
+    if not isinstance(head, RankingHead):
+        raise InputError(f"a {type(head).__name__} has no confidence to rank tokens by: draw in the order's own steps")
+    return head
 
 
 def guide(predictions: Shaped[Tensor, "b *d"], strength: float) -> Shaped[Tensor, "half *d"]:
