@@ -1,0 +1,79 @@
+"""limner's own small language model: rotary positions, one table for reading and writing words.
+
+Radford et al., GPT-2 (2019), with rotary positions (arXiv:2104.09864) and tied tables (arXiv:1608.05859).
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.errors import InputError
+from limner.languages.language import Vectors
+from limner.nn import rope
+from limner.nn.rotary import RotaryBlock
+from limner.nn.transformer import KeyValueCache
+
+
+class LanguageTransformer(nn.Module):
+    """A `limner.languages.language.LanguageModel`.
+
+    Args:
+        vocabulary: subwords there are.
+        width, depth, heads: of the transformer; heads are of an even number of channels.
+        length: places there are.
+    """
+
+    turns: Tensor
+
+    def __init__(self, vocabulary: int, *, width: int, depth: int, heads: int, length: int = 512) -> None:
+        super().__init__()
+        if width % (2 * heads):
+            raise InputError(f"{width} channels do not divide into {heads} heads of even width: choose another width")
+        self.width, self.length = width, length
+        self.table = nn.Embedding(vocabulary, width)
+        self.blocks = nn.ModuleList(RotaryBlock(width, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+        self.gain = nn.Parameter(torch.tensor(width**-0.5))  # of logits, whose rows have unit variance
+        self.register_buffer("turns", rope.line(length, width // heads), persistent=False)
+        nn.init.normal_(self.table.weight)
+        for block in self.blocks:
+            assert isinstance(block, RotaryBlock)
+            for last in (block.attn.proj, block.mlp.fc2):  # residual branches start small (GPT-2, Section 2.3)
+                nn.init.normal_(last.weight, std=0.02 * (2 * depth) ** -0.5)
+
+    @property
+    def words(self) -> Float[Tensor, "v d"]:
+        """The table, live."""
+        return self.table.weight
+
+    def embed(self, ids: Int[Tensor, "b n"]) -> Vectors:
+        """Rows of the table."""
+        return self.table(ids)
+
+    def forward(
+        self,
+        x: Vectors,
+        places: Int[Tensor, "b n"],
+        visible: Bool[Tensor, "b n total"],
+        cache: KeyValueCache | None = None,
+    ) -> Vectors:
+        """Last hidden states; raises `InputError` for places beyond ``length``."""
+        if int(places.max()) >= self.length:
+            raise InputError(f"a text of {int(places.max()) + 1} slots is longer than this model's {self.length}")
+        turns, mask = self.turns[places], visible[:, None]
+        for index, block in enumerate(self.blocks):
+            x = block(x, turns, mask, cache, index)
+        if cache is not None:
+            cache.filled += x.shape[1]
+        return self.norm(x)
+
+    def logits(self, hidden: Vectors) -> Float[Tensor, "b n v"]:
+        """Inner products with the table."""
+        return functional.linear(hidden * self.gain, self.table.weight)
+
+    def cache(self, length: int) -> KeyValueCache:
+        """Room for ``length`` slots."""
+        return KeyValueCache(length)
