@@ -66,3 +66,28 @@ class TextCondition(nn.Module):
             x = block(x)
         x = self.norm(x)
         return torch.where(dropped[:, None, None], self.nothing.to(x.dtype), x)
+
+
+class CaptionFeatures(nn.Module):
+    """Features of a caption by a frozen text encoder, through an MLP (LlamaGen, arXiv:2406.06525: 120 of Flan-T5 XL).
+
+    Captions of fewer words begin with rows of zeros. The last channel of each slot tells the backbone whether it is
+    read, 1, or pads, 0; that stays where a caption is withheld for the features of nothing.
+    """
+
+    nothing: Tensor
+
+    def __init__(self, channels: int, width: int, *, count: int) -> None:
+        super().__init__()
+        self.count = count
+        self.fc1 = nn.Linear(channels, width, bias=False)
+        self.fc2 = nn.Linear(width, width, bias=False)
+        self.register_buffer("nothing", torch.randn(count, channels) / channels**0.5)
+        for layer in (self.fc1, self.fc2):
+            nn.init.normal_(layer.weight, std=0.02)
+
+    def forward(self, given: Float[Tensor, "b k c"], dropped: Bool[Tensor, "b"]) -> Float[Tensor, "b k e"]:
+        read = given.any(-1, keepdim=True)
+        features = torch.where(dropped[:, None, None], self.nothing, given.to(self.nothing.dtype))
+        slots = self.fc2(functional.gelu(self.fc1(features), approximate="tanh"))
+        return torch.cat([slots, read.to(slots.dtype)], dim=-1)

@@ -26,14 +26,23 @@ class LearnedCodebook(Discrete):
         commitment: weight of the encoder's part of the penalty.
         pull: weight of the codebook's part.
         normalize: compare, and hand on, directions only.
+        entropy: weight of `assignment_entropy`, 0 in the papers' released models.
     """
 
     def __init__(
-        self, entries: int, channels: int, *, commitment: float = 0.25, pull: float = 1.0, normalize: bool = False
+        self,
+        entries: int,
+        channels: int,
+        *,
+        commitment: float = 0.25,
+        pull: float = 1.0,
+        normalize: bool = False,
+        entropy: float = 0.0,
     ) -> None:
         super().__init__()
         self.features = self.channels = channels
         self.entries, self.commitment, self.pull, self.normalize = entries, commitment, pull, normalize
+        self.entropy = entropy
         self.codebook = nn.Parameter(torch.empty(entries, channels).uniform_(-1.0 / entries, 1.0 / entries))
 
     def rows(self) -> Float[Tensor, "v c"]:
@@ -42,9 +51,14 @@ class LearnedCodebook(Discrete):
 
     def nearest(self, z: Float[Tensor, "t c"]) -> Int[Tensor, "t"]:
         """Index of the nearest row of each vector, in fp32."""
-        with torch.autocast(z.device.type, enabled=False), torch.no_grad():
+        with torch.no_grad():
+            return self.distances(z).argmin(1)
+
+    def distances(self, z: Float[Tensor, "t c"]) -> Float[Tensor, "t v"]:
+        """Squared distance of each vector to each row, up to a number per vector, in fp32."""
+        with torch.autocast(z.device.type, enabled=False):
             rows = self.rows()
-            return torch.addmm(rows.square().sum(1), self._scaled(z.float()), rows.T, alpha=-2.0).argmin(1)
+            return torch.addmm(rows.square().sum(1), self._scaled(z.float()), rows.T, alpha=-2.0)
 
     def forward(self, features: Features, rng: Rng) -> Bottleneck:
         z = rearrange(features.float(), "b c h w -> (b h w) c")
@@ -57,7 +71,10 @@ class LearnedCodebook(Discrete):
         batch, _, height, width = features.shape
         latents = rearrange(quantized, "(b h w) c -> b c h w", b=batch, h=height, w=width)
         metrics = {**usage(ids, self.entries), "commitment": commitment.detach(), "pull": pull.detach()}
-        return Bottleneck(latents, commitment + pull, metrics)
+        penalty = commitment + pull
+        if self.entropy:
+            penalty = penalty + self.entropy * assignment_entropy(self.distances(z))
+        return Bottleneck(latents, penalty, metrics)
 
     def tokens(self, features: Features, rng: Rng | None = None) -> Ids:
         z = rearrange(features, "b c h w -> (b h w) c")
@@ -69,3 +86,11 @@ class LearnedCodebook(Discrete):
 
     def _scaled(self, vectors: Float[Tensor, "*t c"]) -> Float[Tensor, "*t c"]:
         return functional.normalize(vectors, dim=-1) if self.normalize else vectors
+
+
+def assignment_entropy(distances: Float[Tensor, "t v"], temperature: float = 0.01) -> Float[Tensor, ""]:
+    """Entropy of the soft choice ``softmax(-distances / temperature)`` of a vector, less that of the mean choice: small
+    where each vector is sure of its row and all rows are chosen (MaskGIT's and LlamaGen's official code)."""
+    scores = (-distances / temperature).log_softmax(-1)
+    mean = scores.exp().mean(0)
+    return -(scores.exp() * scores).sum(-1).mean() + (mean * (mean + 1e-5).log()).sum()

@@ -1,0 +1,104 @@
+"""NAR's backbone: Llama's blocks, one more, and a context from two sides (He et al., arXiv:2503.10696).
+
+    slots      condition, then the tokens diagonal by diagonal; a token attends to its own and earlier diagonals
+    right      what the slot of (i, j) tells of (i, j + 1), after ``depth`` blocks
+    below      what it tells of (i + 1, j), after one block more
+    context    [a right(i, j - 1), b below(i - 1, j)],   a = b = 1/2 inside, 1 and 0 in the first row, 0 and 1 in the
+               first column; both of the last condition slot, halved, for (0, 0)
+
+so that one matrix over both halves gives the mean of the logits of two heads.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from limner.generators.backbones.backbone import Contexts, Embedded
+from limner.generators.backbones.llama import LlamaBlock, Slots, SlotSequence, initialise
+from limner.nn.norms import RmsNorm
+from limner.nn.transformer import KeyValueCache, Sequence, take
+from limner.types import Steps
+
+
+class DiagonalTransformer(nn.Module):
+    """Orders of which the left and the upper neighbour are known one step before a token, such as `Diagonals`; keys and
+    values of earlier slots are kept exactly. Contexts are twice as wide as the blocks.
+
+    Args:
+        grid: rows and columns of the tokens.
+        prefix: condition slots.
+        width, depth, heads: of the transformer, without the last block; heads are of a multiple of 4 channels.
+        hidden: inner channels of every SwiGLU.
+        dropout: of the embedded slots, and after every attention and SwiGLU.
+    """
+
+    left: Tensor
+    above: Tensor
+    shares: Tensor
+
+    def __init__(
+        self,
+        *,
+        grid: tuple[int, int],
+        prefix: int,
+        width: int,
+        depth: int,
+        heads: int,
+        hidden: int,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.width = 2 * width
+        self.slots = SlotSequence(grid, prefix, width, heads, dropout)
+        self.blocks = nn.ModuleList(LlamaBlock(width, heads, hidden, dropout) for _ in range(depth + 1))
+        self.norm, self.below_norm = RmsNorm(width), RmsNorm(width)
+        for name, table in zip(("left", "above", "shares"), neighbours(*grid), strict=True):
+            self.register_buffer(name, table, persistent=False)
+        initialise(self)
+
+    def cache(self) -> KeyValueCache:
+        """Room for the keys and values of the whole sequence."""
+        return KeyValueCache(len(self.slots.turns))
+
+    def forward(
+        self,
+        x: Embedded,
+        steps: Steps,
+        prefix: Float[Tensor, "b k e"],
+        wanted: Int[Tensor, "b m"],
+        cache: KeyValueCache | None = None,
+    ) -> Contexts:
+        slots = self.slots(x, steps, prefix, cache)
+        right, below = self.sides(slots, cache)
+        if cache is not None:
+            cache.filled = slots.first + below.shape[1]
+        rank = torch.cat([slots.rank, slots.rank.new_tensor([-1])])  # of nothing, whose slot is the condition's last
+        from_left, from_above = (
+            take(y, self.slots.prefix + rank[side[wanted]] - slots.first)
+            for y, side in ((right, self.left), (below, self.above))
+        )
+        shares = self.shares[wanted]
+        return torch.cat([shares[..., :1] * self.norm(from_left), shares[..., 1:] * self.below_norm(from_above)], -1)
+
+    def sides(self, slots: Slots, cache: KeyValueCache | None) -> tuple[Sequence, Sequence]:
+        """What each slot tells of the token to its right and of that below, before their norms."""
+        right = below = slots.states
+        for index, block in enumerate(self.blocks):
+            right, below = below, block(below, slots.turns, slots.visible, cache, index)
+        return right, below
+
+
+def neighbours(rows: int, columns: int) -> tuple[Int[Tensor, "n"], Int[Tensor, "n"], Float[Tensor, "n 2"]]:
+    """The tokens to the left of and above each token of a grid, and their shares in telling of it. Where one is missing
+    the other stands for it, with no share; the first token has none, -1, and shares alike."""
+    index = torch.arange(rows * columns)
+    row, column = index // columns, index % columns
+    left, above = index - 1, index - columns
+    shares = torch.full((len(index), 2), 0.5)
+    shares[(row == 0) & (column > 0)] = torch.tensor([1.0, 0.0])
+    shares[(row > 0) & (column == 0)] = torch.tensor([0.0, 1.0])
+    left, above = torch.where(column > 0, left, above), torch.where(row > 0, above, left)
+    left[0] = above[0] = -1
+    return left, above, shares
