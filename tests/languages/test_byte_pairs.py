@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-MERGES = ["c a", "ca t</w>", "c at</w>", "a n", "an d</w>"]
+MERGES = ["c a", "ca t</w>", "a n", "an d</w>"]
 
 
 @pytest.fixture
@@ -28,17 +28,24 @@ def test_merges_are_applied_by_rank_and_words_end(pairs):
 
 def test_a_row_has_start_end_and_padding(pairs):
     (row,) = pairs.encode(["and"]).tolist()
-    assert row == [pairs.start, 512 + 4, pairs.end, 0, 0, 0, 0, 0]
+    assert row == [pairs.start, 512 + 3, pairs.end, 0, 0, 0, 0, 0]
     assert (pairs.start, pairs.end) == (pairs.size - 2, pairs.size - 1)
 
 
 def test_what_is_too_long_ends_with_the_end(pairs):
     (row,) = pairs.encode(["and " * 20]).tolist()
-    assert row == [pairs.start, *[512 + 4] * 6, pairs.end]
+    assert row == [pairs.start, *[512 + 3] * 6, pairs.end]
 
 
 def test_numbers_are_read_digit_by_digit_and_signs_by_themselves(pairs):
-    assert spelled(pairs, "12!?")[1:-1] == ["1</w>", "2</w>", "!", "?</w>", pairs.vocabulary.id_to_token(pairs.end), "!"]
+    assert spelled(pairs, "12!?")[1:-1] == [
+        "1</w>",
+        "2</w>",
+        "!",
+        "?</w>",
+        pairs.vocabulary.id_to_token(pairs.end),
+        "!",
+    ]
 
 
 def test_every_text_has_ids(pairs):
@@ -75,13 +82,13 @@ def test_a_list_is_read(tmp_path: Path, pairs, name):
     assert read.encode(["Cat and do"]).tolist() == pairs.encode(["Cat and do"]).tolist()
 
 
-@pytest.mark.parametrize("content", [b"first\na b c\n", b"", b"\xff\xfe\xff"])
+@pytest.mark.parametrize("content", [b"first\na b c\n", b"first\nab c\n", b"", b"\xff\xfe\xff"])
 def test_what_is_no_list_is_refused(tmp_path: Path, content):
     from limner.errors import InputError
     from limner.languages.byte_pairs import BytePairs
 
     (tmp_path / "merges.txt").write_bytes(content)
-    with pytest.raises(InputError, match=r"merges.txt .*give CLIP's own"):
+    with pytest.raises(InputError, match="give CLIP's own"):
         BytePairs.read(tmp_path / "merges.txt")
     with pytest.raises(InputError, match="cannot be read"):
         BytePairs.read(tmp_path / "nothing.gz")

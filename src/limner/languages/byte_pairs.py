@@ -6,8 +6,8 @@ byte-level pairs, Radford et al. 2019, Section 2.2).
 
 The vocabulary is a list of merges in order of rank, one "a b" a line after a first line that is not read: CLIP's own
 ``bpe_simple_vocab_16e6.txt.gz``, of which 48,894 lines count, or a ``merges.txt`` that was saved with other weights. No
-such list ships with limner. Ids are the 256 bytes, the same at the end of a word, the merges, start, end. There is no id
-of its own to pad with: 0 is also the byte "!".
+such list ships with limner. Ids are the 256 bytes, the same at the end of a word, the merges, start, end. No id of its
+own pads: 0 is also the byte "!".
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class BytePairs:
     """Captions to rows of CLIP's ids; a `limner.encoders.encoder.Vocabulary`.
 
     Args:
-        merges: pairs in order of rank.
+        merges: pairs in order of rank; raises `InputError` if one joins what is not there.
         length: ids of a caption; of a longer one the last is replaced by the end.
     """
 
@@ -47,6 +47,8 @@ class BytePairs:
         letters = sorted(pre_tokenizers.ByteLevel.alphabet())
         rows = [*letters, *(letter + WORD_END for letter in letters), *map("".join, merges), START, END]
         ids = {row: number for number, row in enumerate(rows)}
+        if unknown := [part for pair in merges for part in pair if part not in ids]:
+            raise InputError(f"a merge joins {unknown[0]!r}, which none before it makes: give CLIP's own list")
         self.size, self.start, self.end = len(rows), ids[START], ids[END]
         self.vocabulary = tokenizers.Tokenizer(
             models.BPE(ids, list(merges), continuing_subword_prefix="", end_of_word_suffix=WORD_END)
