@@ -1,0 +1,41 @@
+"""Pictures without hard decisions: mixtures of codes in place of codes (``more_smooth`` in VAR's official code).
+
+    T = 1 / (1 + r),   tau = max(0.27 (1 - 0.95 r), 0.005),   r from 0 in the first step to 1 in the last
+
+For looking at, not for scores: it is a little sharper than its model and varies less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from jaxtyping import Float
+from torch import Tensor
+
+from limner.decode.decoder import Decoder
+from limner.decode.schedules import cooling
+from limner.generators.generator import Generator
+from limner.generators.heads.categorical import SoftmaxHead
+from limner.generators.heads.codes import MixingHead
+
+
+def smoothed(decoder: Decoder, codebook: Float[Tensor, "v c"]) -> Decoder:
+    """The decoder drawing mixtures of the rows of ``codebook``: its tokens are latents ``[b, n, c]``, which the
+    tokenizer decodes as it does ids. The generator's head must be a `SoftmaxHead`, its embedding read latents."""
+    generator = decoder.generator
+    assert isinstance(generator.head, SoftmaxHead)
+    mixing = Generator(
+        count=generator.count,
+        order=generator.order,
+        backbone=generator.backbone,
+        head=MixingHead(generator.head, codebook, softness),
+        condition=generator.condition,
+        embed=generator.embed,
+    ).train(generator.training)
+    return replace(decoder, generator=mixing, temperature=cooling)
+
+
+def softness(temperature: float) -> float:
+    """tau of a temperature T, see above."""
+    progress = 1.0 / temperature - 1.0
+    return max(0.27 * (1.0 - 0.95 * progress), 0.005)

@@ -1,0 +1,217 @@
+"""VAR's backbone: every slot sees its own scale and all coarser ones (Tian et al., arXiv:2404.02905, Section 3.2).
+
+    slots       condition + start, then what the embedding tells those of each further scale;  + position + level
+    x           x + gate * f(norm(x) * (1 + scale) + shift),    six vectors per block, made of the condition (adaLN)
+    attention   softmax(tau cos(q, k)) v,                       tau learned per head, at most 100
+
+What slots are told is of coarser scales only, so slots of one scale may see each other, and one pass draws them all.
+Keys and values of coarser scales never change and are kept, as are the six vectors.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.generators.backbones.backbone import Contexts, Embedded
+from limner.nn.adaptive import modulate
+from limner.nn.transformer import KeyValueCache, Mlp, attend, take
+from limner.types import Layout, Steps
+
+SHARPEST = math.log(100.0)  # of tau (Liu et al., arXiv:2111.09883, Section 3.2)
+GATES, OTHERS = 1e-5, 0.5  # share of the usual deviation that the six vectors' weights begin with, as officially
+
+Sequence = Float[Tensor, "b n d"]
+Six = Float[Tensor, "b 1 six d"]
+
+
+def tanh_gelu(x: Tensor) -> Tensor:
+    """GELU by its tanh approximation."""
+    return functional.gelu(x, approximate="tanh")
+
+
+class CosineAttention(nn.Module):
+    """Multi-head attention by the angle between query and key; keys have no bias."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.q_bias, self.v_bias = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(width))
+        self.log_tau = nn.Parameter(torch.full((1, heads, 1, 1), math.log(4.0)))
+        self.proj = nn.Linear(width, width)
+
+    def forward(
+        self, x: Sequence, visible: Bool[Tensor, "..."] | None, cache: KeyValueCache | None, block: int
+    ) -> Sequence:
+        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
+        qkv = functional.linear(x, self.qkv.weight, bias)
+        query, key, value = rearrange(qkv, "b n (three heads c) -> three b heads n c", three=3, heads=self.heads)
+        tau = self.log_tau.clamp_max(SHARPEST).exp() * query.shape[-1] ** 0.5  # which `attend` divides by
+        query, key = functional.normalize(query, dim=-1) * tau, functional.normalize(key, dim=-1)
+        if cache is not None:
+            key, value = cache.extend(block, key, value)
+        return self.proj(rearrange(attend(query, key, value, visible), "b heads n c -> b n (heads c)"))
+
+
+class ScaleBlock(nn.Module):
+    """Attention and MLP under a condition.
+
+    Args:
+        width, heads: of the transformer.
+        shared: the condition's six vectors are made once for all blocks, and this one adds constants of its own.
+        drop_path: share of pictures for which a branch is left out in training (Huang et al., arXiv:1603.09382).
+    """
+
+    def __init__(self, width: int, heads: int, *, shared: bool = False, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.drop_path = drop_path
+        self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.attn = CosineAttention(width, heads)
+        self.mlp = Mlp(width, 4 * width, tanh_gelu)
+        self.modulation = None if shared else nn.Linear(width, 6 * width)
+        self.offsets = nn.Parameter(torch.randn(1, 1, 6, width) / width**0.5) if shared else None
+
+    def six(self, condition: Float[Tensor, "b d"], shared: Float[Tensor, "b d6"] | None) -> Six:
+        """Gates, scales and shifts, each of attention and MLP."""
+        made = shared if self.modulation is None else self.modulation(condition)
+        six = rearrange(made, "b (six d) -> b 1 six d", six=6)
+        return six if self.offsets is None else six + self.offsets
+
+    def forward(
+        self,
+        x: Sequence,
+        six: Six,
+        visible: Bool[Tensor, "..."] | None = None,
+        cache: KeyValueCache | None = None,
+        block: int = 0,
+    ) -> Sequence:
+        gate1, gate2, scale1, scale2, shift1, shift2 = six.unbind(2)
+        x = x + self._drop(gate1 * self.attn(modulate(self.norm(x), shift1, scale1), visible, cache, block))
+        return x + self._drop(gate2 * self.mlp(modulate(self.norm(x), shift2, scale2)))
+
+    def _drop(self, branch: Sequence) -> Sequence:
+        if not self.training or self.drop_path == 0.0:
+            return branch
+        kept = torch.rand(len(branch), 1, 1, device=branch.device) >= self.drop_path
+        return branch * kept / (1.0 - self.drop_path)
+
+
+class ScaleCache(KeyValueCache):
+    """Keys and values of the scales so far, and what the condition makes of every block."""
+
+    six: list[Tensor] | None = None
+
+
+class ScaleTransformer(nn.Module):
+    """For orders that predict one grid after the other, see `Scales`; rows take the same steps.
+
+    Args:
+        layout: grids from coarse to fine.
+        width, depth, heads: of the transformer.
+        prefix: condition tokens that every slot also sees; 0 is the paper's, where the condition, or the mean of its
+            tokens, speaks through the start and the six vectors alone.
+        shared: one layer makes the six vectors of all blocks, as in the largest of the paper's models.
+        drop_path: of the last block in training; it grows evenly from 0 at the first.
+    """
+
+    levels: Tensor
+
+    def __init__(
+        self,
+        *,
+        layout: Layout,
+        width: int,
+        depth: int,
+        heads: int,
+        prefix: int = 0,
+        shared: bool = False,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.width, self.layout, self.prefix = width, layout, prefix
+        levels = [level for level, (rows, columns) in enumerate(layout.grids) for _ in range(rows * columns)]
+        self.register_buffer("levels", torch.tensor(levels), persistent=False)
+        self.start = nn.Parameter(torch.zeros(1, levels.count(0), width))
+        self.position = nn.Parameter(torch.zeros(1, layout.length, width))
+        self.level = nn.Parameter(torch.zeros(len(layout.grids), width))
+        self.blocks = nn.ModuleList(
+            ScaleBlock(width, heads, shared=shared, drop_path=drop_path * index / max(depth - 1, 1))
+            for index in range(depth)
+        )
+        self.shared = nn.Linear(width, 6 * width) if shared else None
+        self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.modulation = nn.Linear(width, 2 * width)
+        self.initialise()
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """Normal weights of variance ``1 / (3 width)``, less of it where branches join and where the condition acts."""
+        std = (3.0 * self.width) ** -0.5
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=std)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for weight in (self.start, self.position, self.level):
+            nn.init.trunc_normal_(weight, std=std)
+        self.modulation.weight.mul_(OTHERS)
+        for block in self.blocks:
+            for layer in (block.attn.proj, block.mlp.fc2):
+                layer.weight.div_((2.0 * len(self.blocks)) ** 0.5)
+            six = block.offsets[0, 0] if block.modulation is None else block.modulation.weight.unflatten(0, (6, -1))
+            six[:2].mul_(GATES)
+            six[2:].mul_(OTHERS)
+
+    def cache(self) -> ScaleCache:
+        """Room for the keys and values of the whole sequence."""
+        return ScaleCache(self.prefix + self.layout.length)
+
+    def forward(
+        self,
+        x: Embedded,
+        steps: Steps,
+        prefix: Float[Tensor, "b k d"],
+        wanted: Int[Tensor, "b m"],
+        cache: KeyValueCache | None = None,
+    ) -> Contexts:
+        done, end = cache.filled if cache is not None else 0, int(wanted.max()) + 1
+        condition = prefix.mean(1)
+        y = self._slots(x, prefix, condition, done, end)
+        silent = functional.silu(condition)
+        for index, (block, six) in enumerate(zip(self.blocks, self._six(silent, cache), strict=True)):
+            y = block(y, six, self._visible(steps, done, end), cache, index)
+        if cache is not None:
+            cache.filled = self.prefix + end
+        scale, shift = self.modulation(silent)[:, None].chunk(2, dim=-1)
+        return modulate(self.norm(take(y, wanted + (self.prefix - done))), shift, scale)
+
+    def _slots(
+        self, x: Embedded, prefix: Float[Tensor, "b k d"], condition: Float[Tensor, "b d"], done: int, end: int
+    ) -> Float[Tensor, "b slots d"]:
+        """Slots not yet computed, up to the token at ``end``, after the condition tokens that all see."""
+        start, first = max(done - self.prefix, 0), self.start.shape[1]
+        y = torch.cat([(condition[:, None] + self.start)[:, start:], x[:, max(start, first) : end].to(prefix.dtype)], 1)
+        y = y + self.position[:, start:end] + self.level[self.levels[start:end]]
+        return y if done or not self.prefix else torch.cat([prefix, y], dim=1)
+
+    def _six(self, condition: Float[Tensor, "b d"], cache: KeyValueCache | None) -> list[Six]:
+        """The six vectors of every block: a third of all weights makes them, so once for a whole drawing."""
+        if isinstance(cache, ScaleCache) and cache.six is not None:
+            return cache.six
+        shared = None if self.shared is None else self.shared(condition)
+        six = [block.six(condition, shared) for block in self.blocks]
+        if isinstance(cache, ScaleCache):
+            cache.six = six
+        return six
+
+    def _visible(self, steps: Steps, done: int, end: int) -> Bool[Tensor, "slots total"] | None:
+        """Slots see those of their own and of earlier steps, and the condition tokens; None: all see all."""
+        steps = functional.pad(steps[0, :end], (self.prefix, 0), value=1)
+        visible = steps <= steps[done:, None]
+        return None if visible.all() else visible
