@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from tests.parity.goldens import Replay
+from tests.parity.goldens import Replay, agree
 from torch import Tensor, nn
 
 from limner.generators.heads.categorical import SoftmaxHead, cut
@@ -43,6 +43,16 @@ class Replaying(nn.Module):
         self.strengths.append(policy.guidance)
         return drawn
 
-    def told(self) -> tuple[Tensor, Tensor]:
-        """Logits and probabilities of all tokens, in the order of drawing."""
-        return torch.cat(self.raw, dim=1), torch.cat(self.probabilities, dim=1)
+    def compare(self, raw: Tensor, probabilities: Tensor) -> None:
+        """Assert that all tokens' logits and probabilities are those recorded, in the order of drawing.
+
+        The official samplers compute the unconditional logits even where guidance is off and they have no say.
+        """
+        agree(torch.cat(self.probabilities, dim=1), probabilities)
+        start = 0
+        for ours, strength in zip(self.raw, self.strengths, strict=True):
+            rows, end = len(ours), start + ours.shape[1]
+            agree(ours, raw[:rows, start:end])
+            assert rows == len(raw) or strength == 1.0
+            start = end
+        assert start == raw.shape[1]

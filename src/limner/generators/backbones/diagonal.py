@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from limner.generators.backbones.backbone import Contexts, Embedded
+from limner.generators.backbones.backbone import Embedded
 from limner.generators.backbones.llama import LlamaBlock, Slots, SlotSequence, initialise
 from limner.nn.norms import RmsNorm
 from limner.nn.transformer import KeyValueCache, Sequence, take
@@ -69,7 +69,7 @@ class DiagonalTransformer(nn.Module):
         prefix: Float[Tensor, "b k e"],
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
-    ) -> Contexts:
+    ) -> Float[Tensor, "b m d2"]:
         slots = self.slots(x, steps, prefix, cache)
         right, below = self.sides(slots, cache)
         if cache is not None:
