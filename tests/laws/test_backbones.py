@@ -13,13 +13,18 @@ from torch import Tensor, nn
 
 from limner.generators import backbones
 from limner.generators.backbones.backbone import Backbone
+from limner.generators.backbones.bert import Bert
 from limner.generators.backbones.causal import CausalTransformer
 from limner.generators.backbones.masked import MaskedAutoencoder
 from limner.generators.backbones.rar import AHEAD, AdaptiveCausalTransformer
-from limner.generators.orders import RandomMasked, Raster
-from limner.types import Rng, Steps
+from limner.generators.backbones.scales import ScaleTransformer
+from limner.generators.backbones.uvit import UVit
+from limner.generators.orders import ArccosMasked, RandomMasked, Raster, Scales
+from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
+from limner.types import Layout, Rng, Steps
 
 COUNT, PREFIX, WIDTH = 12, 2, 16
+PYRAMID = Layout(((1, 1), (1, 3), (2, 4)))
 
 
 def causal() -> CausalTransformer:
@@ -52,6 +57,38 @@ def narrowing() -> MaskedAutoencoder:
     )
 
 
+def bert() -> Bert:
+    return Bert(count=COUNT, prefix=PREFIX, width=WIDTH, depth=2, heads=2, hidden=32)
+
+
+def uvit() -> UVit:
+    return UVit(count=COUNT, prefix=PREFIX, width=WIDTH, depth=4, heads=2, hidden=32)
+
+
+class Told(nn.Module):
+    """A backbone of scales together with what tells its slots of the tokens."""
+
+    def __init__(self, prefix: int) -> None:
+        super().__init__()
+        self.backbone = ScaleTransformer(layout=PYRAMID, width=WIDTH, depth=2, heads=2, prefix=prefix)
+        self.quantizer = MultiScaleQuantizer(2, WIDTH, PYRAMID, phis=2)
+        self.width, self.cache = WIDTH, self.backbone.cache
+        for name, parameter in self.backbone.named_parameters():
+            if "modulation" in name:
+                nn.init.normal_(parameter, std=0.5)
+
+    def forward(self, x: Tensor, *others: Tensor) -> Tensor:
+        return self.backbone(self.quantizer.told(x), *others)
+
+
+def scaled() -> Told:
+    return Told(0)
+
+
+def scaled_with_prefix() -> Told:
+    return Told(PREFIX)
+
+
 def raster() -> Steps:
     return Raster().draw(2, COUNT, Rng(0))
 
@@ -64,8 +101,16 @@ def random_masks() -> Steps:
     return RandomMasked().draw(2, COUNT, Rng(2))
 
 
+def scales() -> Steps:
+    return Scales(PYRAMID).draw(2, COUNT, Rng(0))
+
+
 def random_plan() -> Steps:
     return RandomMasked().plan(2, COUNT, 4, Rng(3))
+
+
+def ranked_plan() -> Steps:
+    return ArccosMasked().plan(2, COUNT, 4, Rng(4))
 
 
 Cases = list[tuple[Callable[[], Backbone], Callable[[], Steps]]]
@@ -76,6 +121,10 @@ TRAINED: Cases = [
     (adaptive, permuted),
     (masked, random_masks),
     (narrowing, random_masks),
+    (bert, random_masks),
+    (uvit, random_masks),
+    (scaled, scales),
+    (scaled_with_prefix, scales),
 ]
 DRAWN: Cases = [
     (causal, raster),
@@ -85,7 +134,12 @@ DRAWN: Cases = [
     (masked, random_plan),
     (masked, permuted),
     (narrowing, random_plan),
+    (bert, ranked_plan),
+    (uvit, ranked_plan),
+    (scaled, scales),
+    (scaled_with_prefix, scales),
 ]
+KINDS = (TRAINED, DRAWN)
 
 
 def named(cases: Cases) -> list[object]:
@@ -134,7 +188,7 @@ def test_drawing_does_not_leak(build: Callable[[], Backbone], plan: Callable[[],
 
 
 def test_every_backbone_is_held_to_the_law() -> None:
-    held = {type(build()) for build, _ in TRAINED} & {type(build()) for build, _ in DRAWN}
+    held = set.intersection(*({type(part) for build, _ in cases for part in build().modules()} for cases in KINDS))
     for module in pkgutil.iter_modules(backbones.__path__, backbones.__name__ + "."):
         for name, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
             if issubclass(kind, nn.Module) and kind.__module__ == module.name:
@@ -193,3 +247,25 @@ def test_modulations_made_ahead_change_nothing() -> None:
     alone = [backbone(x, steps.clamp_max(s), prefix, positions(steps == s), cache) for s in range(1, count + 1)]
     torch.testing.assert_close(torch.cat(alone, 1), together, rtol=0, atol=2e-5)
     assert calls == [count + 1, AHEAD, AHEAD, count + 1 - 2 * AHEAD]
+
+
+@pytest.mark.parametrize("build", [scaled, scaled_with_prefix])
+@torch.no_grad()
+def test_scales_are_drawn_as_trained_and_kept_exactly(build: Callable[[], Told]) -> None:
+    """A context is the same among all others in training, alone in drawing, and by kept keys, values and modulations;
+    and a cached pass computes the slots of its scale and no others."""
+    torch.manual_seed(0)
+    backbone, steps = build().double(), scales()
+    x = torch.randn(*steps.shape, WIDTH, dtype=torch.float64)
+    prefix = torch.randn(len(steps), PREFIX, WIDTH, dtype=torch.float64)
+    together = backbone(x, steps, prefix, torch.arange(COUNT).expand(2, COUNT))
+    computed: list[int] = []
+    backbone.backbone.blocks[0].register_forward_hook(lambda module, inputs, output: computed.append(output.shape[1]))
+    cache, lead = backbone.cache(), backbone.backbone.prefix
+    for step in (1, 2, 3):
+        wanted, known = positions(steps == step), steps.clamp_max(step)
+        alone, kept = (backbone(x, known, prefix, wanted, memory) for memory in (None, cache))
+        torch.testing.assert_close(alone, together.take_along_dim(wanted[..., None], 1), rtol=0, atol=1e-12)
+        torch.testing.assert_close(kept, alone, rtol=0, atol=1e-13)
+        assert cache.filled == lead + int((steps[0] <= step).sum())
+    assert computed == [1 + lead, 1 + lead, 4 + lead, 3, 12 + lead, 8]

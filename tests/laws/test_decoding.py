@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from limner.decode.decoder import Decoder
-from limner.decode.schedules import Schedule, constant, power_cosine, with_known
+from limner.decode.schedules import (
+    Moment,
+    Schedule,
+    annealed,
+    annealed_twice,
+    constant,
+    early,
+    linear,
+    power_cosine,
+    with_known,
+)
 from limner.errors import InputError
 from limner.generators.backbones.backbone import Backbone
+from limner.generators.backbones.bert import Bert
 from limner.generators.backbones.causal import CausalTransformer
 from limner.generators.backbones.masked import MaskedAutoencoder
 from limner.generators.backbones.rar import AdaptiveCausalTransformer
@@ -23,7 +35,7 @@ from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.heads.head import Head, Policy
 from limner.generators.heads.mixture import MixtureHead
 from limner.generators.heads.regression import RegressionHead
-from limner.generators.orders import Order, Permuted, RandomMasked, Raster
+from limner.generators.orders import ArccosMasked, Order, Permuted, RandomMasked, Raster
 from limner.types import Rng
 
 COUNT, PREFIX, WIDTH, CHANNELS, CLASSES = 9, 2, 16, 3, 5
@@ -52,6 +64,8 @@ def backbone(order: Order) -> Backbone:
         return CausalTransformer(count=COUNT, prefix=PREFIX, width=WIDTH, depth=2, heads=2)
     if isinstance(order, Permuted):
         return AdaptiveCausalTransformer(count=COUNT, prefix=PREFIX, width=WIDTH, depth=2, heads=2)
+    if isinstance(order, ArccosMasked):
+        return Bert(count=COUNT, prefix=PREFIX, width=WIDTH, depth=2, heads=2, hidden=32)
     return MaskedAutoencoder(count=COUNT, prefix=PREFIX, width=WIDTH, encoder_depth=1, decoder_depth=1, heads=2)
 
 
@@ -66,6 +80,7 @@ def generator(order: Order, head: Callable[[], Head], corrupt: float = 0.0, drop
         condition=ClassCondition(CLASSES, WIDTH, PREFIX),
         corrupt=corrupt,
         drop=drop,
+        known_weight=0.1 if isinstance(order, ArccosMasked) else None,
     )
     with torch.no_grad():
         for parameter in made.parameters():
@@ -78,6 +93,7 @@ KINDS = [
     for order in (Raster(), Permuted(), RandomMasked())
     for head in (categorical, diffusion, mixture, regression)
 ]
+KINDS += [pytest.param(ArccosMasked(), head, id=f"ArccosMasked-{head.__name__}") for head in (categorical, mixture)]
 
 
 def assert_same(found: Tensor, wanted: Tensor) -> None:
@@ -119,7 +135,94 @@ def test_the_cache_changes_no_picture(head: Callable[[], Head], order: Order) ->
     assert_same(drawn[0], drawn[1])
 
 
-@pytest.mark.parametrize("order", [Raster(), Permuted(), RandomMasked()])
+@pytest.mark.parametrize("guided", [2, 5, 9])
+def test_a_cache_is_read_for_as_long_as_guidance_lasts(guided: int) -> None:
+    """Unconditional rows are left out once no later step wants them; pictures stay."""
+    made = generator(Raster(), categorical)
+    rows: list[int] = []
+    made.backbone.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
+    options = {"guidance": early(guided - 1), "policy": Policy(guidance=2.0)}
+    kept = Decoder(made, **options)(LABELS, Rng(SEEDS))
+    assert rows == [6] * guided + [3] * (COUNT - guided)
+    assert torch.equal(kept, Decoder(made, **options, cached=False)(LABELS, Rng(SEEDS)))
+
+
+# Ranked
+
+
+def ranked(guidance: float = 1.0, schedule: Schedule = linear) -> Decoder:
+    policy = Policy(guidance=guidance, temperature=2.0)
+    return Decoder(generator(ArccosMasked(), categorical), policy, 4, schedule, annealed, ranked=True)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 4.0])
+def test_a_ranked_batch_is_its_pictures_one_by_one(guidance: float) -> None:
+    decoder = ranked(guidance)
+    together = decoder(LABELS, Rng(SEEDS))
+    for row, seed in enumerate(SEEDS):
+        assert torch.equal(decoder(LABELS[row : row + 1], Rng([seed])), together[row : row + 1])
+    assert not torch.equal(together[0], together[1])
+
+
+def test_ranking_keeps_the_plan_and_what_is_known() -> None:
+    """As many tokens per step as planned, and neither a known token nor its step ever changes."""
+    decoder = ranked()
+    plan = decoder.generator.order.plan(len(LABELS), COUNT, 4, Rng(5))
+    seen = [(torch.zeros(3, COUNT, dtype=torch.long), plan)]
+    decoder(LABELS, Rng(SEEDS), steps=plan, watch=lambda step, total, *now: seen.append(now))
+    assert len(seen) == 5
+    for step, ((before, was), (tokens, steps)) in enumerate(pairwise(seen), 1):
+        assert torch.equal(steps.sort(1).values, plan.sort(1).values)
+        known = was < step
+        assert torch.equal(tokens[known], before[known])
+        assert torch.equal(steps[known], was[known])
+        assert not tokens[steps > step].any()
+    assert not torch.equal(seen[-1][1], plan)
+
+
+def test_the_surest_come_first() -> None:
+    decoder = ranked()
+    head, told = decoder.generator.head, []
+
+    class Listener(nn.Module):
+        embed, blank, loss, sample = head.embed, head.blank, head.loss, head.sample
+
+        def propose(self, contexts: Tensor, guided: bool, policy: Policy, rng: Rng) -> tuple[Tensor, Tensor]:
+            told.append(head.propose(contexts, guided, policy, rng))
+            return told[-1]
+
+    decoder.generator.head = Listener()
+    unknown = torch.ones(3, COUNT, dtype=torch.bool)
+
+    def watch(step: int, total: int, tokens: Tensor, steps: Tensor) -> None:
+        ids, confidence = told[-1]
+        now = (steps == step)[unknown].reshape(ids.shape)
+        for row in range(3):
+            assert now[row].all() or confidence[row][now[row]].min() > confidence[row][~now[row]].max()
+        assert torch.equal(tokens[steps == step], ids[now])
+        unknown.copy_(steps > step)
+
+    decoder(LABELS, Rng(SEEDS), watch=watch)
+    assert not unknown.any()
+
+
+def test_a_step_without_guidance_has_no_unconditional_pass() -> None:
+    decoder = ranked(3.0)
+    rows: list[int] = []
+    decoder.generator.backbone.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
+    decoder(LABELS, Rng(SEEDS))
+    assert rows == [3, 6, 6, 6]
+
+
+def test_a_head_without_confidence_cannot_rank() -> None:
+    with pytest.raises(InputError, match="RegressionHead has no confidence"):
+        Decoder(generator(RandomMasked(), regression), ranked=True)(LABELS, Rng(SEEDS))
+
+
+# Conditions and schedules
+
+
+@pytest.mark.parametrize("order", [Raster(), Permuted(), RandomMasked(), ArccosMasked()])
 def test_the_condition_is_heard(order: Order) -> None:
     decoder = Decoder(generator(order, regression))
     one, other = (decoder(torch.tensor([label]), Rng(0)) for label in (0, 1))
@@ -131,6 +234,7 @@ def test_the_condition_is_heard(order: Order) -> None:
     [
         (constant, [3.0] * 4),
         (with_known, [1 + 2 * known / 9 for known in (1, 3, 6, 8)]),
+        (linear, [1.0, 1.5, 2.0, 2.5]),
         (power_cosine(0.0), [3.0] * 4),
         (power_cosine(1.0), [1.0, 2.0 - 0.5**0.5, 2.0, 2.0 + 0.5**0.5]),
         (power_cosine(2.0), [2.0 - math.cos(math.pi * step**2 / 16) for step in range(4)]),
@@ -151,6 +255,12 @@ def test_schedules_of_guidance(schedule: Schedule, expected: list[float]) -> Non
     head, made.head = made.head, Listener()
     Decoder(made, Policy(guidance=3.0), 4, schedule)(LABELS, Rng(SEEDS))
     assert told == pytest.approx(expected)
+
+
+def test_schedules_of_temperature() -> None:
+    told = [Moment(step, 4, 0, 0, 9) for step in (1, 2, 3, 4)]
+    assert [annealed(2.0, moment) for moment in told] == [1.5, 1.0, 0.5, 0.0]
+    assert [annealed_twice(2.0, moment) for moment in told] == pytest.approx([1.5 * 1.1, 0.9, 0.5 * 0.7, 0.0])
 
 
 def test_watching_sees_every_step_and_only_what_is_known() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from limner.generators.heads.categorical import CategoricalHead, LinearCategoricalHead, cut
+from limner.generators.heads.categorical import CategoricalHead, LinearCategoricalHead, cut, gumbel
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.heads.head import Policy
 from limner.generators.heads.mixture import MixtureHead
@@ -180,3 +181,40 @@ def test_categorical_loss_is_cross_entropy() -> None:
     head, _ = categorical([0.1, 0.2, 0.3, 0.4])
     loss = head.loss(torch.zeros(1, 2, 4), torch.tensor([[0, 3]]), Rng(0))
     torch.testing.assert_close(loss, -torch.tensor([[0.1, 0.4]]).log())
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (Policy(), [0.1, 0.2, 0.3, 0.4]),
+        (Policy(temperature=0.5), [1 / 30, 4 / 30, 9 / 30, 16 / 30]),
+        (Policy(temperature=0.0), [0.0, 0.0, 0.0, 1.0]),
+        (Policy(top_k=2), [0.0, 0.0, 3 / 7, 4 / 7]),
+    ],
+)
+def test_proposed_ids_are_drawn_ids_and_their_confidence_is_a_noisy_logit(
+    policy: Policy, expected: list[float]
+) -> None:
+    head, contexts = categorical([0.1, 0.2, 0.3, 0.4])
+    ids, confidence = head.propose(contexts, False, policy, Rng(0))
+    shares = torch.bincount(ids.flatten(), minlength=4) / ids.numel()
+    assert shares.tolist() == pytest.approx(expected, abs=0.012)
+    noise = confidence - head.bias[ids]
+    assert noise.mean() == pytest.approx(policy.temperature * 0.5772, abs=0.03)  # the mean of Gumbel's law
+    assert noise.std() == pytest.approx(policy.temperature * math.pi / 6**0.5, abs=0.03)
+
+
+def test_gumbel_noise_at_the_ends_of_the_uniform_draws() -> None:
+    ends = gumbel(torch.tensor([0.0, 1 - 2**-24]))
+    assert ends[0] == -math.inf
+    assert ends[1] == pytest.approx(24 * math.log(2), abs=0.1)
+
+
+def test_smoothed_targets() -> None:
+    """A share of the target is spread evenly: the loss moves as much towards the mean of all."""
+    heads = [LinearCategoricalHead(5, 4, smoothing=share) for share in (0.0, 0.2)]
+    heads[1].load_state_dict(heads[0].state_dict())
+    contexts, tokens = torch.randn(2, 3, 4), torch.randint(0, 5, (2, 3))
+    plain, smooth = (head.loss(contexts, tokens, Rng(0)) for head in heads)
+    of_all = -heads[0].logits(contexts).log_softmax(-1).mean(-1)
+    torch.testing.assert_close(smooth, 0.8 * plain + 0.2 * of_all)

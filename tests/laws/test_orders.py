@@ -3,45 +3,75 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
 from limner.errors import InputError
-from limner.generators.orders import Permuted, RandomMasked, Raster, annealed_share, cosine_unmasking, steps_of_ranks
+from limner.generators.orders import (
+    ArccosMasked,
+    Order,
+    Permuted,
+    RandomMasked,
+    Raster,
+    annealed_share,
+    arccos_unmasking,
+    cosine_unmasking,
+    steps_of_ranks,
+)
 from limner.types import Rng
 
 
-def official_masked_after(count: int, passes: int) -> list[int]:
-    """What stays masked after each pass of the authors' loop, in its own arithmetic of fp32 tensors."""
+def official_masked_after(count: int, passes: int, share: Callable[[int, int], float]) -> list[int]:
+    """What stays masked after each pass of the authors' loops, in their own arithmetic of fp32 tensors."""
     masked, left = [], torch.tensor([float(count)])
     for step in range(passes):
-        ratio = np.cos(math.pi / 2.0 * (step + 1) / passes)
-        wanted = torch.Tensor([np.floor(count * ratio)])
+        wanted = torch.Tensor([np.floor(count * share(step, passes))])
         left = torch.maximum(torch.Tensor([1]), torch.minimum(left - 1, wanted))
         masked.append(int(left))
     return [*masked[:-1], 0]  # the last pass predicts whatever is left
 
 
-def test_cosine_unmasking_is_the_official_one() -> None:
+def official_cosine(step: int, passes: int) -> float:
+    return np.cos(math.pi / 2.0 * (step + 1) / passes)
+
+
+def official_arccos(step: int, passes: int) -> float:
+    return np.arccos(1.0 * (step + 1) / passes) / (math.pi * 0.5)
+
+
+UNMASKINGS = [(cosine_unmasking, official_cosine), (arccos_unmasking, official_arccos)]
+
+
+@pytest.mark.parametrize(("ours", "official"), UNMASKINGS)
+def test_unmasking_is_the_official_one(
+    ours: Callable[[int, int], list[int]], official: Callable[[int, int], float]
+) -> None:
     for count in range(1, 65):
         for passes in range(1, count + 1):
-            masked = cosine_unmasking(count, passes)
-            assert masked == official_masked_after(count, passes), (count, passes)
+            masked = ours(count, passes)
+            assert masked == official_masked_after(count, passes, official), (count, passes)
             assert all(before > after for before, after in zip([count, *masked], masked, strict=False))
 
 
+PLANS = [(RandomMasked(), cosine_unmasking), (ArccosMasked(), arccos_unmasking)]
+
+
+@pytest.mark.parametrize(("order", "unmasking"), PLANS)
 @pytest.mark.parametrize(("count", "passes"), [(1, 1), (16, 1), (16, 5), (16, 16), (64, 12), (256, 64)])
-def test_a_plan_holds_every_step_equally_often_in_every_row(count: int, passes: int) -> None:
-    steps = RandomMasked().plan(5, count, passes, Rng(3))
+def test_a_plan_holds_every_step_equally_often_in_every_row(
+    count: int, passes: int, order: Order, unmasking: Callable[[int, int], list[int]]
+) -> None:
+    steps = order.plan(5, count, passes, Rng(3))
     assert steps.shape == (5, count)
     counts = torch.stack([torch.bincount(row, minlength=passes + 1) for row in steps])
     assert counts[:, 0].eq(0).all()
     assert counts[:, 1:].min() >= 1
     assert counts.eq(counts[0]).all()
     after = count - counts[0, 1:].cumsum(0)
-    assert after.tolist() == cosine_unmasking(count, passes)
+    assert after.tolist() == unmasking(count, passes)
 
 
 def test_rows_have_their_own_order() -> None:
@@ -58,10 +88,11 @@ def test_ranks_are_unmasked_from_the_last() -> None:
     assert steps_of_ranks(torch.arange(6)[None], [4, 1, 0]).tolist() == [[3, 2, 2, 2, 1, 1]]
 
 
+@pytest.mark.parametrize("order", [RandomMasked(), ArccosMasked()])
 @pytest.mark.parametrize("passes", [-1, 17])
-def test_impossible_passes_are_refused(passes: int) -> None:
+def test_impossible_passes_are_refused(passes: int, order: Order) -> None:
     with pytest.raises(InputError, match="16 tokens cannot be drawn"):
-        RandomMasked().plan(1, 16, passes, Rng(0))
+        order.plan(1, 16, passes, Rng(0))
 
 
 def test_raster_has_one_plan() -> None:
@@ -109,3 +140,13 @@ def test_permuted_pictures_are_drawn_in_raster() -> None:
 def test_the_share_falls_from_all_to_none() -> None:
     shares = [annealed_share(progress / 20) for progress in range(21)]
     assert shares == pytest.approx([1.0] * 11 + [0.8, 0.6, 0.4, 0.2] + [0.0] * 6)
+
+
+def test_rows_are_masked_by_shares_of_their_own() -> None:
+    """``acos(u) / (pi/2)`` has mean 2/pi, and ``acos(1/2) / (pi/2) = 2/3`` for its median; one token at least."""
+    steps = ArccosMasked().draw(4000, 64, Rng(0))
+    share = steps.float().mean(1)
+    assert set(steps.unique().tolist()) == {0, 1}
+    assert float(share.mean()) == pytest.approx(2 / math.pi, abs=0.02)
+    assert float(share.median()) == pytest.approx(2 / 3, abs=0.02)
+    assert ArccosMasked().draw(4000, 2, Rng(0)).sum(1).min() == 1

@@ -63,13 +63,13 @@ class Decoder:
         if steps is None:
             steps = generator.order.plan(batch, generator.count, self.passes, rng)
         policies = [self._policy(moment) for moment in moments(steps)]
-        guided = any(policy.guidance != 1.0 for policy in policies)
-        prefix = self._prefix(given, guided)
+        guided = [policy.guidance != 1.0 for policy in policies]
+        prefix = self._prefix(given, any(guided))
         cache = generator.backbone.cache() if self.cached else None
         propose = ranking(head).propose if self.ranked else None
         tokens = head.blank(batch, generator.count).to(given.device)
         for step, policy in enumerate(policies, 1):
-            here = guided and (policy.guidance != 1.0 or cache is not None)  # a cache must see every step of its rows
+            here = guided[step - 1] or (cache is not None and any(guided[step:]))  # a cache misses no step of its rows
             copies = 2 if here else 1
             known, wanted = steps.clamp_max(step), places(steps == step if propose is None else steps >= step)
             told, when, where = (torch.cat([part] * copies) for part in (tokens, known, wanted))

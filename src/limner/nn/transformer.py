@@ -123,6 +123,22 @@ class Block(nn.Module):
         return x + functional.dropout(self.mlp(self.norm2(x)), self.dropout, self.training)
 
 
+class PostNormBlock(nn.Module):
+    """Attention and MLP, each added to its input and the sum normalised: the block of 2017, and of BERT."""
+
+    def __init__(self, width: int, heads: int, *, hidden: int, dropout: float = 0.0, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.attn = Attention(width, heads)
+        self.norm1 = nn.LayerNorm(width, eps=eps)
+        self.mlp = Mlp(width, hidden, functional.gelu)
+        self.norm2 = nn.LayerNorm(width, eps=eps)
+        self.dropout = dropout
+
+    def forward(self, x: Sequence) -> Sequence:
+        x = self.norm1(x + functional.dropout(self.attn(x), self.dropout, self.training))
+        return self.norm2(x + functional.dropout(self.mlp(x), self.dropout, self.training))
+
+
 def take(x: Shaped[Tensor, "b n *d"], index: Tensor) -> Tensor:
     """Rows of each sample: ``out[i, j] = x[i, index[i, j]]``."""
     index = index.reshape(*index.shape, *(1 for _ in x.shape[2:])).expand(-1, -1, *x.shape[2:])

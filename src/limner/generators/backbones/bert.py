@@ -7,29 +7,12 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded, masked
-from limner.nn.transformer import Attention, KeyValueCache, Mlp, Sequence, take
+from limner.nn.transformer import KeyValueCache, PostNormBlock, take
 from limner.types import Steps
 
 EPS = 1e-12  # of every LayerNorm, as in the official BERT
-
-
-class PostNormBlock(nn.Module):
-    """Attention and MLP, each added to its input and the sum normalised."""
-
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.attn = Attention(width, heads)
-        self.norm1 = nn.LayerNorm(width, eps=EPS)
-        self.mlp = Mlp(width, hidden, functional.gelu)
-        self.norm2 = nn.LayerNorm(width, eps=EPS)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Sequence) -> Sequence:
-        x = self.norm1(x + self.dropout(self.attn(x)))
-        return self.norm2(x + self.dropout(self.mlp(x)))
 
 
 class Bert(nn.Module):
@@ -52,7 +35,9 @@ class Bert(nn.Module):
         self.position = nn.Parameter(torch.zeros(1, prefix + count, width))
         self.norm = nn.LayerNorm(width, eps=EPS)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(PostNormBlock(width, heads, hidden, dropout) for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            PostNormBlock(width, heads, hidden=hidden, dropout=dropout, eps=EPS) for _ in range(depth)
+        )
         for name, parameter in self.named_parameters():
             if parameter.ndim > 1:
                 nn.init.normal_(parameter, std=0.02)
