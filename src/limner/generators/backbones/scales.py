@@ -1,105 +1,27 @@
 """VAR's backbone: every slot sees its own scale and all coarser ones (Tian et al., arXiv:2404.02905, Section 3.2).
 
-    slots       condition + start, then what the embedding tells those of each further scale;  + position + level
-    x           x + gate * f(norm(x) * (1 + scale) + shift),    six vectors per block, made of the condition (adaLN)
-    attention   softmax(tau cos(q, k)) v,                       tau learned per head, at most 100
+    slots   condition + start, then what the embedding tells those of each further scale;  + position + level
+    seen    slots of the same and of coarser scales
+    steps   all slots of a scale at once
 
 What slots are told is of coarser scales only, so slots of one scale may see each other, and one pass draws them all.
-Keys and values of coarser scales never change and are kept, as are the six vectors.
+Keys and values of coarser scales never change and are kept, as is what blocks make of the condition.
 """
 
 from __future__ import annotations
 
-import math
-
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.nn.adaptive import modulate
-from limner.nn.transformer import KeyValueCache, Mlp, attend, take
+from limner.nn.cosine import CosineBlock, Six
+from limner.nn.transformer import KeyValueCache, take
 from limner.types import Layout, Steps
 
-SHARPEST = math.log(100.0)  # of tau (Liu et al., arXiv:2111.09883, Section 3.2)
 GATES, OTHERS = 1e-5, 0.5  # share of the usual deviation that the six vectors' weights begin with, as officially
-
-Sequence = Float[Tensor, "b n d"]
-Six = Float[Tensor, "b 1 six d"]
-
-
-def tanh_gelu(x: Tensor) -> Tensor:
-    """GELU by its tanh approximation."""
-    return functional.gelu(x, approximate="tanh")
-
-
-class CosineAttention(nn.Module):
-    """Multi-head attention by the angle between query and key; keys have no bias."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.q_bias, self.v_bias = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(width))
-        self.log_tau = nn.Parameter(torch.full((1, heads, 1, 1), math.log(4.0)))
-        self.proj = nn.Linear(width, width)
-
-    def forward(
-        self, x: Sequence, visible: Bool[Tensor, "..."] | None, cache: KeyValueCache | None, block: int
-    ) -> Sequence:
-        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        qkv = functional.linear(x, self.qkv.weight, bias)
-        query, key, value = rearrange(qkv, "b n (three heads c) -> three b heads n c", three=3, heads=self.heads)
-        tau = self.log_tau.clamp_max(SHARPEST).exp() * query.shape[-1] ** 0.5  # which `attend` divides by
-        query, key = functional.normalize(query, dim=-1) * tau, functional.normalize(key, dim=-1)
-        if cache is not None:
-            key, value = cache.extend(block, key, value)
-        return self.proj(rearrange(attend(query, key, value, visible), "b heads n c -> b n (heads c)"))
-
-
-class ScaleBlock(nn.Module):
-    """Attention and MLP under a condition.
-
-    Args:
-        width, heads: of the transformer.
-        shared: the condition's six vectors are made once for all blocks, and this one adds constants of its own.
-        drop_path: share of pictures for which a branch is left out in training (Huang et al., arXiv:1603.09382).
-    """
-
-    def __init__(self, width: int, heads: int, *, shared: bool = False, drop_path: float = 0.0) -> None:
-        super().__init__()
-        self.drop_path = drop_path
-        self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
-        self.attn = CosineAttention(width, heads)
-        self.mlp = Mlp(width, 4 * width, tanh_gelu)
-        self.modulation = None if shared else nn.Linear(width, 6 * width)
-        self.offsets = nn.Parameter(torch.randn(1, 1, 6, width) / width**0.5) if shared else None
-
-    def six(self, condition: Float[Tensor, "b d"], shared: Float[Tensor, "b d6"] | None) -> Six:
-        """Gates, scales and shifts, each of attention and MLP."""
-        made = shared if self.modulation is None else self.modulation(condition)
-        six = rearrange(made, "b (six d) -> b 1 six d", six=6)
-        return six if self.offsets is None else six + self.offsets
-
-    def forward(
-        self,
-        x: Sequence,
-        six: Six,
-        visible: Bool[Tensor, "..."] | None = None,
-        cache: KeyValueCache | None = None,
-        block: int = 0,
-    ) -> Sequence:
-        gate1, gate2, scale1, scale2, shift1, shift2 = six.unbind(2)
-        x = x + self._drop(gate1 * self.attn(modulate(self.norm(x), shift1, scale1), visible, cache, block))
-        return x + self._drop(gate2 * self.mlp(modulate(self.norm(x), shift2, scale2)))
-
-    def _drop(self, branch: Sequence) -> Sequence:
-        if not self.training or self.drop_path == 0.0:
-            return branch
-        kept = torch.rand(len(branch), 1, 1, device=branch.device) >= self.drop_path
-        return branch * kept / (1.0 - self.drop_path)
 
 
 class ScaleCache(KeyValueCache):
@@ -141,7 +63,7 @@ class ScaleTransformer(nn.Module):
         self.position = nn.Parameter(torch.zeros(1, layout.length, width))
         self.level = nn.Parameter(torch.zeros(len(layout.grids), width))
         self.blocks = nn.ModuleList(
-            ScaleBlock(width, heads, shared=shared, drop_path=drop_path * index / max(depth - 1, 1))
+            CosineBlock(width, heads, shared=shared, drop_path=drop_path * index / max(depth - 1, 1))
             for index in range(depth)
         )
         self.shared = nn.Linear(width, 6 * width) if shared else None
@@ -203,7 +125,7 @@ class ScaleTransformer(nn.Module):
     def _six(self, condition: Float[Tensor, "b d"], cache: KeyValueCache | None) -> list[Six]:
         """The six vectors of every block: a third of all weights makes them, so once for a whole drawing."""
         if isinstance(cache, ScaleCache) and cache.six is not None:
-            return cache.six
+            return [six[: len(condition)] for six in cache.six]
         shared = None if self.shared is None else self.shared(condition)
         six = [block.six(condition, shared) for block in self.blocks]
         if isinstance(cache, ScaleCache):
