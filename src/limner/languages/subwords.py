@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from limner.errors import CheckpointError, InputError
 
-PAD, UNKNOWN = "[pad]", "[unknown]"
+PAD, UNKNOWN, END = "[pad]", "[unknown]", "[end]"
 
 
 class Subwords(nn.Module):
@@ -30,10 +30,12 @@ class Subwords(nn.Module):
         self.vocabulary = _empty()
 
     @classmethod
-    def trained(cls, captions: Iterable[str], *, size: int, length: int) -> Subwords:
-        """A vocabulary of at most ``size`` subwords learned from ``captions``."""
+    def trained(cls, captions: Iterable[str], *, size: int, length: int, speaks: bool = False) -> Subwords:
+        """A vocabulary of at most ``size`` subwords learned from ``captions``; one that ``speaks`` has a sign for the
+        end."""
         subwords = cls(length)
-        trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[PAD, UNKNOWN], show_progress=False)
+        marks = [PAD, UNKNOWN, END] if speaks else [PAD, UNKNOWN]
+        trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=marks, show_progress=False)
         subwords.vocabulary.train_from_iterator(captions, trainer)
         return subwords
 
@@ -49,6 +51,32 @@ class Subwords(nn.Module):
                 )
             row[: len(ids)] = ids
         return torch.from_numpy(rows)
+
+    @property
+    def end(self) -> int:
+        """Id of the sign that ends a text; raises `InputError` in a vocabulary that has none."""
+        end = self.vocabulary.token_to_id(END)
+        if end is None:
+            raise InputError("this vocabulary only reads: train one that speaks, with a sign for the end")
+        return end
+
+    def __len__(self) -> int:
+        """Subwords there are."""
+        return self.vocabulary.get_vocab_size()
+
+    def ids(self, text: str) -> list[int]:
+        """Subwords of a text of any length."""
+        return list(self.vocabulary.encode(text).ids)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of subwords, up to the sign for the end."""
+        ended = ids[: list(ids).index(self.end)] if self.end in ids else ids
+        return self.vocabulary.decode(list(ended))
+
+    def word(self, row: int) -> str:
+        """A subword as a person writes it: "▁red" is "red", and a part within a word is "-angle"."""
+        token = self.vocabulary.id_to_token(row)
+        return token.removeprefix("▁") if token.startswith(("▁", "[")) else f"-{token}"
 
     def unknown(self, caption: str) -> list[str]:
         """Words of a caption with a letter that no training caption had; the model reads a blank in its place."""

@@ -1,0 +1,1 @@
+"""Models that see, speak and draw, composed around one language model."""

@@ -1,0 +1,112 @@
+"""A language model that sees: encoder, connector and language model in a row (Liu et al., LLaVA, arXiv:2304.08485).
+
+    vectors = connector(encoder.features(image), words)         the picture, as if it were words
+    hidden  = language([vectors; embed(question, answer)])      read together
+    loss    = cross-entropy of the answers alone
+
+Nothing here knows which encoder, connector or language model it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.connectors.connector import Connector
+from limner.encoders.encoder import VisionEncoder
+from limner.errors import InputError
+from limner.languages.language import LanguageModel, Vectors
+from limner.languages.speaking import speak
+from limner.types import Image
+from limner.unified.conversation import NOTHING, PICTURE, Packed, Turn, Vocabulary, pack
+
+ANSWER = 24  # subwords of the longest answer, unless more are asked for
+BATCH = 32  # questions that are answered at a time
+DESCRIBE = "describe the picture ."
+
+
+class Seer(nn.Module):
+    """Sees pictures and answers questions.
+
+    Args:
+        encoder: sees.
+        connector: puts what it sees into the space of words.
+        language: reads and speaks; a module too.
+        vocabulary: of the language model; a module if its state is to travel with the weights.
+        learns_to_see: train the encoder too.
+    """
+
+    def __init__(
+        self,
+        encoder: VisionEncoder,
+        connector: Connector,
+        language: LanguageModel,
+        vocabulary: Vocabulary,
+        *,
+        learns_to_see: bool = False,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.connector, self.language, self.vocabulary = encoder, connector, language, vocabulary
+        assert isinstance(encoder, nn.Module)
+        encoder.requires_grad_(learns_to_see)
+        self.learns_to_see = learns_to_see
+
+    @property
+    def slots(self) -> int:
+        """Slots that a picture takes."""
+        return self.connector.slots(self.encoder.grid**2)
+
+    def vectors(self, image: Image) -> Float[Tensor, "b m d"]:
+        """A picture as vectors in the space of words."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.learns_to_see):
+            features = self.encoder.features(image)
+        return self.connector(features, self.language.words)
+
+    def enter(self, packed: Packed, vectors: Float[Tensor, "b m d"] | None) -> Vectors:
+        """Input vectors of every slot: words, and the picture's where the picture is."""
+        x = self.language.embed(packed.ids.clamp_min(0))
+        if vectors is None:
+            return x
+        inside = packed.ids == PICTURE
+        if int(inside.sum()) != vectors.shape[0] * vectors.shape[1]:
+            raise InputError(
+                f"{int(inside.sum())} slots wait for {vectors.shape[0] * vectors.shape[1]} picture vectors"
+            )
+        return x.masked_scatter(inside[..., None], vectors.to(x.dtype))
+
+    def hidden(self, packed: Packed, vectors: Float[Tensor, "b m d"] | None) -> Vectors:
+        """Last hidden states of every slot."""
+        return self.language(self.enter(packed, vectors), packed.places, packed.visible())
+
+    def answer_loss(self, packed: Packed, hidden: Vectors) -> Float[Tensor, ""]:
+        """Mean cross-entropy, in nats, of the subwords of answers."""
+        learnt = packed.targets != NOTHING
+        return functional.cross_entropy(self.language.logits(hidden[learnt][None])[0].float(), packed.targets[learnt])
+
+    def see(self, image: Image, question: str = DESCRIBE) -> str:
+        """The answer to one question about one picture ``[3 h w]`` or ``[1 3 h w]``."""
+        return self.answers(image.reshape(1, *image.shape[-3:]), [question])[0]
+
+    @torch.no_grad()
+    def answers(self, images: Image | None, questions: Sequence[str], *, limit: int = ANSWER) -> list[str]:
+        """One answer per question and picture; ``images`` None asks blindly."""
+        said: list[str] = []
+        for start in range(0, len(questions), BATCH):
+            part = slice(start, start + BATCH)
+            vectors = None if images is None else self.vectors(images[part])
+            packed = pack(
+                [[Turn(text)] for text in questions[part]], self.vocabulary, self.slots if images is not None else 0
+            )
+            spoken = speak(
+                self.language,
+                self.enter(packed, vectors),
+                packed.visible(),
+                packed.lengths(),
+                stop=self.vocabulary.end,
+                limit=limit,
+            )
+            said += [self.vocabulary.text(row) for row in spoken.tolist()]
+        return said
