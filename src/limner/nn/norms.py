@@ -6,6 +6,8 @@ SwiGLU(x)  = W_output (silu(W_gate x) * W_value x)       (Shazeer, arXiv:2002.05
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -29,16 +31,24 @@ class RmsNorm(nn.Module):
 
 
 class SwiGlu(nn.Module):
-    """A gated MLP of two inner halves of ``hidden`` channels."""
+    """A gated MLP of two inner halves of ``hidden`` channels; with another ``activation`` another of GLU's variants."""
 
-    def __init__(self, width: int, hidden: int, *, bias: bool = False) -> None:
+    def __init__(
+        self,
+        width: int,
+        hidden: int,
+        *,
+        bias: bool = False,
+        activation: Callable[[Tensor], Tensor] = functional.silu,
+    ) -> None:
         super().__init__()
+        self.activation = activation
         self.gate = nn.Linear(width, hidden, bias)
         self.value = nn.Linear(width, hidden, bias)
         self.output = nn.Linear(hidden, width, bias)
 
     def forward(self, x: Vectors) -> Vectors:
-        return self.output(functional.silu(self.gate(x)) * self.value(x))
+        return self.output(self.activation(self.gate(x)) * self.value(x))
 
 
 def gated_hidden(width: int, multiple: int = 256) -> int:

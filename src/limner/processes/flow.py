@@ -1,6 +1,6 @@
 r"""Flow matching on straight paths, with an ordinary and a stochastic way back from noise.
 
-    x_t = (1 - t) x + t epsilon,    dx_t/dt = v = epsilon - x           (Lipman et al., arXiv:2210.02747; t = 1 is noise)
+    x_t = (1 - t) x + t epsilon,    dx_t/dt = v = epsilon - x        (Lipman et al., arXiv:2210.02747; t = 1 is noise)
 
 A network ``(x_t, t) -> v`` is taught the mean of v. Back to data by the flow, ``dx = v dt``, or by the SDE of the same
 marginals (Ma et al., SiT, arXiv:2401.08740, Section 2) with any diffusion w:
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -42,7 +43,7 @@ def late_times(steps: int, least: float = 0.04) -> list[float]:
 
 def euler(velocity: Velocity, x: State, times: Sequence[float]) -> State:
     """Follow the flow from ``times[0]`` to the last."""
-    for t, following in zip(times[:-1], times[1:], strict=True):
+    for t, following in pairwise(times):
         x = x + (following - t) * velocity(x, t)
     return x
 
@@ -57,7 +58,7 @@ def euler_maruyama(
 ) -> State:
     """Follow the SDE with ``w = 2t``: one fresh ``draw()`` per stride, its deviation times ``temperature``, and none in
     the last."""
-    for t, following in zip(times[:-2], times[1:-1], strict=True):
+    for t, following in pairwise(times[:-1]):
         drift = _drift(velocity, x, t)
         x = x + (following - t) * drift + math.sqrt(2.0 * t * (t - following)) * temperature * draw()
     return x + (times[-1] - times[-2]) * _drift(velocity, x, times[-2])

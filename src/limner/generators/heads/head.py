@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from limner.errors import InputError
 from limner.types import Rng, Tokens
 
 Contexts = Float[Tensor, "b m d"]
+Told: TypeAlias = Any  # contexts, or, where the whole trunk denoises, a `Denoiser`: backbone and head must fit
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ class Head(Protocol):
     def embed(self) -> nn.Module:
         """Tokens to the vectors that the backbone reads."""
 
-    def loss(self, contexts: Contexts, tokens: Tokens, rng: Rng) -> Float[Tensor, "b m"]:
+    def loss(self, contexts: Told, tokens: Tokens, rng: Rng) -> Float[Tensor, "b m"]:
         """Training loss of each token."""
 
     def blank(self, batch: int, count: int) -> Tokens:
         """Placeholders of tokens not yet drawn, on the CPU."""
 
-    def sample(self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng) -> Tokens:
+    def sample(self, contexts: Told, guided: bool, policy: Policy, rng: Rng) -> Tokens:
         """Draw one token per context. ``guided``: the second half of the rows are the same pictures' contexts without
         condition, and half as many rows are drawn."""
 

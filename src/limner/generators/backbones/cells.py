@@ -1,0 +1,133 @@
+"""xAR's backbone: cell after cell, each denoised by the whole transformer among its noisy past (arXiv:2502.20388).
+
+    embedding + encoder_position -> norm -> encoder blocks -> norm
+    -> decoder_embed + decoder_position -> decoder blocks -> norm           steered by  time(t) + mean(condition)
+
+In training every cell has its own noise, and sees the noised cells before it: what it will see in drawing, where the
+past is imperfect too (Noisy Context Learning, Section 3.3). What is read clean is told timestep 0.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.generators.backbones.backbone import Contexts, Embedded
+from limner.generators.backbones.denoising import NoisedBlocks, Steering, await_noise, spread
+from limner.nn.norms import RmsNorm, SwiGlu
+from limner.nn.rope import grid as rotary_grid
+from limner.nn.rope import rotate_pairs
+from limner.nn.steered import Memory, SteeredBlock
+from limner.nn.timesteps import TimestepEmbedding
+from limner.nn.transformer import KeyValueCache
+from limner.types import Steps
+
+
+class CellTransformer(nn.Module):
+    """Any order whose steps hold equally many tokens in every row.
+
+    Args:
+        grid: height and width of the picture in tokens.
+        width, heads: of the transformer.
+        encoder_depth, decoder_depth: blocks of each half.
+        hidden: inner channels of the gated MLPs; 8/3 of the width unless given.
+        dropout: after every attention and MLP.
+        noisy: train on a noised past (xAR's), or on a clean one.
+    """
+
+    rope: Tensor
+
+    def __init__(
+        self,
+        *,
+        grid: tuple[int, int],
+        width: int,
+        encoder_depth: int,
+        decoder_depth: int,
+        heads: int,
+        hidden: int | None = None,
+        dropout: float = 0.0,
+        noisy: bool = True,
+    ) -> None:
+        super().__init__()
+        self.width, self.count, self.noisy = width, grid[0] * grid[1], noisy
+        inner = hidden or int(width * 4 * 2 / 3)
+
+        def blocks(depth: int) -> nn.ModuleList:
+            return nn.ModuleList(
+                SteeredBlock(
+                    width,
+                    heads,
+                    SwiGlu(width, inner, bias=True, activation=functional.gelu),
+                    learned=False,
+                    normalised=False,
+                    dropout=dropout,
+                )
+                for _ in range(depth)
+            )
+
+        self.time = TimestepEmbedding(width)
+        self.encoder_position = nn.Parameter(torch.zeros(1, self.count, width))
+        self.embedding_norm = RmsNorm(width, eps=1e-6)
+        self.encoder_blocks = blocks(encoder_depth)
+        self.encoder_norm = RmsNorm(width, eps=1e-6)
+        self.decoder_embed = nn.Linear(width, width)
+        self.decoder_position = nn.Parameter(torch.zeros(1, self.count, width))
+        self.decoder_blocks = blocks(decoder_depth)
+        self.decoder_norm = RmsNorm(width, eps=1e-6)
+        self.register_buffer("rope", rotary_grid(*grid, width // heads), persistent=False)
+        self.initialise()
+
+    def initialise(self) -> None:
+        """Xavier weights, as the official code's."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        for position in (self.encoder_position, self.decoder_position):
+            nn.init.normal_(position, std=0.02)
+
+    def cache(self) -> KeyValueCache:
+        """Room for the keys and values of the whole picture."""
+        return KeyValueCache(self.count)
+
+    def forward(
+        self,
+        x: Embedded,
+        steps: Steps,
+        prefix: Float[Tensor, "b k d"],
+        wanted: Int[Tensor, "b m"],
+        cache: KeyValueCache | None = None,
+    ) -> NoisedBlocks:
+        return await_noise(self, x, steps, prefix, wanted, cache)
+
+    def steer(self, t: Int[Tensor, "b levels"], given: Float[Tensor, "b d"]) -> Steering:
+        """What the modulations read."""
+        return functional.silu(self.time(t) + given[:, None])
+
+    def steer_read(self, given: Float[Tensor, "b d"]) -> Steering:
+        """Clean tokens are noised ones of timestep 0."""
+        return self.steer(torch.zeros(len(given), 1, dtype=torch.long, device=given.device), given)
+
+    def run(
+        self,
+        x: Embedded,
+        place: Int[Tensor, "b n"],
+        steering: Steering,
+        level: Int[Tensor, "n"],
+        visible: Bool[Tensor, "n total"] | None,
+        memory: Memory | None,
+    ) -> Contexts:
+        """One pass over tokens at these places of the grid."""
+        rotate = partial(rotate_pairs, table=self.rope[place][:, None])
+        y = self.embedding_norm(x + functional.embedding(place, self.encoder_position[0]))
+        for index, block in enumerate(self.encoder_blocks):
+            y = block(y, rotate, spread(block.modulation(steering), level), visible, memory, index)
+        y = self.decoder_embed(self.encoder_norm(y)) + functional.embedding(place, self.decoder_position[0])
+        for index, block in enumerate(self.decoder_blocks, len(self.encoder_blocks)):
+            y = block(y, rotate, spread(block.modulation(steering), level), visible, memory, index)
+        return self.decoder_norm(y)
