@@ -15,15 +15,18 @@ from limner.generators import backbones
 from limner.generators.backbones.backbone import Backbone
 from limner.generators.backbones.bert import Bert
 from limner.generators.backbones.causal import CausalTransformer
+from limner.generators.backbones.diagonal import DiagonalTransformer
+from limner.generators.backbones.llama import LlamaTransformer
 from limner.generators.backbones.masked import MaskedAutoencoder
 from limner.generators.backbones.rar import AHEAD, AdaptiveCausalTransformer
 from limner.generators.backbones.scales import ScaleTransformer
 from limner.generators.backbones.uvit import UVit
-from limner.generators.orders import ArccosMasked, RandomMasked, Raster, Scales
+from limner.generators.orders import ArccosMasked, Diagonals, RandomMasked, Raster, Scales
 from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
 from limner.types import Layout, Rng, Steps
 
 COUNT, PREFIX, WIDTH = 12, 2, 16
+GRID = (3, 4)
 PYRAMID = Layout(((1, 1), (1, 3), (2, 4)))
 
 
@@ -89,12 +92,24 @@ def scaled_with_prefix() -> Told:
     return Told(PREFIX)
 
 
+def llama() -> LlamaTransformer:
+    return LlamaTransformer(grid=GRID, prefix=PREFIX, width=WIDTH, depth=2, heads=2, hidden=32)
+
+
+def diagonal() -> DiagonalTransformer:
+    return DiagonalTransformer(grid=GRID, prefix=PREFIX, width=WIDTH, depth=2, heads=2, hidden=32)
+
+
 def raster() -> Steps:
     return Raster().draw(2, COUNT, Rng(0))
 
 
 def permuted() -> Steps:
     return Rng(1).permutations(2, COUNT) + 1
+
+
+def diagonals() -> Steps:
+    return Diagonals(columns=GRID[1]).draw(2, COUNT, Rng(0))
 
 
 def random_masks() -> Steps:
@@ -115,6 +130,8 @@ def ranked_plan() -> Steps:
 
 Cases = list[tuple[Callable[[], Backbone], Callable[[], Steps]]]
 TRAINED: Cases = [
+    (llama, raster),
+    (diagonal, diagonals),
     (causal, raster),
     (causal, permuted),
     (adaptive, raster),
@@ -127,6 +144,8 @@ TRAINED: Cases = [
     (scaled_with_prefix, scales),
 ]
 DRAWN: Cases = [
+    (llama, raster),
+    (diagonal, diagonals),
     (causal, raster),
     (causal, permuted),
     (adaptive, raster),
@@ -269,3 +288,45 @@ def test_scales_are_drawn_as_trained_and_kept_exactly(build: Callable[[], Told])
         torch.testing.assert_close(kept, alone, rtol=0, atol=1e-13)
         assert cache.filled == lead + int((steps[0] <= step).sum())
     assert computed == [1 + lead, 1 + lead, 4 + lead, 3, 12 + lead, 8]
+
+
+SLOTTED = [(llama, raster), (diagonal, diagonals)]
+
+
+@pytest.mark.parametrize(("build", "plan"), named(SLOTTED))
+@pytest.mark.parametrize(("kind", "bound"), [(torch.float64, 1e-13), (torch.float32, 2e-6)])
+@pytest.mark.parametrize("padded", [False, True])
+@torch.no_grad()
+def test_slots_alone_or_kept_tell_what_they_tell_together(
+    build: Callable[[], Backbone], plan: Callable[[], Steps], kind: torch.dtype, bound: float, padded: bool
+) -> None:
+    """A context is the same in training, where all are computed at once, in drawing, and in drawing with a cache."""
+    torch.manual_seed(0)
+    backbone, steps = build().to(kind), plan()
+    x, prefix = torch.randn(2, COUNT, WIDTH, dtype=kind), torch.randn(2, PREFIX, WIDTH + padded, dtype=kind)
+    if padded:
+        prefix[..., -1] = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
+    together = backbone(x, steps, prefix, torch.arange(COUNT).expand(2, COUNT))
+    cache = backbone.cache()
+    for step in range(1, int(steps.max()) + 1):
+        wanted, known = positions(steps == step), steps.clamp_max(step)
+        alone, kept = (backbone(x, known, prefix, wanted, memory) for memory in (None, cache))
+        for contexts in (alone, kept):
+            torch.testing.assert_close(contexts, together.take_along_dim(wanted[..., None], 1), rtol=0, atol=bound)
+        assert cache.filled == PREFIX + int((steps[0] < step).sum())
+
+
+@pytest.mark.parametrize(("build", "plan"), named(SLOTTED))
+@torch.no_grad()
+def test_padding_is_not_read(build: Callable[[], Backbone], plan: Callable[[], Steps]) -> None:
+    """A picture told of by two slots, the first of which pads, hears the second alone."""
+    torch.manual_seed(0)
+    backbone, steps = build(), plan()
+    x, wanted = torch.randn(2, COUNT, WIDTH), torch.arange(COUNT).expand(2, COUNT)
+    prefix = torch.randn(2, PREFIX, WIDTH)
+    read = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
+    told = backbone(x, steps, torch.cat([prefix, read[..., None]], -1), wanted)
+    prefix[:, 0] += 1.0
+    other = backbone(x, steps, torch.cat([prefix, read[..., None]], -1), wanted)
+    assert torch.equal(told[0], other[0])
+    assert not torch.isclose(told[1], other[1]).any(-1).all()

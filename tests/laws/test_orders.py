@@ -12,6 +12,7 @@ import torch
 from limner.errors import InputError
 from limner.generators.orders import (
     ArccosMasked,
+    Diagonals,
     Order,
     Permuted,
     RandomMasked,
@@ -150,3 +151,15 @@ def test_rows_are_masked_by_shares_of_their_own() -> None:
     assert float(share.mean()) == pytest.approx(2 / math.pi, abs=0.02)
     assert float(share.median()) == pytest.approx(2 / 3, abs=0.02)
     assert ArccosMasked().draw(4000, 2, Rng(0)).sum(1).min() == 1
+
+
+def test_diagonals_go_from_near_to_far() -> None:
+    assert Diagonals().draw(2, 9, Rng(0)).tolist() == [[1, 2, 3, 2, 3, 4, 3, 4, 5]] * 2
+    assert Diagonals(columns=3).plan(1, 6, 4, Rng(0)).tolist() == [[1, 2, 3, 2, 3, 4]]
+    assert int(Diagonals().plan(1, 256, None, Rng(0)).max()) == 31
+    with pytest.raises(InputError, match="12 tokens make no square"):
+        Diagonals().draw(1, 12, Rng(0))
+    with pytest.raises(InputError, match="do not fill rows of 5"):
+        Diagonals(columns=5).draw(1, 12, Rng(0))
+    with pytest.raises(InputError, match="9 tokens in 5 steps, not 3"):
+        Diagonals().plan(1, 9, 3, Rng(0))

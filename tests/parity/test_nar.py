@@ -14,8 +14,8 @@ from torch import Tensor
 
 from limner.decode.decoder import Decoder
 from limner.errors import CheckpointError
-from limner.generators.backbones.llama import Slots
 from limner.generators.generator import Generator
+from limner.generators.slots import Slots
 from limner.recipes.official import nar
 from limner.recipes.official.nar import (
     GENERATOR_NAMES,

@@ -67,19 +67,23 @@ def annealed_share(progress: float, start: float = 0.5, end: float = 0.75) -> fl
 
 @dataclass(frozen=True)
 class Diagonals:
-    """Near to far on a square grid: token (i, j) in step ``i + j + 1``, all tokens of a diagonal together (He et al.,
-    arXiv:2503.10696); ``2 * side - 1`` steps."""
+    """Near to far: token (i, j) in step ``i + j + 1``, all tokens of a diagonal together (He et al., arXiv:2503.10696).
+    ``columns`` of the grid; None: it is square."""
+
+    columns: int | None = None
 
     def draw(self, batch: int, count: int, rng: Rng) -> Steps:
-        side = math.isqrt(count)
-        if side**2 != count:
-            raise InputError(f"{count} tokens make no square, but diagonals are drawn on one: use a square grid")
+        columns = self.columns or math.isqrt(count)
+        if self.columns is None and columns**2 != count:
+            raise InputError(f"{count} tokens make no square: tell Diagonals the number of columns")
+        if count % columns:
+            raise InputError(f"{count} tokens do not fill rows of {columns}: use a multiple")
         index = torch.arange(count, device=rng.device)
-        return (1 + index // side + index % side).expand(batch, count)
+        return (1 + index // columns + index % columns).expand(batch, count)
 
     def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
         steps = self.draw(batch, count, rng)
-        own = 2 * math.isqrt(count) - 1
+        own = int(steps.max())
         if passes not in (None, own):
             raise InputError(f"diagonals draw {count} tokens in {own} steps, not {passes}: leave out --steps")
         return steps

@@ -16,7 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from limner.generators.backbones.backbone import Embedded
-from limner.generators.backbones.llama import LlamaBlock, Slots, SlotSequence, initialise
+from limner.generators.slots import Slots, SlotSequence
+from limner.nn.llama import LlamaBlock, initialise
 from limner.nn.norms import RmsNorm
 from limner.nn.transformer import KeyValueCache, Sequence, take
 from limner.types import Steps
