@@ -10,6 +10,7 @@ Nothing here knows which encoder, connector or language model it holds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn

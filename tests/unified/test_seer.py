@@ -1,0 +1,90 @@
+"""Seeing: what is learnt about pictures is said about pictures, and not without them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from limner.connectors.connector import Connector
+from limner.connectors.mlp import MlpConnector
+from limner.encoders.vit import VisionTransformer
+from limner.errors import InputError
+from limner.languages.subwords import Subwords
+from limner.languages.transformer import LanguageTransformer
+from limner.unified.conversation import Turn, pack
+from limner.unified.seer import Seer
+
+COLOURS = {"red": (1.0, -1.0, -1.0), "green": (-1.0, 1.0, -1.0), "blue": (-1.0, -1.0, 1.0)}
+ASKED = "what colour ?"
+
+
+def plain(colour: str) -> torch.Tensor:
+    return torch.tensor(COLOURS[colour])[:, None, None].expand(3, 16, 16)
+
+
+def build(connector: Callable[[int, int], Connector] = MlpConnector, *, learns_to_see: bool = True) -> Seer:
+    torch.manual_seed(0)
+    words = Subwords.trained([ASKED, "is it red ?", "yes no", *COLOURS] * 5, size=200, length=8, speaks=True)
+    encoder = VisionTransformer(size=16, patch=8, width=32, depth=1, heads=2)
+    language = LanguageTransformer(len(words), width=32, depth=1, heads=2, length=32)
+    return Seer(encoder, connector(32, 32), language, words, learns_to_see=learns_to_see)
+
+
+def train(seer: Seer, steps: int = 120) -> list[float]:
+    images = torch.stack([plain(colour) for colour in COLOURS])
+    turns = [[Turn(ASKED, colour), Turn("is it red ?", "yes" if colour == "red" else "no")] for colour in COLOURS]
+    packed = pack(turns, seer.vocabulary, seer.slots)
+    optimizer = torch.optim.AdamW([p for p in seer.parameters() if p.requires_grad], lr=1e-2)
+    losses = []
+    for _ in range(steps):
+        loss = seer.answer_loss(packed, seer.hidden(packed, seer.vectors(images)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+@pytest.fixture(scope="module")
+def seer() -> Seer:
+    made = build()
+    assert train(made)[-1] < 0.1
+    return made.eval()
+
+
+def test_it_says_what_it_sees(seer: Seer) -> None:
+    for colour in COLOURS:
+        assert seer.see(plain(colour), ASKED) == colour
+    images = torch.stack([plain("red"), plain("blue"), plain("green")])
+    assert seer.answers(images, ["is it red ?", "is it red ?", ASKED]) == ["yes", "no", "green"]
+
+
+def test_without_a_picture_it_can_only_guess(seer: Seer) -> None:
+    (guess,) = set(seer.answers(None, [ASKED] * 3))
+    assert isinstance(guess, str)
+
+
+def test_an_encoder_that_does_not_learn_is_left_alone() -> None:
+    seer = build(learns_to_see=False)
+    before = {name: value.clone() for name, value in seer.encoder.state_dict().items()}
+    losses = train(seer, steps=5)
+    assert losses[-1] < losses[0]
+    assert all(torch.equal(value, before[name]) for name, value in seer.encoder.state_dict().items())
+    assert isinstance(seer.connector, nn.Module)
+    assert all(p.grad is not None for p in seer.connector.parameters())
+
+
+def test_pictures_must_fit_their_slots(seer: Seer) -> None:
+    packed = pack([[Turn(ASKED)]], seer.vocabulary, seer.slots + 1)
+    with pytest.raises(InputError, match="5 slots wait for 4 picture vectors"):
+        seer.enter(packed, seer.vectors(plain("red")[None]))
+
+
+def test_a_normalised_connector_gives_vectors_as_long_as_words() -> None:
+    seer = build(lambda features, width: MlpConnector(features, width, normalised=True))
+    words = seer.language.words
+    vectors = seer.vectors(plain("red")[None])
+    torch.testing.assert_close(vectors.square().mean().sqrt(), words.square().mean().sqrt(), rtol=1e-3, atol=0)
