@@ -1,0 +1,167 @@
+"""Laws that every order and every head keeps, wherever it is written: in its own module or in that of a recipe.
+
+An order that needs no argument and a head that needs two, channels or entries and the width of a context, are found
+and held to these; others get a row beside them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from limner import generators, recipes
+from limner.errors import InputError
+from limner.generators.heads.head import Head, Policy
+from limner.generators.orders import Cells, Order, Scales
+from limner.types import Layout, Rng
+
+COUNT, TOKEN, WIDTH = 16, 5, 8
+
+
+def classes(*methods: str) -> Iterator[type]:
+    """Concrete classes of generators and recipes that have these methods."""
+    for package in (generators, recipes):
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            for _, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+                own = kind.__module__ == module.name and not inspect.isabstract(kind)
+                if own and not getattr(kind, "_is_protocol", False) and all(hasattr(kind, name) for name in methods):
+                    yield kind
+
+
+def needed(kind: type) -> list[str]:
+    """Arguments without which there is no instance."""
+    parameters = inspect.signature(kind).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.default is parameter.empty]
+
+
+ORDERS = [kind() for kind in classes("draw", "plan") if not needed(kind)]
+ORDERS += [Scales(Layout(((1, 1), (1, 3), (3, 4)))), Cells((4, 4), (2, 2))]
+HEADS = [kind for kind in classes("loss", "sample", "blank") if len(needed(kind)) == 2]
+
+
+def part(value: Any) -> Any:
+    return pytest.param(value, id=getattr(value, "__name__", type(value).__name__))
+
+
+# Orders
+
+
+@pytest.mark.parametrize("order", [part(order) for order in ORDERS])
+def test_every_picture_has_something_to_learn(order: Order) -> None:
+    steps = order.draw(4, COUNT, Rng(0))
+    assert steps.shape == (4, COUNT)
+    assert steps.min() >= 0
+    assert steps.amax(1).min() >= 1
+
+
+@pytest.mark.parametrize("order", [part(order) for order in ORDERS])
+def test_a_plan_reaches_every_token_once_and_every_row_alike(order: Order) -> None:
+    steps = order.plan(3, COUNT, None, Rng(0))
+    counts = torch.stack([torch.bincount(row, minlength=COUNT + 1) for row in steps])
+    total = int(steps.max())
+    assert counts[:, 0].eq(0).all(), "a token is never drawn"
+    assert counts[:, 1 : total + 1].min() >= 1, "a step draws nothing"
+    assert counts.eq(counts[0]).all(), "rows differ in how many tokens a step draws"
+
+
+@pytest.mark.parametrize("order", [part(order) for order in ORDERS])
+def test_the_plan_of_a_batch_is_that_of_its_pictures(order: Order) -> None:
+    together = order.plan(3, COUNT, None, Rng([1, 2, 3]))
+    for row in range(3):
+        assert torch.equal(together[row : row + 1], order.plan(1, COUNT, None, Rng([row + 1])))
+
+
+@pytest.mark.parametrize("order", [part(order) for order in ORDERS])
+def test_more_steps_than_tokens_are_refused(order: Order) -> None:
+    with pytest.raises(InputError, match="steps"):
+        order.plan(1, COUNT, COUNT + 1, Rng(0))
+
+
+# Heads
+
+
+def made(kind: type) -> Any:
+    """A head whose zero layers are not zero."""
+    torch.manual_seed(0)
+    head = kind(TOKEN, WIDTH)
+    assert isinstance(head, Head)
+    assert isinstance(head, nn.Module)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return head.eval()
+
+
+def tokens_for(head: Any, batch: int, count: int) -> Tensor:
+    blank = head.blank(batch, count)
+    assert blank.shape[:2] == (batch, count)
+    assert head.embed(blank).shape[:2] == (batch, count)
+    return torch.randn(blank.shape) if blank.is_floating_point() else torch.randint(0, TOKEN, blank.shape)
+
+
+@pytest.mark.parametrize("kind", [part(kind) for kind in HEADS])
+def test_the_loss_of_a_token_is_its_own(kind: type) -> None:
+    head = made(kind)
+    tokens, contexts = tokens_for(head, 2, 3), torch.randn(2, 3, WIDTH, requires_grad=True)
+    losses = head.loss(contexts, tokens, Rng(0))
+    assert losses.shape == (2, 3)
+    assert losses.isfinite().all()
+    for row in range(2):
+        for place in range(3):
+            (felt,) = torch.autograd.grad(losses[row, place], contexts, retain_graph=True)
+            others = felt.abs().sum(-1).clone()
+            assert others[row, place] > 0, "the context is not read"
+            others[row, place] = 0
+            assert not others.any(), "the context of another token is read"
+    losses.sum().backward()
+    silent = {name for name, p in head.named_parameters() if p.grad is None or not p.grad.any()}
+    assert all(name.startswith("embed.") for name in silent), silent
+
+
+@pytest.mark.parametrize("kind", [part(kind) for kind in HEADS])
+@torch.no_grad()
+def test_a_draw_is_of_the_kind_of_tokens_and_its_rows_are_their_own(kind: type) -> None:
+    head = made(kind)
+    contexts = torch.randn(2, 3, WIDTH)
+    drawn = head.sample(contexts, False, Policy(), Rng([1, 2]))
+    blank = head.blank(2, 3)
+    assert (drawn.shape, drawn.is_floating_point()) == (blank.shape, blank.is_floating_point())
+    for row in range(2):
+        alone = head.sample(contexts[row : row + 1], False, Policy(), Rng([row + 1]))
+        torch.testing.assert_close(alone, drawn[row : row + 1])
+
+
+@pytest.mark.parametrize("kind", [part(kind) for kind in HEADS])
+@torch.no_grad()
+def test_guidance_of_one_is_none_and_more_is_some(kind: type) -> None:
+    head = made(kind)
+    both = torch.randn(4, 50, WIDTH)
+    plain = head.sample(both[:2], False, Policy(), Rng([1, 2]))
+    torch.testing.assert_close(head.sample(both, True, Policy(), Rng([1, 2])), plain)
+    assert not torch.equal(head.sample(both, True, Policy(guidance=5.0), Rng([1, 2])), plain)
+
+
+@pytest.mark.parametrize("kind", [part(kind) for kind in HEADS if hasattr(kind, "propose")])
+@torch.no_grad()
+def test_proposals_are_draws_with_a_confidence(kind: type) -> None:
+    head = made(kind)
+    contexts = torch.randn(2, 3, WIDTH)
+    tokens, confidence = head.propose(contexts, False, Policy(temperature=0.0), Rng([1, 2]))
+    assert torch.equal(tokens, head.sample(contexts, False, Policy(temperature=0.0), Rng([1, 2])))
+    assert confidence.shape == (2, 3)
+    for row in range(2):
+        alone = head.propose(contexts[row : row + 1], False, Policy(), Rng([row + 1]))
+        for part_alone, part_together in zip(alone, head.propose(contexts, False, Policy(), Rng([1, 2])), strict=True):
+            torch.testing.assert_close(part_alone, part_together[row : row + 1])
+
+
+def test_parts_are_found() -> None:
+    names = {type(order).__name__ for order in ORDERS} | {kind.__name__ for kind in HEADS}
+    assert {"Raster", "RandomMasked", "ArccosMasked", "CategoricalHead", "MixtureHead", "RegressionHead"} <= names
