@@ -33,11 +33,11 @@ def build(connector: Callable[[int, int], Connector] = MlpConnector, *, learns_t
     return Seer(encoder, connector(32, 32), language, words, learns_to_see=learns_to_see)
 
 
-def train(seer: Seer, steps: int = 120) -> list[float]:
+def train(seer: Seer, steps: int = 100) -> list[float]:
     images = torch.stack([plain(colour) for colour in COLOURS])
     turns = [[Turn(ASKED, colour), Turn("is it red ?", "yes" if colour == "red" else "no")] for colour in COLOURS]
     packed = pack(turns, seer.vocabulary, seer.slots)
-    optimizer = torch.optim.AdamW([p for p in seer.parameters() if p.requires_grad], lr=1e-2)
+    optimizer = torch.optim.AdamW([p for p in seer.parameters() if p.requires_grad], lr=3e-3)
     losses = []
     for _ in range(steps):
         loss = seer.answer_loss(packed, seer.hidden(packed, seer.vectors(images)))

@@ -87,7 +87,7 @@ class Seer(nn.Module):
         learnt = packed.targets != NOTHING
         return functional.cross_entropy(self.language.logits(hidden[learnt][None])[0].float(), packed.targets[learnt])
 
-    def see(self, image: Image, question: str = DESCRIBE) -> str:
+    def see(self, image: Float[Tensor, "*one 3 h w"], question: str = DESCRIBE) -> str:
         """The answer to one question about one picture ``[3 h w]`` or ``[1 3 h w]``."""
         return self.answers(image.reshape(1, *image.shape[-3:]), [question])[0]
 
