@@ -22,6 +22,7 @@ VERBS = {
     "train": "train a recipe, or go on with an interrupted run",
     "evaluate": "score a model, with the protocol that makes scores comparable",
     "convert": "turn weights as their authors released them into a model folder",
+    "audit": "find out whether a model needed the pictures it was asked about",
     "systems": "list the published systems and how far each has come",
     "prove": "run the small experiment behind a recipe's claims",
     "data": "show, check, pack or build a data set",

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from string import ascii_uppercase as LETTERS
 
-NUMERALS = {
-    word: str(number)
-    for number, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
-}
+from limner.data.scenes.language import NUMBERS
+
+NUMERALS = {word: str(number) for number, word in enumerate((*NUMBERS, "ten", "eleven", "twelve"))}
 _ARTICLES = {"a", "an", "the"}
 _DECORATION = re.compile(r"[*_`\"“”]+")
 _ALONE = re.compile(r"[\s(\[{]*([A-Za-z])[\s)\]}.:,;!]*$")  # C, (c), [C], C.
@@ -37,6 +37,7 @@ def first_letter_right(answer: str, said: str) -> bool:
     return len(answer) == 1 and any(said.startswith(start + answer) for start in starts)
 
 
+@lru_cache(maxsize=1 << 16)
 def words(text: str) -> tuple[str, ...]:
     """Lower-case words without articles and punctuation, number words as digits: how open answers are compared."""
     found = re.findall(r"-?\d+(?:\.\d+)*|\w+", text.lower().replace("’", "'").replace("'s ", " "))
@@ -75,8 +76,9 @@ def read_letter(said: str, count: int) -> int | None:
     """The option whose letter was given, alone, before a delimiter or declared ("the answer is (B)"; the last one
     counts), in whatever decoration; ``count`` options have the first letters."""
     text = _DECORATION.sub("", said).strip()
-    found = _ALONE.match(text) or _LEADING.match(text) or (list(_DECLARED.finditer(text)) or [None])[-1]
-    return None if found is None else _place(next(letter for letter in found.groups() if letter), count)
+    first = _ALONE.match(text) or _LEADING.match(text)
+    found = [first] if first else list(_DECLARED.finditer(text))
+    return _place(next(letter for letter in found[-1].groups() if letter), count) if found else None
 
 
 def read_option(said: str, options: Sequence[str]) -> int | None:
