@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -138,13 +139,14 @@ class MaskgitVqgan(nn.Module):
         self.encoder = Encoder(widths, width, depth, channels)
         self.quantizer = LearnedCodebook(entries, channels, commitment=1.0, pull=pull)
         self.decoder = Decoder(widths, depth, channels)
+        self.to(memory_format=torch.channels_last)  # a sixth faster than channels first on a CPU
 
     def features(self, image: Image) -> Resized:
         """What the encoder makes of pictures in [-1, 1]; raises `InputError` for pictures of another size."""
         if image.shape[-2:] != (self.size, self.size):
             given = "x".join(str(edge) for edge in image.shape[-2:])
             raise InputError(f"picture is {given} pixels, but this tokenizer reads {self.size}x{self.size}: resize it")
-        return self.encoder(0.5 * image + 0.5)
+        return self.encoder((0.5 * image + 0.5).contiguous(memory_format=torch.channels_last))
 
     def forward(self, image: Image, rng: Rng) -> tuple[Image, Bottleneck]:
         """Reconstruction in [-1, 1], not clipped, and bottleneck of a training batch."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
@@ -35,15 +36,15 @@ class ProxyPixels(nn.Module):
         super().__init__()
         self.names = nn.Sequential(nn.Conv2d(width, 2 * width, 1), nn.Tanh(), nn.Conv2d(2 * width, entries, 1))
         self.codebook = nn.Parameter(torch.empty(entries, channels).uniform_(-1.0 / entries, 1.0 / entries))
-        self.decoder = decoder
+        self.decoder = decoder.to(memory_format=torch.channels_last)
 
     def logits(self, cells: Cells) -> Logits:
         """Of each code in each cell."""
         return self.names(cells)
 
     def forward(self, cells: Cells) -> Float[Tensor, "b 3 h w"]:
-        shares = self.logits(cells).softmax(1)
-        return self.decoder(torch.einsum("bvyx,vc->bcyx", shares, self.codebook))
+        shares = rearrange(self.logits(cells), "b v y x -> b y x v").softmax(-1)
+        return self.decoder(rearrange(shares @ self.codebook, "b y x c -> b c y x"))
 
 
 def proxy_loss(logits: Logits, codes: Int[Tensor, "b cells"]) -> Float[Tensor, ""]:
