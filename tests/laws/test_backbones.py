@@ -14,14 +14,16 @@ from torch import Tensor, nn
 from limner.generators import backbones
 from limner.generators.backbones.backbone import Backbone
 from limner.generators.backbones.bert import Bert
+from limner.generators.backbones.blockwise import BlockwiseTransformer
 from limner.generators.backbones.causal import CausalTransformer
+from limner.generators.backbones.cells import CellTransformer
 from limner.generators.backbones.diagonal import DiagonalTransformer
 from limner.generators.backbones.llama import LlamaTransformer
 from limner.generators.backbones.masked import MaskedAutoencoder
 from limner.generators.backbones.rar import AHEAD, AdaptiveCausalTransformer
 from limner.generators.backbones.scales import ScaleTransformer
 from limner.generators.backbones.uvit import UVit
-from limner.generators.orders import ArccosMasked, Diagonals, RandomMasked, Raster, Scales
+from limner.generators.orders import ArccosMasked, Cells, Diagonals, RandomMasked, Raster, Scales
 from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
 from limner.types import Layout, Rng, Steps
 
@@ -100,6 +102,34 @@ def diagonal() -> DiagonalTransformer:
     return DiagonalTransformer(grid=GRID, prefix=PREFIX, width=WIDTH, depth=2, heads=2, hidden=32)
 
 
+class Asked(nn.Module):
+    """A backbone whose contexts wait for noise, together with noise that no token has a part in."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.width = backbone, backbone.width
+        for name, parameter in backbone.named_parameters():
+            if "modulation" in name:
+                nn.init.normal_(parameter, std=0.5)
+
+    def forward(self, x: Tensor, steps: Tensor, prefix: Tensor, wanted: Tensor) -> Tensor:
+        contexts = self.backbone(x, steps, prefix, wanted)
+        t = torch.arange(contexts.levels).expand(len(x), -1)
+        return contexts(torch.ones(*wanted.shape, WIDTH), t)
+
+
+def noisy_cells() -> Asked:
+    return Asked(CellTransformer(grid=GRID, width=WIDTH, encoder_depth=1, decoder_depth=1, heads=2))
+
+
+def clean_cells() -> Asked:
+    return Asked(CellTransformer(grid=GRID, width=WIDTH, encoder_depth=1, decoder_depth=1, heads=2, noisy=False))
+
+
+def blockwise() -> Asked:
+    return Asked(BlockwiseTransformer(axes=GRID, split=(1, 1), width=WIDTH, depth=2, heads=2))
+
+
 def raster() -> Steps:
     return Raster().draw(2, COUNT, Rng(0))
 
@@ -110,6 +140,10 @@ def permuted() -> Steps:
 
 def diagonals() -> Steps:
     return Diagonals(columns=GRID[1]).draw(2, COUNT, Rng(0))
+
+
+def cells() -> Steps:
+    return Cells(GRID, (3, 2)).draw(2, COUNT, Rng(0))
 
 
 def random_masks() -> Steps:
@@ -142,6 +176,9 @@ TRAINED: Cases = [
     (uvit, random_masks),
     (scaled, scales),
     (scaled_with_prefix, scales),
+    (clean_cells, cells),
+    (blockwise, cells),
+    (blockwise, permuted),
 ]
 DRAWN: Cases = [
     (llama, raster),
@@ -157,6 +194,10 @@ DRAWN: Cases = [
     (uvit, ranked_plan),
     (scaled, scales),
     (scaled_with_prefix, scales),
+    (noisy_cells, cells),
+    (clean_cells, random_plan),
+    (blockwise, cells),
+    (blockwise, permuted),
 ]
 KINDS = (TRAINED, DRAWN)
 
@@ -181,7 +222,7 @@ def assert_lawful(backbone: Backbone, steps: Steps, wanted: Tensor) -> None:
     for row in range(len(steps)):
         for place, token in enumerate(wanted[row]):
             from_tokens, from_condition = torch.autograd.grad(
-                contexts[row, place] @ weights, (x, prefix), retain_graph=True
+                contexts[row, place] @ weights, (x, prefix), retain_graph=True, materialize_grads=True
             )
             felt = from_tokens.abs().sum(-1)
             earlier = steps[row] < steps[row, token]

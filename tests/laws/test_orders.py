@@ -12,6 +12,7 @@ import torch
 from limner.errors import InputError
 from limner.generators.orders import (
     ArccosMasked,
+    Cells,
     Diagonals,
     Order,
     Permuted,
@@ -163,3 +164,29 @@ def test_diagonals_go_from_near_to_far() -> None:
         Diagonals(columns=5).draw(1, 12, Rng(0))
     with pytest.raises(InputError, match="9 tokens in 5 steps, not 3"):
         Diagonals().plan(1, 9, 3, Rng(0))
+
+
+@pytest.mark.parametrize(
+    ("grid", "cell", "steps"),
+    [
+        ((2, 4), (1, 1), [1, 2, 3, 4, 5, 6, 7, 8]),
+        ((2, 4), (2, 2), [1, 1, 2, 2, 1, 1, 2, 2]),
+        ((2, 4), (1, 4), [1, 1, 1, 1, 2, 2, 2, 2]),
+        ((1, 8), (1, 2), [1, 1, 2, 2, 3, 3, 4, 4]),
+        ((2, 4), (2, 4), [1] * 8),
+    ],
+)
+def test_cells_go_from_tokens_to_the_whole_picture(
+    grid: tuple[int, int], cell: tuple[int, int], steps: list[int]
+) -> None:
+    assert Cells(grid, cell).draw(2, 8, Rng(0)).tolist() == [steps] * 2
+    assert Cells(grid, cell).plan(1, 8, max(steps), Rng(0)).tolist() == [steps]
+
+
+def test_cells_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(InputError, match="9 tokens on a grid of 2 x 4 cannot be cut"):
+        Cells((2, 4), (1, 1)).draw(1, 9, Rng(0))
+    with pytest.raises(InputError, match="cells of 2 x 3"):
+        Cells((2, 4), (2, 3)).draw(1, 8, Rng(0))
+    with pytest.raises(InputError, match="2 cells are drawn in 2 steps, not 3"):
+        Cells((2, 4), (2, 2)).plan(1, 8, 3, Rng(0))
