@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from limner.data.conversations import Turn
 from limner.errors import InputError
 from limner.languages.subwords import Subwords
-from limner.unified.conversation import NOTHING, PADDING, PICTURE, Turn, pack
+from limner.unified.conversation import NOTHING, PADDING, PICTURE, pack
 
 TURNS = (Turn("what colour ?", "red"), Turn("how many ?", "two things"))
 

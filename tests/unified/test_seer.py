@@ -10,11 +10,12 @@ from torch import nn
 
 from limner.connectors.connector import Connector
 from limner.connectors.mlp import MlpConnector
+from limner.data.conversations import Turn
 from limner.encoders.vit import VisionTransformer
 from limner.errors import InputError
 from limner.languages.subwords import Subwords
 from limner.languages.transformer import LanguageTransformer
-from limner.unified.conversation import Turn, pack
+from limner.unified.conversation import pack
 from limner.unified.seer import Seer
 
 COLOURS = {"red": (1.0, -1.0, -1.0), "green": (-1.0, 1.0, -1.0), "blue": (-1.0, -1.0, 1.0)}

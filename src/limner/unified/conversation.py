@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from limner.data.conversations import Turn
 from limner.errors import InputError
 from limner.languages.language import sight
 
@@ -36,13 +37,6 @@ class Vocabulary(Protocol):
     def ids(self, text: str) -> list[int]: ...
 
     def text(self, ids: Sequence[int]) -> str: ...
-
-
-class Turn(NamedTuple):
-    """What is asked, and the right answer; an empty answer is to be given."""
-
-    question: str
-    answer: str = ""
 
 
 @dataclass(frozen=True)

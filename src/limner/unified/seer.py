@@ -17,16 +17,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.connectors.connector import Connector
+from limner.data.conversations import DESCRIBE, Turn
 from limner.encoders.encoder import VisionEncoder
 from limner.errors import InputError
 from limner.languages.language import LanguageModel, Vectors
 from limner.languages.speaking import speak
 from limner.types import Image
-from limner.unified.conversation import NOTHING, PICTURE, Packed, Turn, Vocabulary, pack
+from limner.unified.conversation import NOTHING, PICTURE, Packed, Vocabulary, pack
 
 ANSWER = 24  # subwords of the longest answer, unless more are asked for
 BATCH = 32  # questions that are answered at a time
-DESCRIBE = "describe the picture ."
 
 
 class Seer(nn.Module):

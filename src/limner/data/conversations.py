@@ -1,0 +1,81 @@
+"""Talk about pictures: turns of question and answer, from scenes.
+
+A `Conversation` is what a model that sees is taught by; item k of a source is the same conversation forever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from limner.data.scenes import Scene, Scenes
+from limner.data.scenes.scene import random_for
+
+DESCRIBE = "Describe the picture."
+
+
+class Turn(NamedTuple):
+    """What is asked, and the right answer; an empty answer is to be given. ``kind`` sorts questions for scores."""
+
+    question: str
+    answer: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A picture and what is said about it, and, where the turns are one text, in which order. ``apart``: turns are
+    independent of each other."""
+
+    image: UInt8[np.ndarray, "h w 3"]
+    turns: tuple[Turn, ...]
+    apart: bool = True
+
+
+@runtime_checkable
+class Conversations(Protocol):
+    """A map-style source of conversations."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Conversation: ...
+
+
+class AskedScenes:
+    """Questions about scenes, each with one exact answer, and the request to describe them.
+
+    Args:
+        scenes: what is asked about.
+        turns: most questions about a scene, drawn from all there are; their kinds are equally likely, so that frequent
+            kinds of question do not drown rare ones.
+        describe: ask for the caption too.
+    """
+
+    def __init__(self, scenes: Scenes, *, turns: int = 6, describe: bool = True) -> None:
+        self.scenes, self.turns, self.describe = scenes, turns, describe
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, index: int) -> Conversation:
+        scene = self.scenes[index]
+        chosen = self._chosen(scene, index)
+        if self.describe:
+            chosen.append(Turn(DESCRIBE, scene.caption, "caption"))
+        return Conversation(scene.image, tuple(chosen))
+
+    def _chosen(self, scene: Scene, index: int) -> list[Turn]:
+        kinds: dict[str, list[Turn]] = {}
+        for asked in scene.questions():
+            kinds.setdefault(asked.kind, []).append(Turn(asked.text, asked.answer, asked.kind))
+        rng = random_for(self.scenes.seed, "turns", index)
+        chosen: list[Turn] = []
+        while kinds and len(chosen) < self.turns:
+            kind = list(kinds)[int(rng.random() * len(kinds))]
+            chosen.append(kinds[kind].pop())
+            if not kinds[kind]:
+                del kinds[kind]
+        return chosen
