@@ -1,0 +1,80 @@
+"""CLIP: a vision and a text transformer that learn which of a batch's captions belongs to which picture.
+
+Radford et al., Learning Transferable Visual Models From Natural Language Supervision, arXiv:2103.00020. The text tower
+is read at the last subword, for there is no sign of the end; otherwise the loss, the learned temperature and the unit
+vectors are the paper's. Two pictures of one batch may have the same caption, here as there.
+
+    limner train clip --out runs/clip
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch.nn import functional
+
+from limner.encoders.matcher import Matcher
+from limner.encoders.objectives.infonce import InfoNce
+from limner.encoders.text import TextTransformer
+from limner.encoders.two_towers import Objective, TwoTowers
+from limner.languages.subwords import Subwords
+from limner.recipes.encoders import captioned
+from limner.recipes.encoders.captioned import CaptionTask, caption_task, encoder, encoder_scores
+from limner.recipes.recipe import Claim, Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(captioned.Knobs):
+    """A vision and a text tower."""
+
+    text_width: int = 128
+    """Width of the text transformer, in heads of 64."""
+    text_depth: int = 2
+    """Blocks of the text transformer."""
+    joint: int = 128
+    """Channels of the space where pictures and captions meet."""
+
+
+def two_towers(knobs: Knobs, objective: Objective) -> Matcher:
+    """Both towers under an objective, freshly initialised."""
+    text = TextTransformer(
+        knobs.vocabulary,
+        count=knobs.text_length,
+        width=knobs.text_width,
+        depth=knobs.text_depth,
+        heads=max(knobs.text_width // 64, 1),
+        activation=functional.silu,
+    )
+    return Matcher(TwoTowers(encoder(knobs), text, objective, joint=knobs.joint), Subwords(knobs.text_length))
+
+
+def build(knobs: Knobs) -> Matcher:
+    """A freshly initialised CLIP."""
+    return two_towers(knobs, InfoNce())
+
+
+def task(knobs: Knobs) -> CaptionTask:
+    """How it is trained."""
+    return caption_task(knobs, build(knobs))
+
+
+RECIPE = Recipe(
+    system="clip",
+    state="works",
+    paper="arXiv:2103.00020",
+    knobs=Knobs,
+    build=build,
+    task=task,
+    score=encoder_scores,
+    claims=(
+        Claim(
+            text="colour and shape of unseen scenes and the group of unseen emoji are classified by words alone, "
+            "each three times as often right as by chance",
+            source="arXiv:2103.00020, Section 3.1",
+        ),
+        Claim(
+            text="the true partner of an unseen picture or caption is found first, ten times as often as by chance",
+            source="arXiv:2103.00020, Section 3.1.5 and Appendix E.2",
+        ),
+    ),
+)
