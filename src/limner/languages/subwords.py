@@ -75,7 +75,7 @@ class Subwords(nn.Module):
 
     def word(self, row: int) -> str:
         """A subword as a person writes it: "▁red" is "red", and a part within a word is "-angle"."""
-        token = self.vocabulary.id_to_token(row)
+        token = str(self.vocabulary.id_to_token(row))
         return token.removeprefix("▁") if token.startswith(("▁", "[")) else f"-{token}"
 
     def unknown(self, caption: str) -> list[str]:

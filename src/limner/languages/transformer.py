@@ -36,7 +36,9 @@ class LanguageTransformer(nn.Module):
         self.table = nn.Embedding(vocabulary, width)
         self.blocks = nn.ModuleList(RotaryBlock(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
-        self.gain = nn.Parameter(torch.tensor(width**-0.5))  # of logits, whose rows have unit variance
+        self.gain = nn.Parameter(
+            torch.tensor(1.0 / width)
+        )  # of logits: a slot's own word, still in its state, starts at 1
         self.register_buffer("turns", rope.line(length, width // heads), persistent=False)
         nn.init.normal_(self.table.weight)
         for block in self.blocks:

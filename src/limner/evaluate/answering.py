@@ -1,0 +1,60 @@
+"""Are questions about pictures answered right? Per kind of question, beside what answers without looking would score.
+
+    qa/KIND         share of right answers; qa/overall over all questions
+    majority/KIND   the share that the commonest answer of that kind would get
+    blind/overall   the share that the model itself gets without the picture; gain is qa/overall less that (MMStar,
+                    arXiv:2403.20330, Section 3.3)
+
+An answer is right if it has the words of the true one, whatever the case, spaces and full stops.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import UInt8
+
+from limner.data.conversations import Conversation, Turn
+
+Picture: TypeAlias = UInt8[np.ndarray, "h w 3"]
+AnswersFn: TypeAlias = Callable[[Sequence[Picture] | None, Sequence[str]], list[str]]
+
+
+def asked_of(conversations: Iterable[Conversation]) -> tuple[list[Picture], list[Turn]]:
+    """Every question that has one right answer, with its picture; captions have many."""
+    pairs = [(talk.image, turn) for talk in conversations for turn in talk.turns if turn.kind != "caption"]
+    return [image for image, _ in pairs], [turn for _, turn in pairs]
+
+
+def answering_scores(answers: AnswersFn, images: Sequence[Picture], turns: Sequence[Turn]) -> dict[str, float]:
+    """``qa/*``, ``majority/*``, ``blind/overall`` and ``gain/overall`` of a model on these questions."""
+    questions = [turn.question for turn in turns]
+    seen, blind = answers(images, questions), answers(None, questions)
+    right: dict[str, list[bool]] = defaultdict(list)
+    true: dict[str, Counter[str]] = defaultdict(Counter)
+    for turn, said in zip(turns, seen, strict=True):
+        right[turn.kind].append(same(said, turn.answer))
+        true[turn.kind][plain(turn.answer)] += 1
+    scores = {f"qa/{kind}": sum(marks) / len(marks) for kind, marks in sorted(right.items())}
+    common = {kind: max(answers.values()) for kind, answers in sorted(true.items())}
+    scores |= {f"majority/{kind}": count / len(right[kind]) for kind, count in common.items()}
+    scores["qa/overall"] = sum(map(sum, right.values())) / len(turns)
+    scores["majority/overall"] = sum(common.values()) / len(turns)
+    guessed = [same(said, turn.answer) for turn, said in zip(turns, blind, strict=True)]
+    scores["blind/overall"] = sum(guessed) / len(turns)
+    scores["gain/overall"] = scores["qa/overall"] - scores["blind/overall"]
+    return scores
+
+
+def same(said: str, true: str) -> bool:
+    """Do two answers have the same words?"""
+    return plain(said) == plain(true)
+
+
+def plain(text: str) -> str:
+    """Words in lower case with single spaces, without full stops, commas and quotes."""
+    return " ".join(re.sub(r"[.,;:!?\"']", " ", text.lower()).split())

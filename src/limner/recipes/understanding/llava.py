@@ -1,0 +1,51 @@
+"""LLaVA: an encoder's patches through a small MLP into a language model, taught by questions and answers.
+
+Liu et al., arXiv:2304.08485 and arXiv:2310.03744: the picture's vectors stand before the words, and only answers bear a
+loss. Deviations of the small model: the language model is trained from the start, on the same talk, so alignment and
+instruction are one stage; many questions about one picture share one reading of it.
+
+    limner train superclass --out runs/superclass
+    limner train llava --encoder runs/superclass --out runs/llava
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limner.connectors.mlp import MlpConnector
+from limner.recipes.recipe import Claim, Recipe
+from limner.recipes.understanding import asked
+from limner.recipes.understanding.asked import AskedTask, asked_task, seeing_scores, seer
+from limner.unified.seer import Seer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(asked.Knobs):
+    """A LLaVA."""
+
+
+def build(knobs: Knobs) -> Seer:
+    """A freshly initialised LLaVA."""
+    return seer(knobs, MlpConnector(knobs.encoder_width, knobs.width))
+
+
+def task(knobs: Knobs) -> AskedTask:
+    """How it is trained."""
+    return asked_task(knobs, build(knobs))
+
+
+RECIPE = Recipe(
+    system="llava",
+    state="partly",
+    paper="arXiv:2304.08485",
+    knobs=Knobs,
+    build=build,
+    task=task,
+    score=seeing_scores,
+    claims=(
+        Claim(
+            text="a projection of patches into word space, trained on answers alone, makes a language model see",
+            source="arXiv:2304.08485, Section 4",
+        ),
+    ),
+)
