@@ -2,9 +2,9 @@
 
 Huang et al., Classification Done Right for Vision-Language Pre-Training, arXiv:2411.03313: softmax cross-entropy
 against the set of subwords, weighted by how rare they are in the captions seen so far. A picture is not told apart from
-the others of its batch, so small batches lose little. Deviations: a linear classifier without a norm of its own, so that
-every patch says words by the classifier of the whole; padding and unknown letters are taken out of the set; no class
-token.
+the others of its batch, so small batches lose little. Deviations: a linear classifier without a norm of its own, so
+that every patch says words by the classifier of the whole; padding and unknown letters are taken out of the set; no
+class token.
 
     limner train superclass --out runs/superclass
     limner train superclass --subwords runs/language --out runs/superclass     # in a language model's own words

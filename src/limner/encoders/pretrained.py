@@ -1,0 +1,92 @@
+"""Vision towers that others trained, from a local folder of the `transformers` library: CLIP (arXiv:2103.00020), SigLIP
+(arXiv:2303.15343), DINOv2 (arXiv:2304.07193), and what else has patches and the same interface.
+
+    encoder = PretrainedEncoder.read(Path("clip-vit-large-patch14"), layer=-2)      # as LLaVA reads CLIP
+    features = encoder.features(image)
+
+Features are the patches' states, class and register tokens left out; the pooled vector is the tower's own: CLIP's and
+DINOv2's normalised class token, SigLIP's attention pool. Pictures in [-1, 1] are resized and normalised as the folder's
+preprocessor_config.json says. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.errors import InputError
+from limner.types import Image
+
+PIXELS = "preprocessor_config.json"
+
+
+class PretrainedEncoder(nn.Module):
+    """A `limner.encoders.encoder.VisionEncoder` around a tower of `transformers`.
+
+    Args:
+        tower: a vision model with patches.
+        mean, deviation: of the pixels in [0, 1] that it was trained on, per channel.
+        layer: whose states are the features; -1 is the last, -2 the one before.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, tower: nn.Module, *, mean: list[float], deviation: list[float], layer: int = -1) -> None:
+        super().__init__()
+        config: Any = tower.config
+        self.tower, self.layer = tower, layer
+        self.size, self.width = config.image_size, config.hidden_size
+        self.grid = config.image_size // config.patch_size
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(deviation)[:, None, None], persistent=False)
+
+    @classmethod
+    def read(cls, folder: Path, *, layer: int = -1) -> PretrainedEncoder:
+        """The tower of a folder, in fp32; of a model with a text tower too, its vision tower.
+
+        Raises InputError if `transformers` is not installed, or the folder holds no vision model with its
+        preprocessor_config.json.
+        """
+        try:
+            import transformers
+        except ImportError:
+            raise InputError("encoders from a folder need transformers: run pip install 'limner[llm]'") from None
+        try:
+            pixels = json.loads((folder / PIXELS).read_text(encoding="utf-8"))
+            mean, deviation = list(pixels["image_mean"]), list(pixels["image_std"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{folder / PIXELS} does not say how pixels are normalised ({error!r}): copy it too"
+            ) from None
+        try:
+            model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0][:120]
+            raise InputError(f"{folder} cannot be read as a model ({reason}): copy config and weights") from None
+        tower = getattr(model, "vision_model", model)
+        if not isinstance(getattr(tower.config, "patch_size", None), int):
+            raise InputError(f"{folder} holds a {model.config.model_type}, which sees no patches: give a vision model")
+        return cls(tower.eval(), mean=mean, deviation=deviation, layer=layer)
+
+    def features(self, image: Image) -> Float[Tensor, "b n d"]:
+        """One vector per patch, row by row."""
+        seen = self._see(image, hidden=self.layer != -1)
+        states = seen.last_hidden_state if self.layer == -1 else seen.hidden_states[self.layer]
+        return states[:, -(self.grid**2) :]
+
+    def pooled(self, image: Image) -> Float[Tensor, "b d"]:
+        """One vector per picture."""
+        return self._see(image).pooler_output
+
+    def _see(self, image: Image, hidden: bool = False) -> Any:
+        if image.shape[-2:] != (self.size, self.size):
+            image = functional.interpolate(image, size=(self.size, self.size), mode="bicubic", antialias=True)
+        pixels = ((image.clamp(-1, 1) + 1) / 2 - self.mean) / self.deviation
+        return self.tower(pixel_values=pixels, output_hidden_states=hidden)
