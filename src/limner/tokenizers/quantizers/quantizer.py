@@ -52,12 +52,14 @@ class Discrete(nn.Module):
     """What quantizers to ids share: an id is never random, so it is all that is kept of a token."""
 
     discrete = True
+    entries: int
+    """How many ids there are."""
 
     def tokens(self, features: Features, rng: Rng | None = None) -> Ids:
         raise NotImplementedError
 
     def keep(self, features: Features) -> dict[str, Tensor]:
-        return {"ids": self.tokens(features).to(torch.int32)}
+        return {"ids": self.tokens(features).to(torch.int32 if self.entries <= 2**31 else torch.int64)}
 
     def draw(self, kept: dict[str, Tensor], rng: Rng) -> Ids:
         return kept["ids"].long()
@@ -65,6 +67,7 @@ class Discrete(nn.Module):
 
 def usage(ids: Int[Tensor, "*any"], entries: int) -> dict[str, Tensor]:
     """Share of ``entries`` that occur among these ids, and the perplexity of the ids."""
-    share = torch.bincount(ids.flatten(), minlength=entries).float() / ids.numel()
-    entropy = -(share * share.clamp_min(1e-12).log()).sum()
-    return {"usage": (share > 0).float().mean(), "perplexity": entropy.exp()}
+    _, counts = ids.flatten().unique(return_counts=True)
+    share = counts.float() / ids.numel()
+    entropy = -(share * share.log()).sum()
+    return {"usage": share.new_tensor(len(counts) / entries), "perplexity": entropy.exp()}
