@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from tests.parity.goldens import Golden, agree, goldens
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from limner.recipes.official.maskgit_vqgan import MASKGIT_VQGAN, NAMES, RELEASES, Sizes, official_tokenizer, sizes_of
 from limner.recipes.release import fill, official_name
+from limner.recipes.released import recognise
 from limner.tokenizers.maskgit_vqgan import MaskgitVqgan
 from limner.types import Rng
 
@@ -80,7 +83,7 @@ def test_the_released_size() -> None:
     assert tokenizer.layout.grids == ((16, 16),)
     state = {official_name(name, NAMES): value for name, value in tokenizer.state_dict().items()}
     (release,) = RELEASES
-    assert release.fits(state)
+    assert recognise(state, Path("vqgan.bin")) is release
     with torch.device("meta"):
         built = release.build(state)
     assert {name: value.shape for name, value in built.state_dict().items()} == {
