@@ -1,7 +1,7 @@
 """Laws that every order and every head keeps, wherever it is written: in its own module or in that of a recipe.
 
 An order that needs no argument and a head that needs two, channels or entries and the width of a context, are found
-and held to these; others get a row beside them.
+and held to these; others get a row beside them. So are those of ``docs/add-a-system.md``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -25,14 +29,29 @@ from limner.types import Layout, Rng
 COUNT, TOKEN, WIDTH = 16, 5, 8
 
 
-def classes(*methods: str) -> Iterator[type]:
-    """Concrete classes of generators and recipes that have these methods."""
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "add-a-system.md"
+
+
+def modules() -> Iterator[ModuleType]:
+    """Every module of generators and recipes, and those that the page has its reader write."""
     for package in (generators, recipes):
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-            for _, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
-                own = kind.__module__ == module.name and not inspect.isabstract(kind)
-                if own and not getattr(kind, "_is_protocol", False) and all(hasattr(kind, name) for name in methods):
-                    yield kind
+            yield importlib.import_module(module.name)
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)):
+        module = sys.modules[f"page{number}"] = ModuleType(f"page{number}")  # where dataclasses look for their own
+        exec(compile(code, str(PAGE), "exec"), module.__dict__)
+        yield module
+
+
+def classes(*methods: str) -> list[type]:
+    """Concrete classes that have these methods."""
+    return [
+        kind
+        for module in MODULES
+        for kind in vars(module).values()
+        if inspect.isclass(kind) and kind.__module__ == module.__name__ and all(hasattr(kind, name) for name in methods)
+        if not inspect.isabstract(kind) and not getattr(kind, "_is_protocol", False)
+    ]
 
 
 def needed(kind: type) -> list[str]:
@@ -41,6 +60,7 @@ def needed(kind: type) -> list[str]:
     return [parameter.name for parameter in parameters if parameter.default is parameter.empty]
 
 
+MODULES = list(modules())
 ORDERS = [kind() for kind in classes("draw", "plan") if not needed(kind)]
 ORDERS += [Scales(Layout(((1, 1), (1, 3), (3, 4)))), Cells((4, 4), (2, 2))]
 HEADS = [kind for kind in classes("loss", "sample", "blank") if len(needed(kind)) == 2]
@@ -165,3 +185,4 @@ def test_proposals_are_draws_with_a_confidence(kind: type) -> None:
 def test_parts_are_found() -> None:
     names = {type(order).__name__ for order in ORDERS} | {kind.__name__ for kind in HEADS}
     assert {"Raster", "RandomMasked", "ArccosMasked", "CategoricalHead", "MixtureHead", "RegressionHead"} <= names
+    assert {"InsideOut", "LaplaceHead"} <= names, "the page shows how to write an order and a head"
