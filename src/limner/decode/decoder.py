@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -20,6 +21,18 @@ from limner.nn.transformer import put, take
 from limner.types import Rng, Steps, Tokens
 
 Watch = Callable[[int, int, Tokens, Steps], None]
+
+
+class Kept(NamedTuple):
+    """Tokens that are not to be drawn, and where; what is elsewhere in ``tokens`` is not read."""
+
+    tokens: Tokens
+    where: Bool[Tensor, "b n"]
+
+    def restore(self, tokens: Tokens) -> Tokens:
+        """``tokens`` with these in their places."""
+        where = self.where.reshape(self.where.shape + (1,) * (tokens.ndim - 2))
+        return torch.where(where, self.tokens.to(tokens.dtype), tokens)
 
 
 @dataclass(frozen=True)
@@ -50,7 +63,15 @@ class Decoder:
             raise InputError(f"guidance is {self.policy.guidance}, but must not be negative: 1 is none")
 
     @torch.no_grad()
-    def __call__(self, given: Tensor, rng: Rng, *, watch: Watch | None = None, steps: Steps | None = None) -> Tokens:
+    def __call__(
+        self,
+        given: Tensor,
+        rng: Rng,
+        *,
+        watch: Watch | None = None,
+        steps: Steps | None = None,
+        kept: Kept | None = None,
+    ) -> Tokens:
         """Draw one picture's tokens per row of ``given``.
 
         Args:
@@ -58,6 +79,7 @@ class Decoder:
             rng: with one seed per row, a batch equals its rows drawn alone.
             watch: called after each step with its number, the number of steps, the tokens so far and their steps.
             steps: a plan other than the order's own.
+            kept: tokens of the picture that stay; those that share a step with others are drawn and put back.
         """
         generator, head, batch = self.generator, self.generator.head, len(given)
         if steps is None:
@@ -68,6 +90,7 @@ class Decoder:
         cache = generator.backbone.cache() if self.cached else None
         propose = ranking(head).propose if self.ranked else None
         tokens = head.blank(batch, generator.count).to(given.device)
+        tokens = tokens if kept is None else kept.restore(tokens)
         for step, policy in enumerate(policies, 1):
             here = guided[step - 1] or (cache is not None and any(guided[step:]))  # a cache misses no step of its rows
             copies = 2 if here else 1
@@ -79,6 +102,7 @@ class Decoder:
             else:
                 steps, wanted, drawn = surest(steps, step, wanted, *propose(contexts, here, policy, rng))
             tokens = put(tokens, wanted, drawn)
+            tokens = tokens if kept is None else kept.restore(tokens)
             if watch is not None:
                 watch(step, len(policies), tokens, steps)
         return tokens

@@ -28,7 +28,8 @@ class Condition(Protocol):
 
 
 class ClassCondition(nn.Module):
-    """One learned vector per class, repeated ``count`` times (MAR's buffer tokens, arXiv:2406.11838, Section 4)."""
+    """One learned vector per class, repeated ``count`` times (MAR's buffer tokens, arXiv:2406.11838, Section 4); a
+    class below 0 is none."""
 
     def __init__(self, classes: int, width: int, count: int = 64) -> None:
         super().__init__()
@@ -39,7 +40,7 @@ class ClassCondition(nn.Module):
             nn.init.normal_(weight, std=0.02)
 
     def forward(self, given: Int[Tensor, "b"], dropped: Bool[Tensor, "b"]) -> Prefix:
-        vector = torch.where(dropped[:, None], self.nothing, self.embedding(given))
+        vector = torch.where((dropped | (given < 0))[:, None], self.nothing, self.embedding(given.clamp_min(0)))
         return vector[:, None].expand(-1, self.count, -1)
 
 
