@@ -92,7 +92,7 @@ class Diagonals:
 @dataclass(frozen=True)
 class Cells:
     """One block of tokens after the other: rectangles of ``cell`` tokens on a ``grid``, (height, width) both, in raster
-    order of cells (Ren et al., xAR, arXiv:2502.20388, Section 3.2). ``(1, k)`` on a grid ``(1, n)`` cuts any sequence
+    order of cells (Ren et al., xAR, arXiv:2502.20388). ``(1, k)`` on a grid ``(1, n)`` cuts any sequence
     into runs of k. From one token, which is `Raster`, to the grid, which is no order, a cell is a knob (Hu et al.,
     ACDiT, arXiv:2412.07720)."""
 

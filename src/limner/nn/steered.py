@@ -2,7 +2,7 @@
 
     x + gate * f(norm(x) * (1 + scale) + shift)     or, without a condition,     x + f(norm(x))
 
-As in `adaptive`, ``modulation`` is called by whoever runs the blocks, once per condition and not once per slot.
+Slots share conditions: there is one per noise level, and its modulation is made once and not once per slot.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -30,6 +30,11 @@ class Memory(Protocol):
 
     def extend(self, block: int, key: Heads, value: Heads) -> tuple[AllHeads, AllHeads]:
         """All keys and values of one block, these after those before."""
+
+
+def spread(modulation: Float[Tensor, "b levels d"], level: Int[Tensor, "n"]) -> Float[Tensor, "b #n d"]:
+    """What steers each slot; one level serves all."""
+    return modulation if modulation.shape[1] == 1 else modulation[:, level]
 
 
 class RotaryAttention(nn.Module):
@@ -82,15 +87,17 @@ class SteeredBlock(nn.Module):
         self,
         x: Sequence,
         rotate: Rotation,
-        modulation: Float[Tensor, "b #n d6"] | None = None,
+        steering: Float[Tensor, "b levels d"] | None,
+        level: Int[Tensor, "n"],
         visible: Bool[Tensor, "..."] | None = None,
         memory: Memory | None = None,
         block: int = 0,
     ) -> Sequence:
-        """``rotate`` turns queries and keys; ``modulation`` is what ``self.modulation`` made of the condition."""
-        if modulation is None:
+        """``rotate`` turns queries and keys; slot i is steered by ``steering[:, level[i]]``, if by anything."""
+        if steering is None:
             x = x + self._drop(self.attn(self.norm1(x), rotate, visible, memory, block))
             return x + self._drop(self.mlp(self.norm2(x)))
+        modulation = spread(self.modulation(steering), level)
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation.chunk(6, dim=-1)
         y = self.attn(modulate(self.norm1(x), shift1, scale1), rotate, visible, memory, block)
         x = x + gate1 * self._drop(y)

@@ -1,7 +1,7 @@
 """ACDiT's backbone: block after block of a picture or a film, each denoised by a DiT that reads clean earlier blocks.
 
     noised    x + gate * f(norm(x) * (1 + scale) + shift),   steered by  time(t) + mean(condition)
-    read      x + f(norm(x)):  the same weights, and no condition            (arXiv:2412.07720, Section 3.3)
+    read      x + f(norm(x)):  the same weights, and no condition            (arXiv:2412.07720)
 
 Blocks of one token make it autoregressive token by token, one block a diffusion transformer of the whole.
 """
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
-from limner.generators.backbones.denoising import NoisedBlocks, Steering, await_noise, spread
+from limner.generators.backbones.denoising import NoisedBlocks, Steering, await_noise
 from limner.nn import mixed_rope
 from limner.nn.adaptive import modulate
 from limner.nn.norms import RmsNorm
-from limner.nn.steered import Memory, SteeredBlock
+from limner.nn.steered import Memory, SteeredBlock, spread
 from limner.nn.timesteps import TimestepEmbedding
 from limner.nn.transformer import KeyValueCache, Mlp
 from limner.types import Steps
@@ -99,8 +99,7 @@ class BlockwiseTransformer(nn.Module):
         """One pass over tokens at these places; without steering, of clean tokens."""
         rotate = partial(mixed_rope.turn, table=self.rope[place][:, None])
         for index, block in enumerate(self.blocks):
-            modulation = None if steering is None else spread(block.modulation(steering), level)
-            x = block(x, rotate, modulation, visible, memory, index)
+            x = block(x, rotate, steering, level, visible, memory, index)
         if steering is None:
             return x
         shift, scale = spread(self.modulation(steering), level).chunk(2, dim=-1)

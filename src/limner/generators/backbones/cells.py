@@ -4,7 +4,7 @@
     -> decoder_embed + decoder_position -> decoder blocks -> norm           steered by  time(t) + mean(condition)
 
 In training every cell has its own noise, and sees the noised cells before it: what it will see in drawing, where the
-past is imperfect too (Noisy Context Learning, Section 3.3). What is read clean is told timestep 0.
+past is imperfect too (Noisy Context Learning). What is read clean is told timestep 0.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
-from limner.generators.backbones.denoising import NoisedBlocks, Steering, await_noise, spread
+from limner.generators.backbones.denoising import NoisedBlocks, Steering, await_noise
 from limner.nn.norms import RmsNorm, SwiGlu
 from limner.nn.rope import grid as rotary_grid
 from limner.nn.rope import rotate_pairs
@@ -117,7 +117,7 @@ class CellTransformer(nn.Module):
         self,
         x: Embedded,
         place: Int[Tensor, "b n"],
-        steering: Steering,
+        steering: Steering | None,
         level: Int[Tensor, "n"],
         visible: Bool[Tensor, "n total"] | None,
         memory: Memory | None,
@@ -126,8 +126,8 @@ class CellTransformer(nn.Module):
         rotate = partial(rotate_pairs, table=self.rope[place][:, None])
         y = self.embedding_norm(x + functional.embedding(place, self.encoder_position[0]))
         for index, block in enumerate(self.encoder_blocks):
-            y = block(y, rotate, spread(block.modulation(steering), level), visible, memory, index)
+            y = block(y, rotate, steering, level, visible, memory, index)
         y = self.decoder_embed(self.encoder_norm(y)) + functional.embedding(place, self.decoder_position[0])
         for index, block in enumerate(self.decoder_blocks, len(self.encoder_blocks)):
-            y = block(y, rotate, spread(block.modulation(steering), level), visible, memory, index)
+            y = block(y, rotate, steering, level, visible, memory, index)
         return self.decoder_norm(y)

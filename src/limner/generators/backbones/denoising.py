@@ -2,8 +2,8 @@
 
     read     the clean past: i sees what is read of steps up to its own
     noised   what is wanted: i sees what is read of earlier steps, and of the noised tokens
-                 those of its own step       (clean context: ACDiT's skip-causal mask, arXiv:2412.07720, Section 3.3)
-                 those up to its own step    (noisy context: xAR, arXiv:2502.20388, Section 3.3)
+                 those of its own step       (clean context: ACDiT's skip-causal mask, arXiv:2412.07720)
+                 those up to its own step    (noisy context: xAR, arXiv:2502.20388)
 
 In training all blocks are wanted at once: with a clean context the past is read beside them, with a noisy one the past
 is the other noised blocks. In drawing one block is wanted; what it follows is read once, and its keys and values stay
@@ -126,8 +126,3 @@ def await_noise(
 def masked(visible: Bool[Tensor, "n total"]) -> Bool[Tensor, "n total"] | None:
     """A mask, or None if it hides nothing."""
     return None if bool(visible.all()) else visible
-
-
-def spread(modulation: Float[Tensor, "b levels d"], level: Int[Tensor, "n"]) -> Float[Tensor, "b #n d"]:
-    """What steers each token; one level serves all."""
-    return modulation if modulation.shape[1] == 1 else modulation[:, level]

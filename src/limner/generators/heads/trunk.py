@@ -2,7 +2,7 @@
 
     a = output(contexts(embed(x_t), t)),    x_t and what ``a`` should be by a noise process
 
-    flow        x_t = (1 - t) x + t epsilon, t logit-normal:  a = epsilon - x       (xAR, arXiv:2502.20388, Eq. 3)
+    flow        x_t = (1 - t) x + t epsilon, t logit-normal:  a = epsilon - x       (xAR, arXiv:2502.20388)
     diffusion   x_t by DDPM's linear schedule, t uniform:     a = epsilon           (ACDiT, arXiv:2412.07720)
 
 Each block of tokens has its own t. To draw a block, the process runs from noise, asking at every noise level.
