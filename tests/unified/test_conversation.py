@@ -21,7 +21,7 @@ def words() -> Subwords:
 def test_only_answers_and_their_ends_are_learnt(words: Subwords) -> None:
     packed = pack([TURNS], words, patches=2)
     learnt = packed.targets[0][packed.targets[0] != NOTHING].tolist()
-    assert learnt == [*words.ids("red"), words.end, *words.ids("two things"), words.end]
+    assert learnt == [*words.ids("red"), words.end(), *words.ids("two things"), words.end()]
     for index in (packed.targets[0] != NOTHING).nonzero()[:, 0].tolist():
         assert packed.targets[0, index] == packed.ids[0, index + 1], "a target is the subword that comes next"
 

@@ -26,6 +26,10 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
         {**CAPTIONED, "encoder_depth": 1, "decoder_depth": 1, "head_width": 16, "head_depth": 1},
     ),
     "generators/raster": ("raster-emoji-64", {**CAPTIONED, "depth": 1}),
+    "understanding/llava": (
+        "llava-64",
+        {"size": 16, "encoder_width": 64, "encoder_depth": 1, "width": 64, "depth": 1, "vocabulary": 384, "turns": 2},
+    ),
 }
 NEEDS = {"generators/mar": "tokenizers/vae", "generators/raster": "tokenizers/vq_vae"}
 

@@ -52,7 +52,6 @@ class Subwords(nn.Module):
             row[: len(ids)] = ids
         return torch.from_numpy(rows)
 
-    @property
     def end(self) -> int:
         """Id of the sign that ends a text; raises `InputError` in a vocabulary that has none."""
         end = self.vocabulary.token_to_id(END)
@@ -70,7 +69,7 @@ class Subwords(nn.Module):
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of subwords, up to the sign for the end."""
-        ended = ids[: list(ids).index(self.end)] if self.end in ids else ids
+        ended = ids[: list(ids).index(self.end())] if self.end() in ids else ids
         return self.vocabulary.decode(list(ended))
 
     def word(self, row: int) -> str:

@@ -30,7 +30,6 @@ PADDING = -1  # in place of a segment: the slot only pads
 class Vocabulary(Protocol):
     """Texts to subwords and back."""
 
-    @property
     def end(self) -> int:
         """The subword that ends an answer."""
 
@@ -107,7 +106,7 @@ def _row(turns: Sequence[Turn], vocabulary: Vocabulary, patches: int, apart: boo
     place = patches
     for number, turn in enumerate(turns):
         asked, given = vocabulary.ids(turn.question), vocabulary.ids(turn.answer)
-        told = asked + ([*given, vocabulary.end] if turn.answer else [])
+        told = asked + ([*given, vocabulary.end()] if turn.answer else [])
         if length is not None and len(row) + len(told) > length:
             if number == 0:
                 raise InputError(

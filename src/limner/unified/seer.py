@@ -106,7 +106,7 @@ class Seer(nn.Module):
                 self.enter(packed, vectors),
                 packed.visible(),
                 packed.lengths(),
-                stop=self.vocabulary.end,
+                stop=self.vocabulary.end(),
                 limit=limit,
             )
             said += [self.vocabulary.text(row) for row in spoken.tolist()]

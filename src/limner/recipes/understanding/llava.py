@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limner.connectors.mlp import MlpConnector
-from limner.recipes.recipe import Claim, Recipe
+from limner.recipes.recipe import Recipe
 from limner.recipes.understanding import asked
 from limner.recipes.understanding.asked import AskedTask, asked_task, seeing_scores, seer
 from limner.unified.seer import Seer
@@ -42,10 +42,4 @@ RECIPE = Recipe(
     build=build,
     task=task,
     score=seeing_scores,
-    claims=(
-        Claim(
-            text="a projection of patches into word space, trained on answers alone, makes a language model see",
-            source="arXiv:2304.08485, Section 4",
-        ),
-    ),
 )
