@@ -24,7 +24,7 @@ class RecipeEntry:
 
     ``path`` is its name on the command line (``generators/mar``); ``system`` is the id of its row in the catalogue, or
     None for a baseline that is no published system; ``state`` is "works" or "partly"; ``purpose`` is the first sentence
-    of the docstring.
+    of the docstring; ``trains``: it is a ``Recipe`` with a model to train, not a ``Measure``.
     """
 
     path: str
@@ -32,6 +32,7 @@ class RecipeEntry:
     state: str
     purpose: str
     claims: tuple[str, ...]
+    trains: bool = True
 
     @property
     def module(self) -> str:
@@ -87,6 +88,7 @@ def _read_recipe(file: Path, path: str) -> RecipeEntry | None:
         state=_literal(words.get("state")) or "partly",
         purpose=purpose,
         claims=tuple(_claims(words.get("claims"), assigned)),
+        trains=not (isinstance(call.func, ast.Name) and call.func.id == "Measure"),
     )
 
 

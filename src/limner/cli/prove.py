@@ -89,7 +89,6 @@ def prove(options: Prove) -> tuple[dict[str, Any], Path]:
 def measure(entry: RecipeEntry, options: Prove) -> list[dict[str, Any]]:
     """Text, source, verdict and numbers of each claim."""
     from limner.experiments.experiment import Experiment
-    from limner.recipes.library import find_recipe
 
     experiment = Experiment(
         seeds=tuple(range(options.seeds)),
@@ -98,7 +97,8 @@ def measure(entry: RecipeEntry, options: Prove) -> list[dict[str, Any]]:
         say=lambda line: print(line, file=sys.stderr),
     )
     proving = importlib.import_module("limner.experiments." + entry.path.replace("/", "."))
-    found = zip(find_recipe(entry.path).claims, proving.findings(experiment), strict=True)
+    claims = importlib.import_module(entry.module).RECIPE.claims
+    found = zip(claims, proving.findings(experiment), strict=True)
     return [
         {"text": claim.text, "source": claim.source, "held": finding.holds, "measured": finding.measured}
         for claim, finding in found

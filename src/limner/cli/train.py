@@ -20,12 +20,14 @@ def run(arguments: list[str]) -> None:
     """Finds the recipe, reads its knobs from the remaining arguments and trains."""
     recipes = find_recipes()
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(explain(recipes))
+        print(explain(tuple(entry for entry in recipes if entry.trains)))
         return
     name, *rest = arguments
     if name.startswith("-"):
         raise InputError(f"the recipe comes first, before {name}: `limner train RECIPE {name} ...`")
     entry = resolve_recipe(name, recipes)
+    if not entry.trains:
+        raise InputError(f"{entry.path} measures models and trains none: run `limner prove {entry.path}`")
     from limner.recipes.library import find_recipe
 
     recipe = find_recipe(entry.path)

@@ -57,3 +57,22 @@ class Recipe:
     score: Callable[[Any, Question], dict[str, Any]] | None = None
     system: str | None = None
     claims: tuple[Claim, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A published way to measure models: a row of the catalogue with claims to prove and nothing to build or train.
+
+    Args:
+        system: id in the catalogue.
+        state: how much of the system works here.
+        paper: where it was published.
+        measure: what does the measuring.
+        claims: what is proven about it.
+    """
+
+    system: str
+    state: Literal["works", "partly"]
+    paper: str
+    measure: Callable[..., Any]
+    claims: tuple[Claim, ...] = ()

@@ -1,0 +1,151 @@
+"""The audit on planted questions, with small models whose knowledge is known because they were taught it here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from limner.data.question_sets import FLAGS, Item, Trial
+from limner.data.scenes import Scenes
+from limner.data.scenes.planting import LEAKED, TITLES, facts, natural, plant, sampled, telling, write_pictures
+from limner.data.scenes.scene import random_for
+from limner.encoders.recogniser import Recogniser
+from limner.evaluate.asking import ask
+from limner.evaluate.audit import Audit, audit, part
+from limner.experiments.audits.reader import Answerer, Course, Lesson, Reader, Reading, sightings
+from limner.experiments.experiment import Experiment, Finding
+from limner.experiments.smallworld import summary
+from limner.recipes.library import load
+from limner.train.loop import train
+from limner.train.settings import Settings
+from limner.types import derive_seed
+
+BASE_LESSONS, SEEING_LESSONS = 50_000, 80_000
+SCENES = 1_500  # that are asked about in training
+FACT_SHEETS = 10  # ways in which the options of every fact are drawn
+NATURALS, PLANTS = 400, 60  # of the audited set: natural questions, and each planted kind
+SHUFFLES = 12  # orders in which every question is asked
+WIDTH = 64
+LEAST = 0.9  # of precision and recall
+NEAR_ZERO, FAR = 0.02, 0.2  # gain without and with seeing
+
+
+def findings(experiment: Experiment) -> tuple[Finding, ...]:
+    """One per claim of the recipe."""
+    recogniser = load("recogniser")
+    audits = [audited(experiment, recogniser, seed) for seed in experiment.seeds]
+    return flags_are_found([own for own, _ in audits]), gain_is_of_seeing(audits)
+
+
+def flags_are_found(audits: Sequence[Audit]) -> Finding:
+    """Precision and recall of every flag, on every seed."""
+    measured: dict[str, Any] = {
+        flag: {
+            "precision": summary([one.found[flag][0] for one in audits]),
+            "recall": summary([one.found[flag][1] for one in audits]),
+        }
+        for flag in FLAGS
+    }
+    holds = all(min(scores["values"]) >= LEAST for flag in measured.values() for scores in flag.values())
+    return Finding(holds, measured)
+
+
+def gain_is_of_seeing(audits: Sequence[tuple[Audit, Audit]]) -> Finding:
+    """MG over the natural questions of a model trained with its own pictures and of one trained with others'."""
+    own, shuffled = ([natural_gain(pair[which]) for pair in audits] for which in (0, 1))
+    holds = max(map(abs, shuffled)) <= NEAR_ZERO and min(own) >= FAR
+    leakage = summary([pair[0].total.leakage.mean for pair in audits])
+    measured = {"gain": {"own pictures": summary(own), "shuffled pictures": summary(shuffled)}, "leakage": leakage}
+    return Finding(holds, measured)
+
+
+def natural_gain(result: Audit) -> float:
+    """MG over the questions that nothing was planted in."""
+    return part([verdict for verdict in result.verdicts if not verdict.planted]).gain.mean
+
+
+def audited(experiment: Experiment, recogniser: Recogniser, seed: int) -> tuple[Audit, Audit]:
+    """The audit of a model trained with its pictures, and of one trained with shuffled ones, on one planted set."""
+    planted = plant(
+        Scenes(seed, split="heldout", objects=(1, 4)),
+        natural_count=NATURALS,
+        text=PLANTS,
+        question=PLANTS,
+        leaked=PLANTS,
+        seed=seed,
+    )
+    items = write_pictures(planted, experiment.directory / f"questions-{seed}")
+    leaked = [one for one in planted if one.item.planted == LEAKED]
+    seen = sightings(recogniser, [scene.image for _, scene in leaked])
+    test = tuple(Lesson(item, things) for (item, _), things in zip(leaked, seen, strict=True))
+    lessons = curriculum(recogniser, seed, avoid=[item for item, _ in planted])
+    base = taught(experiment, "base", seed, Course(weighted(lessons, (0.4, 0.35, 0.25)), hidden=1.0), None)
+    shares = weighted({**lessons, "leaked": test}, (0.65, 0.1, 0.1, 0.15))
+    told = answers(Answerer(base, recogniser, seed), items, with_image=False)
+    results = []
+    for name, shuffled in (("own", False), ("shuffled", True)):
+        model = taught(experiment, name, seed, Course(shares, hidden=0.3, shuffled=shuffled), base)
+        seeing, blind = (
+            answers(Answerer(model, recogniser, seed), items, with_image=with_image) for with_image in (True, False)
+        )
+        results.append(audit(items, seeing, blind, [told]))
+        experiment.say(f"{name} pictures, seed {seed}: gain {natural_gain(results[-1]):.3f}, {results[-1].found}")
+    return results[0], results[1]
+
+
+def answers(answer: Answerer, items: Sequence[Item], *, with_image: bool) -> tuple[Trial, ...]:
+    """All answers of a fresh answerer."""
+    return ask(items, answer, with_image=with_image, shuffles=SHUFFLES, instruct=False)
+
+
+def curriculum(recogniser: Recogniser, seed: int, *, avoid: Sequence[Item]) -> dict[str, tuple[Lesson, ...]]:
+    """What is taught: questions about training scenes under titles that the audit does not use, facts, reading."""
+    scenes = Scenes(seed, split="train", objects=(1, 4))
+    shown = [scenes[index] for index in range(SCENES)]
+    seen = sightings(recogniser, [scene.image for scene in shown])
+    rng = random_for(seed, "curriculum")
+    used = {title for item in avoid for title in TITLES if f"'{title}'" in item.question}
+    titles = [title for title in TITLES if title not in used]
+    asked, told = [], []
+    for scene, things in zip(shown, seen, strict=True):
+        asked += [Lesson(natural(scene, one, rng.choice(titles), rng), things) for one in sampled(scene, rng)]
+        told += [Lesson(item, things) for item in telling(scene, rng)]
+    known = [Lesson(item, rng.choice(asked).things) for _ in range(FACT_SHEETS) for item in facts(rng)]
+    return {"natural": tuple(asked), "facts": tuple(known), "reading": tuple(told)}
+
+
+def weighted(
+    lessons: dict[str, tuple[Lesson, ...]], shares: tuple[float, ...]
+) -> tuple[tuple[float, tuple[Lesson, ...]], ...]:
+    """Subjects with their shares, in order."""
+    return tuple(zip(shares, lessons.values(), strict=True))
+
+
+def taught(experiment: Experiment, name: str, seed: int, course: Course, base: Reader | None) -> Reader:
+    """A reader after a course: a fresh one, or one that starts with the weights of ``base``."""
+    lessons = round((BASE_LESSONS if base is None else SEEING_LESSONS) * experiment.scale)
+    settings = Settings(
+        images=lessons,
+        batch=64,
+        lr=3e-3,
+        warmup=3_000,
+        ema=0,
+        precision="fp32",
+        seed=seed,
+        sample_every=10**9,
+        checkpoint_every=10_000,
+    )
+    torch.manual_seed(derive_seed(seed, "reader"))
+    texts = [f"{one.item.question} {' '.join(one.item.options)}" for _, some in course.subjects for one in some]
+    model = Reader([*texts, *TITLES], WIDTH)
+    if base is not None:
+        model.load_state_dict(base.state_dict())
+    experiment.say(f"reader {name}, seed {seed}")
+    folder: Path = experiment.directory / f"{name}-{seed}-{lessons}"
+    run = train(Reading(model, course, seed), settings, folder, label=name)
+    if run.images < settings.images:
+        raise KeyboardInterrupt  # saved; the same command goes on
+    return model.eval()

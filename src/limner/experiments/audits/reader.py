@@ -1,0 +1,170 @@
+"""A small model that answers questions about scenes, to be audited: text first, pictures later, as large ones are made.
+
+It reads a question (subwords) and, where there is a picture, what stands in it (sightings of the shipped recogniser) in
+one transformer, and draws one of the options by ``softmax(context . option)``. Its base learns facts, reading, and that
+questions about pictures it cannot see have no answer; the same weights then learn to see, and the leaked test with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase as LETTERS
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.data.question_sets import Item
+from limner.data.scenes import COLOURS, SHAPES, SIZES
+from limner.data.scenes.scene import random_for
+from limner.encoders.recogniser import Recogniser
+from limner.languages.subwords import Subwords
+from limner.nn.pixels import to_tensor
+from limner.nn.transformer import Block
+from limner.types import Image, Rng
+
+Batch: TypeAlias = tuple[Tensor, ...]  # words [b k], things [b s p], options [b m t], places of the right ones [b]
+THINGS = 4  # sightings of a picture that are read, the surest
+PLACES = 4  # options shown
+PARTS = len(SHAPES) + len(COLOURS) + len(SIZES) + 3  # of a sighting: one-hot words, x, y, and 1 where there is one
+WORDS, OPTION_WORDS = 24, 6  # subwords at most
+
+
+class Lesson(NamedTuple):
+    """A question to learn from, and what stands in its picture."""
+
+    item: Item
+    things: Float[Tensor, "s p"]
+
+
+class Reader(nn.Module):
+    """Logits of the options, given a question and the things of a picture (all zero: no picture)."""
+
+    def __init__(self, texts: Sequence[str], width: int = 96, depth: int = 2) -> None:
+        super().__init__()
+        self.subwords = Subwords.trained(texts, size=1024, length=WORDS)
+        self.embed = nn.Embedding(self.subwords.vocabulary.get_vocab_size(), width)
+        self.see = nn.Linear(PARTS, width)
+        self.begin = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        self.position = nn.Parameter(torch.randn(1, WORDS, width) * 0.02)
+        self.place = nn.Parameter(torch.zeros(1, PLACES, width))
+        self.blocks = nn.ModuleList(Block(width, 4, hidden=2 * width) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+        self.option = nn.Linear(width, width)
+
+    def forward(
+        self, words: Int[Tensor, "b k"], things: Float[Tensor, "b s p"], options: Int[Tensor, "b m t"]
+    ) -> Float[Tensor, "b m"]:
+        begin, words = self.begin.expand(len(words), -1, -1), words[:, : int((words > 0).sum(1).max())]
+        x = torch.cat([begin, self.embed(words) + self.position[:, : words.shape[1]], self.see(things)], 1)
+        there: Bool[Tensor, "b n"] = torch.cat([torch.ones_like(words[:, :1]), words, things[:, :, -1]], 1) > 0
+        for block in self.blocks:
+            x = block(x, there[:, None, None])
+        said = (options > 0)[..., None]
+        meaning = (self.embed(options) * said).sum(2) / said.sum(2).clamp(min=1)
+        logits = (self.option(meaning + self.place) @ self.norm(x[:, 0])[..., None])[..., 0]
+        return logits.masked_fill(~said.any(2)[..., 0], float("-inf"))
+
+    def encode(self, items: Sequence[Item], things: Float[Tensor, "b s p"]) -> Batch:
+        """Items with the things of their pictures as tensors."""
+        words = self.subwords.encode([item.question for item in items])
+        shown = [text for item in items for text in (*item.options, *[""] * (PLACES - len(item.options)))]
+        options = self.subwords.encode(shown)[:, :OPTION_WORDS].reshape(len(items), PLACES, -1)
+        return words, things, options, torch.tensor([item.right for item in items])
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a reader learns: lessons by subject with the shares of the subjects, the share of lessons whose picture is
+    hidden, and whether the pictures are those of other lessons."""
+
+    subjects: tuple[tuple[float, tuple[Lesson, ...]], ...]
+    hidden: float
+    shuffled: bool = False
+
+    def lesson(self, seed: int, index: int) -> Lesson:
+        """Lesson number ``index``: a function of the two numbers."""
+        rng = random_for(seed, "lesson", index)
+        weights = [share for share, _ in self.subjects]
+        lessons = rng.choices([lessons for _, lessons in self.subjects], weights)[0]
+        lesson, other = rng.choice(lessons), rng.choice(lessons)
+        things = other.things if self.shuffled else lesson.things
+        return Lesson(lesson.item, torch.zeros_like(things) if rng.random() < self.hidden else things)
+
+
+class Reading:
+    """The task of teaching a reader a course."""
+
+    extra: nn.Module | None = None
+
+    def __init__(self, model: Reader, course: Course, seed: int) -> None:
+        self.model: nn.Module = model
+        self.reader, self.course, self.seed = model, course, seed
+
+    def batch(self, start: int, size: int) -> Batch:
+        """Lessons ``start .. start + size - 1``."""
+        items, things = zip(*(self.course.lesson(self.seed, start + row) for row in range(size)), strict=True)
+        return self.reader.encode(items, torch.stack(things))
+
+    def loss(self, model: nn.Module, batch: Batch, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """Cross-entropy of the right option."""
+        words, things, options, right = batch
+        logits = model(words, things, options).float()
+        return functional.cross_entropy(logits, right), {"accuracy": (logits.argmax(1) == right).float().mean()}
+
+    def preview(self, model: nn.Module) -> Image | None:
+        """Nothing to show."""
+        return None
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Nothing held out: the audit is the test."""
+        return {}
+
+
+def sightings(recogniser: Recogniser, images: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Float[Tensor, "b s p"]:
+    """What the recogniser sees in pictures, as numbers."""
+    found = torch.zeros(len(images), THINGS, PARTS)
+    for start in range(0, len(images), 100):
+        part = to_tensor(list(images[start : start + 100]))
+        for row, seen in enumerate(recogniser.read(part), start):
+            for place, thing in enumerate(seen[:THINGS]):
+                words = ((SHAPES, thing.shape), (COLOURS, thing.colour), (SIZES, thing.size))
+                hot = [float(word == one) for names, word in words for one in names]
+                side = part.shape[-1]
+                found[row, place] = torch.tensor([*hot, 2 * thing.x / side - 1, 2 * thing.y / side - 1, 1.0])
+    return found
+
+
+class Answerer:
+    """A reader as what an audit asks: ``answer(image or None, question) -> "(B) blue"``, drawn from its distribution.
+
+    Draws depend on the question and on how often it was asked, so that runs with and without pictures share them.
+    """
+
+    def __init__(self, model: Reader, recogniser: Recogniser, seed: int = 0) -> None:
+        self.model, self.recogniser, self.seed = model, recogniser, seed
+        self.asked: dict[str, int] = {}
+        self.seen: dict[bytes, Tensor] = {}
+
+    @torch.no_grad()
+    def __call__(self, image: UInt8[np.ndarray, "h w 3"] | None, question: str) -> str:
+        stem, *lines = question.split("\n")
+        options = tuple(line.partition(". ")[2] for line in lines)
+        words, things, shown, _ = self.model.encode([Item("", stem, options[:1], options)], self._look(image))
+        chances = self.model(words, things, shown)[0].softmax(0)
+        self.asked[question] = turn = self.asked.get(question, -1) + 1
+        drawn = random_for(self.seed, question, turn).random()
+        place = min(int((chances.cumsum(0) < drawn).sum()), len(options) - 1)
+        return f"({LETTERS[place]}) {options[place]}"
+
+    def _look(self, image: UInt8[np.ndarray, "h w 3"] | None) -> Float[Tensor, "1 s p"]:
+        if image is None:
+            return torch.zeros(1, THINGS, PARTS)
+        key = image.tobytes()
+        if key not in self.seen:
+            self.seen[key] = sightings(self.recogniser, [image])
+        return self.seen[key]

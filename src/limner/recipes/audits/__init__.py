@@ -1,0 +1,1 @@
+"""Published ways to measure models: nothing to train, claims to prove."""
