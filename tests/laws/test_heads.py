@@ -14,6 +14,7 @@ from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.heads.head import Policy
 from limner.generators.heads.mixture import MixtureHead
 from limner.generators.heads.regression import RegressionHead
+from limner.processes.solvers import Solver, ddim, dpm_solver_2m, heun
 from limner.types import Rng
 
 CONTEXTS = torch.eye(2)  # two situations, each with its own distribution of a token of two channels
@@ -64,6 +65,17 @@ def test_a_taught_head_matches_moments(build: Callable[[], nn.Module], updates: 
     tokens = drawn(taught(build(), updates, lr=lr), Policy())
     assert (tokens.mean(1) - MEANS).abs().max() < bound
     assert (tokens.std(1) / DEVIATIONS - 1).abs().max() < bound
+
+
+@pytest.mark.parametrize("solver", [ddim, heun, dpm_solver_2m])
+def test_a_solver_draws_what_was_taught_in_fewer_steps(solver: Solver) -> None:
+    torch.manual_seed(0)
+    head = taught(velocity(), 250)
+    tokens = drawn(head, Policy(solver=solver, head_steps=12))
+    assert (tokens.mean(1) - MEANS).abs().max() < 0.2
+    assert (tokens.std(1) / DEVIATIONS - 1).abs().max() < 0.25
+    cold = drawn(head, Policy(solver=solver, head_steps=12, temperature=0.5))
+    assert (cold.std(1) / tokens.std(1)).max() < 0.7
 
 
 def test_a_mixture_is_no_single_gaussian() -> None:

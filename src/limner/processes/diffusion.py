@@ -97,7 +97,7 @@ def evenly_spaced(total: int, steps: int) -> list[int]:
     return kept
 
 
-def _at(table: Table, t: Int[Tensor, "*rows"]) -> Float[Tensor, "*rows 1"]:
+def _at(table: Table, t: Int[Tensor, "*#rows"]) -> Float[Tensor, "*#rows 1"]:
     return torch.from_numpy(table).to(t.device)[t].float().unsqueeze(-1)
 
 
@@ -142,7 +142,7 @@ def _reverse(
 
 
 def epsilon_of_velocity(
-    schedule: Schedule, velocity: Float[Tensor, "*rows c"], x: Float[Tensor, "*rows c"], t: Int[Tensor, "*rows"]
+    schedule: Schedule, velocity: Float[Tensor, "*rows c"], x: Float[Tensor, "*rows c"], t: Int[Tensor, "*#rows"]
 ) -> Float[Tensor, "*rows c"]:
     """``sqrt(alpha_bar) v + sqrt(1 - alpha_bar) x_t`` (Salimans & Ho, arXiv:2202.00512, Appendix D), ``t`` counted in
     steps of this schedule. A network that predicts v is exact where nothing but noise is left, whatever it predicts."""
@@ -201,9 +201,9 @@ def sample(
     temperature: float = 1.0,
 ) -> Float[Tensor, "*rows c"]:
     """Ancestral sampling from noise ``x`` (arXiv:2006.11239, Algorithm 2): one fresh ``draw()`` per step, its deviation
-    times ``temperature``; no noise is added at the last step, though it is drawn."""
+    times ``temperature``; no noise is added at the last step, though it is drawn. All rows share one t."""
     for index in reversed(range(len(schedule))):
-        t = torch.full(x.shape[:-1], int(schedule.timesteps[index]), device=x.device)
+        t = torch.full((1,) * (x.ndim - 1), int(schedule.timesteps[index]), device=x.device)
         mean, log_variance = _reverse(_Step.of(schedule, index), network(x, t).float(), x)
         noise = draw()
         x = mean + (0.5 * log_variance).exp() * noise * temperature if index else mean

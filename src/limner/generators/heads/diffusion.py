@@ -17,6 +17,7 @@ from torch.nn import functional
 from limner.generators.heads.head import Contexts, Policy, guide
 from limner.nn.timesteps import FREQUENCIES, timestep_features
 from limner.processes import diffusion
+from limner.processes.solvers import quiet_timesteps
 from limner.types import Latents, Rng
 
 
@@ -61,7 +62,7 @@ class DenoisingMlp(nn.Module):
             if "modulation" in name or name.startswith("output"):
                 nn.init.zeros_(parameter)
 
-    def forward(self, x: Float[Tensor, "*rows c"], t: Int[Tensor, "*rows"], z: Float[Tensor, "*rows d"]) -> Tensor:
+    def forward(self, x: Float[Tensor, "*rows c"], t: Int[Tensor, "*#rows"], z: Float[Tensor, "*rows d"]) -> Tensor:
         """``[epsilon | v]``; rows of one t may share it by broadcasting."""
         time = self.time2(functional.silu(self.time1(timestep_features(t))))
         condition = functional.silu(time + self.context(z))
@@ -126,7 +127,7 @@ class DiffusionHead(nn.Module):
         error, bound = diffusion.denoising_losses(lambda x, t: self.predict(x, t, z), self.schedule, tokens, t, noise)
         return self.weight.to(t.device)[t] * error, bound
 
-    def predict(self, x: Float[Tensor, "*rows c"], t: Int[Tensor, "*rows"], z: Float[Tensor, "*rows d"]) -> Tensor:
+    def predict(self, x: Float[Tensor, "*rows c"], t: Int[Tensor, "*#rows"], z: Float[Tensor, "*rows d"]) -> Tensor:
         """``[epsilon | v]`` as the process wants it, v steering the variance."""
         output = self.network(x, t, z)
         if not self.velocity:
@@ -139,15 +140,23 @@ class DiffusionHead(nn.Module):
         return torch.zeros(batch, count, self.channels)
 
     def sample(self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng) -> Float[Tensor, "rows m c"]:
-        """Reverse diffusion; guidance acts on epsilon, the variance stays the conditional one's."""
+        """Reverse diffusion; guidance acts on epsilon, the variance stays the conditional one's. A solver follows the
+        flow instead, in which the noise at the start is the only one that ``temperature`` can scale."""
         shape = (len(contexts) // 2 if guided else len(contexts), contexts.shape[1], self.channels)
-        schedule = diffusion.respaced(self.schedule, self.steps if policy.head_steps is None else policy.head_steps)
+        steps = self.steps if policy.head_steps is None else policy.head_steps
 
         def network(x: Tensor, t: Tensor) -> Tensor:
             if not guided:
                 return self.predict(x, t, contexts)
-            epsilon, v = self.predict(torch.cat([x, x]), torch.cat([t, t]), contexts).chunk(2, dim=-1)
+            epsilon, v = self.predict(torch.cat([x, x]), t, contexts).chunk(2, dim=-1)
             return torch.cat([guide(epsilon, policy.guidance), v.chunk(2)[0]], dim=-1)
 
+        def epsilon(x: Tensor, t: int) -> Tensor:
+            return network(x, torch.full((1, 1), t, device=x.device)).float().chunk(2, dim=-1)[0]
+
         start = rng.normal(*shape)
+        if policy.solver is not None:
+            timesteps = quiet_timesteps(self.schedule, steps) if isinstance(steps, int) else sorted(steps, reverse=True)
+            return policy.solver(epsilon, self.schedule, timesteps, policy.temperature * start)
+        schedule = diffusion.respaced(self.schedule, steps)
         return diffusion.sample(network, schedule, start, lambda: rng.normal(*shape), temperature=policy.temperature)

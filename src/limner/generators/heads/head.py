@@ -9,6 +9,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from limner.errors import InputError
+from limner.processes.solvers import Solver
 from limner.types import Rng, Tokens
 
 Contexts = Float[Tensor, "b m d"]
@@ -21,12 +22,14 @@ class Policy:
 
     ``guidance`` 1 is none; above 1 the unconditional prediction is pushed away (arXiv:2207.12598). ``temperature``
     scales the randomness of each draw. ``head_steps`` counts the steps of a head that itself iterates (None: its own
-    choice); ``top_k`` (0: all) and ``top_p`` cut the tail of a categorical head.
+    choice); ``solver`` replaces the sampler of a diffusion head by one of `limner.processes.solvers`, which needs fewer
+    of them; ``top_k`` (0: all) and ``top_p`` cut the tail of a categorical head.
     """
 
     guidance: float = 1.0
     temperature: float = 1.0
     head_steps: int | None = None
+    solver: Solver | None = None
     top_k: int = 0
     top_p: float = 1.0
 
