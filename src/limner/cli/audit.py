@@ -58,7 +58,7 @@ class AuditOptions:
     shuffles: int = 4
     """With --prompts: orders in which options are asked."""
     repeats: int = 1
-    """With --prompts: times that the same is asked, for models that draw their answers."""
+    """With --prompts: times that open questions are asked, for models that draw their answers."""
     json: Flag = False
     """Print one object {"model", "protocol", "weights", "scores", "intervals", ...} and nothing else."""
 

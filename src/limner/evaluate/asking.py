@@ -30,9 +30,7 @@ PHRASE_PLEASE = "Answer the question using a single word or phrase."
 
 
 def orders(item: Item, count: int, seed: int = 0) -> list[tuple[int, ...]]:
-    """``count`` orders of an item's options, every option as often as possible at every place; open: one, empty."""
-    if not item.options:
-        return [()]
+    """``count`` orders of an item's options, every option as often as possible at every place."""
     size, drawn = len(item.options), []
     for turn in range(count):
         if turn % size == 0:
@@ -52,20 +50,22 @@ def prompts(
     items: Sequence[Item], *, shuffles: int = 4, repeats: int = 1, seed: int = 0, instruct: bool = True
 ) -> list[dict[str, Any]]:
     """What to ask: ``{"id", "order", "repeat", "image", "prompt"}`` per trial; with an ``answer``, lines of an answer
-    file. Raises InputError where nothing would be asked."""
+    file. ``shuffles``: orders in which options are asked; ``repeats``: times that an open question is asked.
+
+    Raises InputError where nothing would be asked.
+    """
     if shuffles < 1 or repeats < 1:
         raise InputError(f"{shuffles} shuffles and {repeats} repeats ask nothing: both must be at least 1")
     return [
         {
             "id": item.id,
             "order": list(order),
-            "repeat": turn if not item.options else repeat * shuffles + turn,
+            "repeat": turn,
             "image": str(item.image) if item.image is not None else None,
             "prompt": prompt(item, order, instruct=instruct),
         }
         for item in items
-        for repeat in range(repeats)
-        for turn, order in enumerate(orders(item, shuffles, seed))
+        for turn, order in enumerate(orders(item, shuffles, seed) if item.options else [()] * repeats)
     ]
 
 
@@ -79,9 +79,9 @@ def ask(
     seed: int = 0,
     instruct: bool = True,
 ) -> tuple[Trial, ...]:
-    """What ``answer`` says to every question in several orders, ``repeats`` times each; open questions only repeat.
+    """What ``answer`` says to the `prompts`, each with the picture of its question or without any.
 
-    Repeats tell something of models that draw their answers (temperature 1), nothing of others.
+    To repeat an open question tells something of models that draw their answers (temperature 1), nothing of others.
     """
     trials = []
     for item in items:

@@ -51,7 +51,6 @@ class Reader(nn.Module):
         self.see = nn.Linear(PARTS, width)
         self.begin = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.position = nn.Parameter(torch.randn(1, WORDS, width) * 0.02)
-        self.place = nn.Parameter(torch.zeros(1, PLACES, width))
         self.blocks = nn.ModuleList(Block(width, 4, hidden=2 * width) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.option = nn.Linear(width, width)
@@ -66,7 +65,7 @@ class Reader(nn.Module):
             x = block(x, there[:, None, None])
         said = (options > 0)[..., None]
         meaning = (self.embed(options) * said).sum(2) / said.sum(2).clamp(min=1)
-        logits = (self.option(meaning + self.place) @ self.norm(x[:, 0])[..., None])[..., 0]
+        logits = (self.option(meaning) @ self.norm(x[:, 0])[..., None])[..., 0]
         return logits.masked_fill(~said.any(2)[..., 0], float("-inf"))
 
     def encode(self, items: Sequence[Item], things: Float[Tensor, "b s p"]) -> Batch:
@@ -148,23 +147,24 @@ class Answerer:
     def __init__(self, model: Reader, recogniser: Recogniser, seed: int = 0) -> None:
         self.model, self.recogniser, self.seed = model, recogniser, seed
         self.asked: dict[str, int] = {}
-        self.seen: dict[bytes, Tensor] = {}
+        self.held: dict[tuple[bytes, str, tuple[str, ...]], list[float]] = {}
 
-    @torch.no_grad()
     def __call__(self, image: UInt8[np.ndarray, "h w 3"] | None, question: str) -> str:
         stem, *lines = question.split("\n")
         options = tuple(line.partition(". ")[2] for line in lines)
-        words, things, shown, _ = self.model.encode([Item("", stem, options[:1], options)], self._look(image))
-        chances = self.model(words, things, shown)[0].softmax(0)
         self.asked[question] = turn = self.asked.get(question, -1) + 1
-        drawn = random_for(self.seed, question, turn).random()
-        place = min(int((chances.cumsum(0) < drawn).sum()), len(options) - 1)
-        return f"({LETTERS[place]}) {options[place]}"
+        rng = random_for(self.seed, question, turn)
+        said = rng.choices(*self.opinion(image, stem, tuple(sorted(options))))[0]
+        return f"({LETTERS[options.index(said)]}) {said}"
 
-    def _look(self, image: UInt8[np.ndarray, "h w 3"] | None) -> Float[Tensor, "1 s p"]:
-        if image is None:
-            return torch.zeros(1, THINGS, PARTS)
-        key = image.tobytes()
-        if key not in self.seen:
-            self.seen[key] = sightings(self.recogniser, [image])
-        return self.seen[key]
+    @torch.no_grad()
+    def opinion(
+        self, image: UInt8[np.ndarray, "h w 3"] | None, stem: str, options: tuple[str, ...]
+    ) -> tuple[tuple[str, ...], list[float]]:
+        """The options and how likely each is to be said: formed once, since the order shown does not matter to it."""
+        key = (b"" if image is None else image.tobytes(), stem, options)
+        if key not in self.held:
+            things = torch.zeros(1, THINGS, PARTS) if image is None else sightings(self.recogniser, [image])
+            words, things, shown, _ = self.model.encode([Item("", stem, options[:1], options)], things)
+            self.held[key] = self.model(words, things, shown)[0, : len(options)].softmax(0).tolist()
+        return options, self.held[key]
