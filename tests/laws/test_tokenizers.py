@@ -18,9 +18,10 @@ from limner.tokenizers.oned import LatentEncoder, MaskDecoder, OneDTokenizer, Pa
 from limner.tokenizers.perceptual import perceptual_distance
 from limner.tokenizers.proxy import ProxyObjective, ProxyPixels
 from limner.tokenizers.quantizers.continuous import Gaussian, Identity
-from limner.tokenizers.quantizers.learned import LearnedCodebook
+from limner.tokenizers.quantizers.learned import LearnedCodebook, assignment_entropy
 from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.quantizers.vector import VectorQuantizer
+from limner.tokenizers.vqgan import Vqgan
 from limner.types import Rng, Tokenizer
 
 # Folding
@@ -206,6 +207,13 @@ def test_both_sides_of_a_learnt_codebook_are_pulled_together(normalize: bool) ->
     torch.testing.assert_close(learnt, (0.3 * by_hand[0], 0.7 * by_hand[1]))
 
 
+def test_entropy_is_least_where_vectors_are_sure_of_different_rows() -> None:
+    sure = 100.0 * (1 - torch.eye(4))
+    assert float(assignment_entropy(sure)) == pytest.approx(-math.log(4), abs=1e-3)
+    assert float(assignment_entropy(sure[:1].expand(4, -1))) == pytest.approx(0.0, abs=1e-3)  # all choose one row
+    assert float(assignment_entropy(torch.zeros(4, 4))) == pytest.approx(0.0, abs=1e-3)  # none is sure
+
+
 def test_what_stands_still_costs_nothing() -> None:
     torch.manual_seed(0)
     made = LearnedCodebook(8, 3)
@@ -279,10 +287,11 @@ def tokenizers() -> list[nn.Module]:
         oned(LearnedCodebook(8, 3)),
         oned(Gaussian(3, 1e-4)),
         oned(LearnedCodebook(8, 3, normalize=True), proxy=vqgan(), scrambled=True),
+        Vqgan(LearnedCodebook(8, 3, entropy=0.1), size=16, width=32, multipliers=(1, 2, 1), hidden=5, attention=(2,)),
     ]
 
 
-@pytest.mark.parametrize("which", range(8))
+@pytest.mark.parametrize("which", range(9))
 def test_tokens_fill_the_layout_and_come_back_as_a_picture(which: int) -> None:
     torch.manual_seed(0)
     tokenizer = tokenizers()[which].eval()
@@ -300,7 +309,7 @@ def test_tokens_fill_the_layout_and_come_back_as_a_picture(which: int) -> None:
         tokenizer.decode(tokens[:, :9])
 
 
-@pytest.mark.parametrize("which", range(8))
+@pytest.mark.parametrize("which", range(9))
 def test_training_reaches_every_parameter(which: int) -> None:
     torch.manual_seed(0)
     tokenizer = tokenizers()[which].train()
