@@ -55,7 +55,9 @@ class Vqgan(nn.Module):
         self.encoder = Encoder(width, widths, depth, quantizer.features, attention, hidden=hidden)
         self.quantizer = quantizer
         self.decoder = Decoder(widths, depth, quantizer.channels, attention, hidden=hidden)
-        self.to(memory_format=torch.channels_last)  # a tenth faster in bf16 on a CPU
+        for parameter in self.parameters():
+            if parameter.ndim == 4:  # channels-last, a tenth faster in bf16 on a CPU
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     def features(self, image: Image) -> Resized:
         """What the bottleneck reads; raises `InputError` for pictures of another size."""
