@@ -25,6 +25,9 @@ FIRST = Claim(text="diffusion "
 MORE: tuple = (FIRST, Claim(measure=two, text="masked beats raster", source=""))
 RECIPE = Recipe(system="mar", state="works", knobs=Knobs, claims=MORE)
 '''
+STAR = '''"""A benchmark."""
+RECIPE = Measure(system="mmstar", state="works", measure=audit, claims=(FIRST,))
+'''
 RASTER = '''"""A baseline."""
 RECIPE: Recipe = Recipe(state="partly", knobs=Knobs)
 '''
@@ -67,6 +70,14 @@ def test_a_recipe_is_read_without_being_imported(tmp_path):
     )
     assert mar.module == "limner.recipes.generators.mar"
     assert raster == RecipeEntry("generators/raster", None, "partly", "A baseline.", ())
+
+
+def test_a_measure_is_told_from_what_is_trained(tmp_path):
+    (tmp_path / "audits").mkdir()
+    (tmp_path / "audits" / "star.py").write_text(STAR)
+    (star,) = find_recipes(tmp_path)
+    assert (star.system, star.trains) == ("mmstar", False)
+    assert all(entry.trains for entry in written(tmp_path) if entry != star)
 
 
 def test_a_recipe_that_is_no_python_is_named(tmp_path):

@@ -128,7 +128,7 @@ def print_tables(result: Any, report: dict[str, Any]) -> None:
         rows = [[name, *map(points, scores.values())] for name, scores in report["yes_no"].items()]
         made.append((["yes/no questions", *next(iter(report["yes_no"].values()))], rows))
     for heading, rows in made:
-        if len(rows) > 1:
+        if rows:
             table = Table(box=None, pad_edge=False, header_style="bold")
             for place, cell in enumerate(heading):
                 table.add_column(cell, justify="right" if place else "left", no_wrap=True)
