@@ -127,5 +127,5 @@ def test_what_audit_refuses(command_line, questions, options, sentence):
 
 def test_the_help_needs_no_torch_and_teaches(command_line):
     outcome = command_line("audit", "--help")
-    for words in ("MG = S_v - S_wv", "ML = max(0, S_wv - S_t)", "limner audit questions.jsonl --prompts"):
+    for words in ("MG = S_with - S_without", "ML = max(0, S_without - S_base)", "limner audit questions.jsonl --prompts"):
         assert words in outcome.out

@@ -22,11 +22,11 @@ PIPE_WIDTH = 160
 PURPOSE = """\
 Was the picture needed? Audit a model that sees, and the questions it is tested with, by its recorded answers.
 
-Three runs over the same questions are compared: the model with the pictures (score S_v), the same model without them
-(S_wv), and its language base as it was before any multi-modal training (S_t).
+Three runs over the same questions are compared: the model with the pictures, the same model without them, and
+its language base as it was before any multi-modal training.
 
-  multi-modal gain     MG = S_v - S_wv            what the pictures gave; about 0: the test asks for no seeing
-  multi-modal leakage  ML = max(0, S_wv - S_t)    what training on pictures taught about the test itself
+  multi-modal gain     MG = S_with - S_without           what the pictures gave; about 0: nothing was seen
+  multi-modal leakage  ML = max(0, S_without - S_base)   what training on pictures taught about the test itself
 
 Each question is flagged "text" if a language model knows the answer, "question" if the question names it, "leaked" if
 the model knows it without the picture and no language model does. Ask each question several times with its options in

@@ -1,10 +1,10 @@
 """Was the picture needed? Multi-modal gain and leakage on a set of questions (arXiv:2403.20330, Section 4.3).
 
-With S_v the score with pictures, S_wv that of the same model without, and S_t that of its language base before any
-multi-modal training::
+With the scores of a model with pictures, of the same model without, and of its language base before any multi-modal
+training (S_wv, S_ov and S_t in the paper)::
 
-    MG = S_v - S_wv                 what the pictures gave
-    ML = max(0, S_wv - S_t)         what multi-modal training had seen before
+    MG = S_with - S_without                 what the pictures gave                                Eq. 1
+    ML = max(0, S_without - S_base)         what multi-modal training had seen before             Eq. 2
 
 Scores are means over questions of the mean over a question's trials, in [0, 1]; intervals are 95 % bootstraps over
 questions, paired, since all three answer the same ones. Flags of single questions: `limner.evaluate.flags`.
@@ -88,7 +88,7 @@ def audit(
 ) -> Audit:
     """Audit a model by its answers with and without pictures and those of language models that see none.
 
-    ``bases``: the model's own language base first (S_t is its score); any others only help to find what text alone
+    ``bases``: the model's own language base first (S_base is its score); any others only help to find what text alone
     answers. ``read``: how an option is read from an answer.
     """
     sets = {arm: picks(items, trials, read) for arm, trials in zip(ARMS, (with_image, without_image, bases[0]))}

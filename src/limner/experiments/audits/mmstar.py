@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from limner.data.scenes.scene import random_for
 from limner.encoders.recogniser import Recogniser
 from limner.evaluate.asking import ask
 from limner.evaluate.audit import Audit, audit, part
-from limner.experiments.audits.reader import Answerer, Course, Lesson, Reader, Reading, sightings
+from limner.experiments.audits.reader import Answerer, Course, Lesson, Reader, Reading, Subject, sightings
 from limner.experiments.experiment import Experiment, Finding
 from limner.experiments.smallworld import summary
 from limner.recipes.library import load
@@ -23,7 +24,7 @@ from limner.train.loop import train
 from limner.train.settings import Settings
 from limner.types import derive_seed
 
-BASE_LESSONS, SEEING_LESSONS = 50_000, 80_000
+BASE_LESSONS, SEEING_LESSONS = 50_000, 120_000
 SCENES = 1_500  # that are asked about in training
 FACT_SHEETS = 10  # ways in which the options of every fact are drawn
 NATURALS, PLANTS = 400, 60  # of the audited set: natural questions, and each planted kind
@@ -81,13 +82,14 @@ def audited(experiment: Experiment, recogniser: Recogniser, seed: int) -> tuple[
     leaked = [one for one in planted if one.item.planted == LEAKED]
     seen = sightings(recogniser, [scene.image for _, scene in leaked])
     test = tuple(Lesson(item, things) for (item, _), things in zip(leaked, seen, strict=True))
-    lessons = curriculum(recogniser, seed, avoid=[item for item, _ in planted])
-    base = taught(experiment, "base", seed, Course(weighted(lessons, (0.4, 0.35, 0.25)), hidden=1.0), None)
-    shares = weighted({**lessons, "leaked": test}, (0.65, 0.1, 0.1, 0.15))
+    asked, known, reading = curriculum(recogniser, seed, avoid=[item for item, _ in planted])
+    reader = Course((Subject(asked, 0.4, 1.0), Subject(known, 0.35, 1.0), Subject(reading, 0.25, 1.0)))
+    base = taught(experiment, "base", seed, reader, None)
+    seer = (Subject(asked, 0.5, 0.25), Subject(known, 0.1, 0.5), Subject(reading, 0.1, 0.5), Subject(test, 0.3, 0.6))
     told = answers(Answerer(base, recogniser, seed), items, with_image=False)
     results = []
     for name, shuffled in (("own", False), ("shuffled", True)):
-        model = taught(experiment, name, seed, Course(shares, hidden=0.3, shuffled=shuffled), base)
+        model = taught(experiment, name, seed, Course(seer, shuffled), base)
         seeing, blind = (
             answers(Answerer(model, recogniser, seed), items, with_image=with_image) for with_image in (True, False)
         )
@@ -101,8 +103,8 @@ def answers(answer: Answerer, items: Sequence[Item], *, with_image: bool) -> tup
     return ask(items, answer, with_image=with_image, shuffles=SHUFFLES, instruct=False)
 
 
-def curriculum(recogniser: Recogniser, seed: int, *, avoid: Sequence[Item]) -> dict[str, tuple[Lesson, ...]]:
-    """What is taught: questions about training scenes under titles that the audit does not use, facts, reading."""
+def curriculum(recogniser: Recogniser, seed: int, *, avoid: Sequence[Item]) -> tuple[tuple[Lesson, ...], ...]:
+    """Questions about training scenes, under titles that the audit does not use; facts; and reading."""
     scenes = Scenes(seed, split="train", objects=(1, 4))
     shown = [scenes[index] for index in range(SCENES)]
     seen = sightings(recogniser, [scene.image for scene in shown])
@@ -114,14 +116,7 @@ def curriculum(recogniser: Recogniser, seed: int, *, avoid: Sequence[Item]) -> d
         asked += [Lesson(natural(scene, one, rng.choice(titles), rng), things) for one in sampled(scene, rng)]
         told += [Lesson(item, things) for item in telling(scene, rng)]
     known = [Lesson(item, rng.choice(asked).things) for _ in range(FACT_SHEETS) for item in facts(rng)]
-    return {"natural": tuple(asked), "facts": tuple(known), "reading": tuple(told)}
-
-
-def weighted(
-    lessons: dict[str, tuple[Lesson, ...]], shares: tuple[float, ...]
-) -> tuple[tuple[float, tuple[Lesson, ...]], ...]:
-    """Subjects with their shares, in order."""
-    return tuple(zip(shares, lessons.values(), strict=True))
+    return tuple(asked), tuple(known), tuple(told)
 
 
 def taught(experiment: Experiment, name: str, seed: int, course: Course, base: Reader | None) -> Reader:
@@ -139,10 +134,7 @@ def taught(experiment: Experiment, name: str, seed: int, course: Course, base: R
         checkpoint_every=10_000,
     )
     torch.manual_seed(derive_seed(seed, "reader"))
-    texts = [f"{one.item.question} {' '.join(one.item.options)}" for _, some in course.subjects for one in some]
-    model = Reader([*texts, *TITLES], WIDTH)
-    if base is not None:
-        model.load_state_dict(base.state_dict())
+    model = Reader([*course.texts(), *TITLES], WIDTH) if base is None else copy.deepcopy(base)
     experiment.say(f"reader {name}, seed {seed}")
     folder: Path = experiment.directory / f"{name}-{seed}-{lessons}"
     run = train(Reading(model, course, seed), settings, folder, label=name)

@@ -66,6 +66,7 @@ class Reader(nn.Module):
         said = (options > 0)[..., None]
         meaning = (self.embed(options) * said).sum(2) / said.sum(2).clamp(min=1)
         logits = (self.option(meaning) @ self.norm(x[:, 0])[..., None])[..., 0]
+        logits = logits * meaning.shape[-1] ** -0.5
         return logits.masked_fill(~said.any(2)[..., 0], float("-inf"))
 
     def encode(self, items: Sequence[Item], things: Float[Tensor, "b s p"]) -> Batch:
@@ -76,23 +77,33 @@ class Reader(nn.Module):
         return words, things, options, torch.tensor([item.right for item in items])
 
 
+class Subject(NamedTuple):
+    """Lessons, their share of a course, and how often their picture is hidden."""
+
+    lessons: tuple[Lesson, ...]
+    share: float
+    hidden: float
+
+
 @dataclass(frozen=True)
 class Course:
-    """What a reader learns: lessons by subject with the shares of the subjects, the share of lessons whose picture is
-    hidden, and whether the pictures are those of other lessons."""
+    """What a reader learns, and whether the pictures are those of other lessons of the subject."""
 
-    subjects: tuple[tuple[float, tuple[Lesson, ...]], ...]
-    hidden: float
+    subjects: tuple[Subject, ...]
     shuffled: bool = False
 
     def lesson(self, seed: int, index: int) -> Lesson:
         """Lesson number ``index``: a function of the two numbers."""
         rng = random_for(seed, "lesson", index)
-        weights = [share for share, _ in self.subjects]
-        lessons = rng.choices([lessons for _, lessons in self.subjects], weights)[0]
-        lesson, other = rng.choice(lessons), rng.choice(lessons)
+        subject = rng.choices(self.subjects, [subject.share for subject in self.subjects])[0]
+        lesson, other = rng.choice(subject.lessons), rng.choice(subject.lessons)
         things = other.things if self.shuffled else lesson.things
-        return Lesson(lesson.item, torch.zeros_like(things) if rng.random() < self.hidden else things)
+        return Lesson(lesson.item, torch.zeros_like(things) if rng.random() < subject.hidden else things)
+
+    def texts(self) -> list[str]:
+        """All that is said in it."""
+        items = [lesson.item for subject in self.subjects for lesson in subject.lessons]
+        return [" ".join([item.question, *item.options]) for item in items]
 
 
 class Reading:

@@ -1,8 +1,8 @@
 """MMStar audit: was the picture needed, and had training on pictures seen the test before?
 
 Chen et al., "Are We on the Right Way for Evaluating Large Vision-Language Models?", arXiv:2403.20330. A model that sees
-is scored with pictures (S_v) and without (S_wv), and its language base as it was before multi-modal training (S_t):
-``MG = S_v - S_wv``, ``ML = max(0, S_wv - S_t)``. Questions are flagged that text alone answers, that hold their
+is scored with pictures and without, and so is its language base as it was before multi-modal training:
+``MG = S_with - S_without``, ``ML = max(0, S_without - S_base)``. Questions are flagged that text alone answers, that hold their
 answer, or that leaked. The authors drop a question that several of eight language models hit; here one model in several
 orders of the options suffices, and flags are told from luck (`limner.evaluate.flags`).
 
