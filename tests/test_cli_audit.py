@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from random import Random
 
 import pytest
+
+from limner.data.question_sets import read_questions
 
 COLOURS = ("red", "green", "blue", "pink")
 
@@ -125,7 +129,28 @@ def test_what_audit_refuses(command_line, questions, options, sentence):
     assert outcome.err.count("\n") == 1
 
 
+def test_the_page_does_what_it_says(command_line, repository, recorded, tmp_path, monkeypatch, capsys):
+    page = (repository / "docs" / "audit.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    commands = [shlex.split(code)[1:] for code in re.findall(r"```bash\n(.*?)```", page, re.DOTALL)]
+    assert [command[0] for command in commands] == ["audit", "audit"]
+    for command in reversed(commands):  # the second on the answers to other prompts than those of the first
+        outcome = command_line(*command)
+        assert outcome.code == 0, outcome.err
+    assert (tmp_path / "audit.html").is_file()
+    (row,) = (json.loads(code) for code in re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    Path("one.jsonl").write_text(json.dumps(row))
+    assert read_questions("one.jsonl")[0].answers == ("heart",)
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(code, "docs/audit.md", "exec"), {"model": lambda image, question: "A", "base": lambda image, q: "B"})
+    assert "Interval(mean=0.0, low=0.0, high=0.0)" in capsys.readouterr().out
+
+
 def test_the_help_needs_no_torch_and_teaches(command_line):
     outcome = command_line("audit", "--help")
-    for words in ("MG = S_with - S_without", "ML = max(0, S_without - S_base)", "limner audit questions.jsonl --prompts"):
+    for words in (
+        "MG = S_with - S_without",
+        "ML = max(0, S_without - S_base)",
+        "limner audit questions.jsonl --prompts",
+    ):
         assert words in outcome.out

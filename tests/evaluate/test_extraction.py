@@ -12,6 +12,7 @@ COLOURS = ("red", "orange", "blue", "dark red")
         *[(said, 1) for said in ("The answer is: B", "the answer is (B)", "It is B.", "Answer: b", "option B", "`B`")],
         ("The correct answer is (a) red", 0),
         ("First I thought the answer is A, but the answer is B", 1),
+        ("There is red and there is blue.\nSo I choose:\n**B**", 1),
         ("B: blue", 1),  # the letter outweighs the words
         ("It is blue.", 2),
         ("A blue one", 2),

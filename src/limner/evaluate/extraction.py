@@ -73,10 +73,10 @@ def read_phrase(said: str, phrases: Sequence[str]) -> int | None:
 
 
 def read_letter(said: str, count: int) -> int | None:
-    """The option whose letter was given, alone, before a delimiter or declared ("the answer is (B)"; the last one
-    counts), in whatever decoration; ``count`` options have the first letters."""
+    """The option whose letter was given, alone, before a delimiter, in the last line or declared ("the answer is (B)";
+    the last one counts), in whatever decoration; ``count`` options have the first letters."""
     text = _DECORATION.sub("", said).strip()
-    first = _ALONE.match(text) or _LEADING.match(text)
+    first = _ALONE.match(text) or _LEADING.match(text) or _ALONE.match(text.rpartition("\n")[2])
     found = [first] if first else list(_DECLARED.finditer(text))
     return _place(next(letter for letter in found[-1].groups() if letter), count) if found else None
 
