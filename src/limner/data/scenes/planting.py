@@ -108,13 +108,16 @@ def natural(scene: Scene, asked: Question, title: str, rng: Random) -> Item:
     return Item("", titled(title, asked.text), (asked.answer,), options, category=asked.kind, planted=NATURAL)
 
 
-def sampled(scene: Scene, rng: Random) -> list[Question]:
-    """A few of a scene's questions, of different kinds. Of counts only that of all: no number is likely."""
-    whole = NUMBERS[len(scene.things)]
-    asked = [
-        q for q in scene.questions() if q.kind != "count" or (len(q.about), q.answer) == (len(scene.things), whole)
-    ]
-    by_kind = {question.kind: question for question in asked}
+def even_questions(scene: Scene) -> tuple[Question, ...]:
+    """The questions about a scene to which no answer is likelier than others. (Of counts only that of all things: most
+    shapes are not there at all.)"""
+    whole = len(scene.things), NUMBERS[len(scene.things)]
+    return tuple(one for one in scene.questions() if one.kind != "count" or (len(one.about), one.answer) == whole)
+
+
+def sampled(asked: Sequence[Question], rng: Random) -> list[Question]:
+    """A few of the questions, of different kinds."""
+    by_kind = {question.kind: question for question in rng.sample(asked, len(asked))}
     return rng.sample(list(by_kind.values()), min(SAMPLED, len(by_kind)))
 
 
@@ -204,5 +207,5 @@ def _asked(scenes: Scenes, titles: Sequence[str], rng: Random) -> Iterator[Plant
     """Natural questions, each under its own title, few from one scene."""
     left = iter(titles)
     for scene in _from(scenes, 0):
-        for question, title in zip(sampled(scene, rng), left, strict=False):
+        for question, title in zip(sampled(even_questions(scene), rng), left, strict=False):
             yield Planted(natural(scene, question, title, rng), scene)

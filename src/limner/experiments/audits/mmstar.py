@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import torch
 
 from limner.data.question_sets import FLAGS, Item, Trial
 from limner.data.scenes import Scenes
-from limner.data.scenes.planting import LEAKED, TITLES, facts, natural, plant, sampled, telling, write_pictures
+from limner.data.scenes.planting import (
+    LEAKED,
+    TITLES,
+    even_questions,
+    facts,
+    natural,
+    plant,
+    sampled,
+    telling,
+    write_pictures,
+)
 from limner.data.scenes.scene import random_for
 from limner.encoders.recogniser import Recogniser
 from limner.evaluate.asking import ask
@@ -25,7 +36,8 @@ from limner.train.settings import Settings
 from limner.types import derive_seed
 
 BASE_LESSONS, SEEING_LESSONS = 50_000, 120_000
-SCENES = 1_500  # that are asked about in training
+SCENES = 4_000  # that are asked about in training
+SPOKEN = 4_000  # lessons that the vocabulary is made of
 FACT_SHEETS = 10  # ways in which the options of every fact are drawn
 NATURALS, PLANTS = 400, 60  # of the audited set: natural questions, and each planted kind
 SHUFFLES = 12  # orders in which every question is asked
@@ -81,11 +93,16 @@ def audited(experiment: Experiment, recogniser: Recogniser, seed: int) -> tuple[
     items = write_pictures(planted, experiment.directory / f"questions-{seed}")
     leaked = [one for one in planted if one.item.planted == LEAKED]
     seen = sightings(recogniser, [scene.image for _, scene in leaked])
-    test = tuple(Lesson(item, things) for (item, _), things in zip(leaked, seen, strict=True))
+    test = [Lesson(item, things) for (item, _), things in zip(leaked, seen, strict=True)]
     asked, known, reading = curriculum(recogniser, seed, avoid=[item for item, _ in planted])
     reader = Course((Subject(asked, 0.4, 1.0), Subject(known, 0.35, 1.0), Subject(reading, 0.25, 1.0)))
     base = taught(experiment, "base", seed, reader, None)
-    seer = (Subject(asked, 0.5, 0.25), Subject(known, 0.1, 0.5), Subject(reading, 0.1, 0.5), Subject(test, 0.3, 0.6))
+    seer = (
+        Subject(asked, 0.5, 0.25),
+        Subject(known, 0.1, 0.5),
+        Subject(reading, 0.1, 0.5),
+        Subject(drawn(test), 0.3, 0.6),
+    )
     told = answers(Answerer(base, recogniser, seed), items, with_image=False)
     results = []
     for name, shuffled in (("own", False), ("shuffled", True)):
@@ -103,20 +120,39 @@ def answers(answer: Answerer, items: Sequence[Item], *, with_image: bool) -> tup
     return ask(items, answer, with_image=with_image, shuffles=SHUFFLES, instruct=False)
 
 
-def curriculum(recogniser: Recogniser, seed: int, *, avoid: Sequence[Item]) -> tuple[tuple[Lesson, ...], ...]:
-    """Questions about training scenes, under titles that the audit does not use; facts; and reading."""
+def curriculum(
+    recogniser: Recogniser, seed: int, *, avoid: Sequence[Item]
+) -> tuple[Callable[[Random], Lesson], Callable[[Random], Lesson], Callable[[Random], Lesson]]:
+    """How lessons are drawn: questions about training scenes, under titles that the audit does not use and that change
+    from lesson to lesson, so that only looking helps; facts; and reading."""
     scenes = Scenes(seed, split="train", objects=(1, 4))
     shown = [scenes[index] for index in range(SCENES)]
     seen = sightings(recogniser, [scene.image for scene in shown])
-    rng = random_for(seed, "curriculum")
     used = {title for item in avoid for title in TITLES if f"'{title}'" in item.question}
     titles = [title for title in TITLES if title not in used]
-    asked, told = [], []
-    for scene, things in zip(shown, seen, strict=True):
-        asked += [Lesson(natural(scene, one, rng.choice(titles), rng), things) for one in sampled(scene, rng)]
-        told += [Lesson(item, things) for item in telling(scene, rng)]
-    known = [Lesson(item, rng.choice(asked).things) for _ in range(FACT_SHEETS) for item in facts(rng)]
-    return tuple(asked), tuple(known), tuple(told)
+    asked = [even_questions(scene) for scene in shown]
+
+    def ask_one(rng: Random) -> Lesson:
+        index = rng.randrange(SCENES)
+        question = sampled(asked[index], rng)[0]
+        return Lesson(natural(shown[index], question, rng.choice(titles), rng), seen[index])
+
+    rng = random_for(seed, "curriculum")
+    told = [Lesson(item, things) for scene, things in zip(shown, seen, strict=True) for item in telling(scene, rng)]
+    known = [Lesson(item, seen[rng.randrange(SCENES)]) for _ in range(FACT_SHEETS) for item in facts(rng)]
+    return ask_one, drawn(known), drawn(told)
+
+
+def drawn(lessons: Sequence[Lesson]) -> Callable[[Random], Lesson]:
+    """Any of the lessons."""
+    return lambda rng: rng.choice(lessons)
+
+
+def fresh(course: Course, seed: int) -> Reader:
+    """A reader that has learnt nothing, with the words of a course."""
+    heard = [course.lesson(seed, index).item for index in range(SPOKEN)]
+    torch.manual_seed(derive_seed(seed, "reader"))
+    return Reader([*TITLES, *(" ".join([item.question, *item.options]) for item in heard)], WIDTH)
 
 
 def taught(experiment: Experiment, name: str, seed: int, course: Course, base: Reader | None) -> Reader:
@@ -133,8 +169,7 @@ def taught(experiment: Experiment, name: str, seed: int, course: Course, base: R
         sample_every=10**9,
         checkpoint_every=10_000,
     )
-    torch.manual_seed(derive_seed(seed, "reader"))
-    model = Reader([*course.texts(), *TITLES], WIDTH) if base is None else copy.deepcopy(base)
+    model = fresh(course, seed) if base is None else copy.deepcopy(base)
     experiment.say(f"reader {name}, seed {seed}")
     folder: Path = experiment.directory / f"{name}-{seed}-{lessons}"
     run = train(Reading(model, course, seed), settings, folder, label=name)

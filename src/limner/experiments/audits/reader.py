@@ -7,8 +7,9 @@ questions about pictures it cannot see have no answer; the same weights then lea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from random import Random
 from string import ascii_uppercase as LETTERS
 from typing import NamedTuple, TypeAlias
 
@@ -78,9 +79,9 @@ class Reader(nn.Module):
 
 
 class Subject(NamedTuple):
-    """Lessons, their share of a course, and how often their picture is hidden."""
+    """Lessons drawn at random, their share of a course, and how often their picture is hidden."""
 
-    lessons: tuple[Lesson, ...]
+    draw: Callable[[Random], Lesson]
     share: float
     hidden: float
 
@@ -96,14 +97,9 @@ class Course:
         """Lesson number ``index``: a function of the two numbers."""
         rng = random_for(seed, "lesson", index)
         subject = rng.choices(self.subjects, [subject.share for subject in self.subjects])[0]
-        lesson, other = rng.choice(subject.lessons), rng.choice(subject.lessons)
+        lesson, other = subject.draw(rng), subject.draw(rng)
         things = other.things if self.shuffled else lesson.things
         return Lesson(lesson.item, torch.zeros_like(things) if rng.random() < subject.hidden else things)
-
-    def texts(self) -> list[str]:
-        """All that is said in it."""
-        items = [lesson.item for subject in self.subjects for lesson in subject.lessons]
-        return [" ".join([item.question, *item.options]) for item in items]
 
 
 class Reading:
