@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from limner.data.emoji import Emoji
+from limner.data.emoji import Emoji, table
 from limner.data.scenes import COLOURS, POSITIONS, SHAPES, SIZES, Scene, Scenes, Thing
 from limner.data.scenes.sampling import Split
 from limner.data.scenes.world import WORLD
@@ -56,7 +56,9 @@ def _fit(split: Labelled, classes: int, decay: float) -> torch.nn.Linear:
     linear = torch.nn.Linear(split.features.shape[1], classes)
     for parameter in linear.parameters():
         torch.nn.init.zeros_(parameter)
-    optimizer = torch.optim.LBFGS(linear.parameters(), max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        linear.parameters(), max_iter=ITERATIONS, history_size=10, line_search_fn="strong_wolfe"
+    )
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -79,7 +81,7 @@ def _accuracy(linear: torch.nn.Linear, split: Labelled) -> float:
 def probe_scores(encoder: VisionEncoder, count: int | None = None) -> dict[str, float]:
     """``probe/colour``, ``shape``, ``size``, ``position`` and ``emoji_group`` from the pooled vector,
     ``probe/patch_colour`` and ``patch_shape`` from the patch under a thing; ``count`` shortens the 500 test scenes, and
-    the 2,000 that are trained on in proportion."""
+    the 2,000 that are trained on and the emoji in proportion."""
     testing = count or TESTING
     numbers: dict[Split, int] = {"train": testing * TRAINING // TESTING, "heldout": testing}
     singles = [_scenes(encoder.size, split, 1, number) for split, number in numbers.items()]
@@ -93,16 +95,8 @@ def probe_scores(encoder: VisionEncoder, count: int | None = None) -> dict[str, 
     for part in ("colour", "shape"):
         labels = [torch.tensor([PARTS[part](thing) for scene in scenes for thing in scene.things]) for scenes in pairs]
         scores[f"probe/patch_{part}"] = linear_probe(*map(Labelled, patches, labels))
-    emoji = [Emoji(split, size=encoder.size) for split in numbers]
-    groups = sorted({one.group(i) for one in emoji for i in range(len(one))})
-    splits = [
-        Labelled(
-            over_pictures(encoder.pooled, [one[i] for i in range(len(one))]),
-            torch.tensor([groups.index(one.group(i)) for i in range(len(one))]),
-        )
-        for one in emoji
-    ]
-    return {**scores, "probe/emoji_group": linear_probe(*splits)}
+    emoji = [_groups(encoder, split, None if count is None else number) for split, number in numbers.items()]
+    return {**scores, "probe/emoji_group": linear_probe(*emoji)}
 
 
 PARTS: dict[str, Callable[[Thing], int]] = {
@@ -111,6 +105,14 @@ PARTS: dict[str, Callable[[Thing], int]] = {
     "size": lambda thing: SIZES.index(thing.size),
     "position": lambda thing: POSITIONS.index(thing.position),
 }
+
+
+def _groups(encoder: VisionEncoder, split: Split, count: int | None) -> Labelled:
+    """Emoji and their groups: all of a split, or about ``count`` spread over it."""
+    emoji, groups = Emoji(split, size=encoder.size), sorted({group for group, _ in table().kinds})
+    chosen = range(0, len(emoji), max(1, len(emoji) // (count or len(emoji))))
+    features = over_pictures(encoder.pooled, [emoji[i] for i in chosen])
+    return Labelled(features, torch.tensor([groups.index(emoji.group(i)) for i in chosen]))
 
 
 def _scenes(size: int, split: Split, things: int, count: int) -> list[Scene]:

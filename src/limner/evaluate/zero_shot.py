@@ -29,7 +29,8 @@ SCENES = 500
 @torch.no_grad()
 def classify(model: ImageText, image: Float[Tensor, "b e"], classes: Sequence[Sequence[str]]) -> Int[Tensor, "b"]:
     """The class of each encoded picture; every class is described by its captions."""
-    words = torch.stack([model.encode_text(list(captions)).mean(0) for captions in classes])
+    read = model.encode_text([caption for captions in classes for caption in captions])
+    words = torch.stack([part.mean(0) for part in read.split([len(captions) for captions in classes])])
     return (image @ words.T).argmax(1)
 
 

@@ -15,6 +15,8 @@ The target has as many entries as the caption, not the vocabulary, and is comput
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, distributed, nn
@@ -42,6 +44,14 @@ class SubwordFrequency(nn.Module):
         kept[list(drop)] = False
         self.register_buffer("kept", kept, persistent=False)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SubwordFrequency:
+        """Moves to other devices, but stays in float64 whatever the model is rounded to."""
+        exact = {name: buffer for name, buffer in self.named_buffers() if buffer.dtype == torch.float64}
+        super()._apply(fn, recurse)
+        for name, buffer in exact.items():
+            setattr(self, name, buffer.to(getattr(self, name).device))
+        return self
+
     def subwords(self, ids: Int[Tensor, "b k"]) -> tuple[Int[Tensor, "b k"], Bool[Tensor, "b k"]]:
         """The ids of each caption in order, and which of them count: the first of equals, if it is not dropped."""
         ids = ids.sort(1).values
@@ -64,8 +74,8 @@ class SubwordFrequency(nn.Module):
 
     def weights(self) -> Float[Tensor, "1 v"]:
         """The inverse document frequency of every subword, in float64."""
-        smooth = 1.0 / self.group.double()
-        return ((self.steps.double() + smooth) / (self.counts.double() + smooth)).log()
+        smooth = 1.0 / self.group
+        return ((self.steps + smooth) / (self.counts + smooth)).log()
 
     def targets(self, ids: Int[Tensor, "b k"]) -> tuple[Int[Tensor, "b k"], Float[Tensor, "b k"]]:
         """Which subwords a caption asks for, and how much of each: shares that sum to 1, or to 0 where all weigh

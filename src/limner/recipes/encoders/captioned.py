@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.data.emoji import Emoji
 from limner.data.scenes import HELD_OUT_NAMES, Scenes
 from limner.data.source import Source
 from limner.data.stream import Stream, Subset, chain, shifted
@@ -31,7 +32,7 @@ from limner.train.settings import Settings
 from limner.types import Image, Rng
 
 HELD_OUT = 200  # scenes per score while training
-READ = 2_000  # scenes of each kind whose captions the vocabulary is learned from: they hold every word there is
+READ = 1_000  # scenes of each kind whose captions the vocabulary is learned from: they hold every word there is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +88,8 @@ def sources(size: int, seed: int) -> list[Source]:
 
 def captions(size: int, seed: int) -> Iterable[str]:
     """What there is to say: all names of emoji, and the captions of some scenes of each kind."""
-    emoji, *scenes = sources(size, seed)
-    yield from (emoji[i].caption for i in range(len(emoji)))
+    emoji, (_, *scenes) = Emoji("train"), sources(size, seed)
+    yield from (emoji.name(i) for i in range(len(emoji)))
     yield from (source[i].caption for source in scenes for i in range(READ))
 
 
