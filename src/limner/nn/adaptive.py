@@ -31,6 +31,7 @@ class AdaptiveBlock(nn.Module):
         normalised: LayerNorm on queries and keys.
         activation: of the MLP.
         dropout: after attention and MLP.
+        learned: let LayerNorm scale and shift channels by itself.
     """
 
     def __init__(
@@ -42,11 +43,12 @@ class AdaptiveBlock(nn.Module):
         normalised: bool = False,
         activation: Callable[[Tensor], Tensor] = functional.gelu,
         dropout: float = 0.0,
+        learned: bool = True,
     ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.norm1 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=learned)
         self.attn = Attention(width, heads, normalised=normalised)
-        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=learned)
         self.mlp = Mlp(width, hidden, activation)
         self.dropout = dropout
 

@@ -92,7 +92,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and MLP, each on a normalised input and added to it."""
+    """Attention and MLP, each on a normalised input and added to it; ``learned``: LayerNorm scales channels itself."""
 
     def __init__(
         self,
@@ -104,11 +104,12 @@ class Block(nn.Module):
         eps: float = 1e-6,
         hidden: int | None = None,
         bias: bool = True,
+        learned: bool = True,
     ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=eps)
+        self.norm1 = nn.LayerNorm(width, eps=eps, elementwise_affine=learned)
         self.attn = Attention(width, heads, bias=bias)
-        self.norm2 = nn.LayerNorm(width, eps=eps)
+        self.norm2 = nn.LayerNorm(width, eps=eps, elementwise_affine=learned)
         self.mlp = Mlp(width, hidden or 4 * width, activation)
         self.dropout = dropout
 

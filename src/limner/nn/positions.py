@@ -1,0 +1,25 @@
+"""Where a cell of a grid lies, as waves (Vaswani et al., arXiv:1706.03762, Section 3.5; in two axes: He et al., MAE,
+arXiv:2111.06377, Appendix A).
+
+    place(row, column) = [sin(column w) | cos(column w) | sin(row w) | cos(row w)],   w_i = 10000 ** (-4 i / d)
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from limner.errors import InputError
+
+
+def grid_positions(grid: int, width: int) -> Float[Tensor, "1 n d"]:
+    """A vector of ``width`` channels per cell of ``grid`` x ``grid``, row by row; raises `InputError` if they do not
+    divide into four."""
+    if width % 4:
+        raise InputError(f"{width} channels cannot tell rows and columns by sines and cosines: use a multiple of 4")
+    frequencies = 10_000.0 ** -(torch.arange(width // 4, dtype=torch.float64) * 4 / width)
+    angles = torch.arange(grid, dtype=torch.float64)[:, None] * frequencies
+    waves = torch.cat([angles.sin(), angles.cos()], dim=1)
+    columns, rows = waves.expand(grid, -1, -1), waves[:, None].expand(-1, grid, -1)
+    return torch.cat([columns, rows], dim=-1).reshape(1, grid * grid, width).float()

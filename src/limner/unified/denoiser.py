@@ -1,0 +1,120 @@
+"""A small transformer that denoises the tokens of a picture, each told by a vector of its own what lies there.
+
+    c = time(t) + context(silu(z))                                           of every token
+    steered    x = x + position, then blocks that c shifts, scales and gates (DiT's adaLN-zero, arXiv:2212.09748)
+    summed     x = x + c before every plain block, and no positions: z says where it lies
+    answer     linear(norm(x) * (1 + scale) + shift),  [shift | scale] = linear(silu(c))
+
+Both are ROSS's (Wang et al., arXiv:2410.09575, Section 3.3); its released weights are steered. All tokens see all:
+the language model's causal order, where z comes from one, is made up for here. The last layer starts at zero.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.nn.adaptive import AdaptiveBlock, modulate
+from limner.nn.positions import grid_positions
+from limner.nn.timesteps import TimestepEmbedding
+from limner.nn.transformer import Block
+from limner.types import Latents
+
+Sequence = Float[Tensor, "b n d"]
+GELU = partial(functional.gelu, approximate="tanh")
+
+
+class SteeredBlock(nn.Module):
+    """Attention and MLP that the condition of each token shifts, scales and gates."""
+
+    def __init__(self, width: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.block = AdaptiveBlock(width, heads, hidden, activation=GELU, learned=False)
+        self.modulation = nn.Linear(width, 6 * width)
+
+    def forward(self, x: Sequence, condition: Sequence) -> Sequence:
+        return self.block(x, self.modulation(functional.silu(condition)))
+
+
+class SummedBlock(nn.Module):
+    """Attention and MLP on the sum of tokens and conditions."""
+
+    def __init__(self, width: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.block = Block(width, heads, activation=GELU, hidden=hidden, learned=False)
+
+    def forward(self, x: Sequence, condition: Sequence) -> Sequence:
+        return self.block(x + condition)
+
+
+class TokenDenoiser(nn.Module):
+    """``(x_t [b n c], t [b], read(z) [b n d]) -> epsilon [b n c]``, or ``[epsilon | v] [b n 2c]``.
+
+    Args:
+        channels: of a token.
+        context: width of ``z``.
+        grid: tokens on a side.
+        width, depth, heads: of the transformer.
+        hidden: inner channels of its MLPs; 4 times the width if None.
+        steered: which of the two it is.
+        learned_variance: answer ``v`` too, which steers the variance of the reverse process.
+    """
+
+    position: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        context: int,
+        grid: int,
+        *,
+        width: int,
+        depth: int,
+        heads: int,
+        hidden: int | None = None,
+        steered: bool = True,
+        learned_variance: bool = False,
+    ) -> None:
+        super().__init__()
+        self.channels, self.steered, self.learned_variance = channels, steered, learned_variance
+        self.input = nn.Linear(channels, width)
+        self.time = TimestepEmbedding(width)
+        self.context = nn.Linear(context, width)
+        if steered:
+            self.register_buffer("position", grid_positions(grid, width))
+        block = SteeredBlock if steered else SummedBlock
+        self.blocks = nn.ModuleList(block(width, heads, hidden or 4 * width) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.modulation = nn.Linear(width, 2 * width)
+        self.output = nn.Linear(width, 2 * channels if learned_variance else channels)
+        self.initialise()
+
+    def initialise(self) -> None:
+        """Xavier weights, smaller ones for what conditions; modulation and output at zero, so that the net starts by
+        predicting nothing."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        for layer in (self.time.fc1, self.time.fc2, self.context):
+            nn.init.normal_(layer.weight, std=0.02)
+        for name, parameter in self.named_parameters():
+            if "modulation" in name or name.startswith("output"):
+                nn.init.zeros_(parameter)
+
+    def read(self, z: Float[Tensor, "b n context"]) -> Sequence:
+        """What ``z`` tells each token; the same at every timestep."""
+        return self.context(functional.silu(z))
+
+    def forward(self, x: Latents, t: Int[Tensor, "b"], told: Sequence) -> Float[Tensor, "b n answer"]:
+        condition = self.time(t)[:, None] + told
+        x = self.input(x)
+        if self.steered:
+            x = x + self.position
+        for block in self.blocks:
+            x = block(x, condition)
+        shift, scale = self.modulation(functional.silu(condition)).chunk(2, dim=-1)
+        return self.output(modulate(self.norm(x), shift, scale))

@@ -1,0 +1,143 @@
+"""What a model that understands pictures may be asked to give back of them: pixels, latents, or another's features.
+
+    values = target.values(image, rng)     [b m c], one row per slot of the picture
+    image  = target.picture(values)        where there is a way back
+
+Slots lie in a square, and a slot answers for all that lies in its cell. Tokenizers and encoders are frozen and belong
+to nobody's weights: they are asked in fp32 and learn nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, cast, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.encoders.encoder import VisionEncoder
+from limner.errors import InputError
+from limner.tokenizers.folding import fold, unfold
+from limner.types import Image, Latents, Layout, Rng
+
+Values = Float[Tensor, "b m c"]
+
+
+@runtime_checkable
+class Target(Protocol):
+    """Something of a picture in ``channels`` numbers per slot."""
+
+    @property
+    def channels(self) -> int: ...
+
+    def values(self, image: Image, rng: Rng) -> Values:
+        """What is to be given back of a picture; drawn by ``rng`` where it is random."""
+
+    def picture(self, values: Values) -> Image | None:
+        """The picture of these values, or None where none can be made of them."""
+
+
+@runtime_checkable
+class LatentTokenizer(Protocol):
+    """A tokenizer of square pictures whose tokens are latents, drawn from a posterior if ``rng`` is given."""
+
+    layout: Layout
+    size: int
+
+    def encode(self, image: Image, rng: Rng | None = None) -> Latents: ...
+
+    def decode(self, tokens: Latents) -> Image: ...
+
+
+class Pixels:
+    """The pixels of each cell of a picture of ``size`` pixels, in [-1, 1]: ROSS-R on raw RGB values."""
+
+    def __init__(self, size: int, slots: int) -> None:
+        grid = side_of(slots)
+        if size % grid:
+            raise InputError(f"{size} pixels do not divide into {grid} cells a side: use pictures of a multiple")
+        self.size, self.patch = size, size // grid
+        self.channels = 3 * self.patch**2
+
+    def values(self, image: Image, rng: Rng) -> Values:
+        return fold(image.flatten(2).mT, self.size, self.patch)
+
+    def picture(self, values: Values) -> Image:
+        return unfold(values, self.size, self.patch).mT.unflatten(2, (self.size, self.size)).clamp(-1.0, 1.0)
+
+
+class FoldedLatents:
+    """A frozen tokenizer's latents, those of each cell folded into its channels (ROSS folds 2x2 of a KL autoencoder's).
+
+    Args:
+        tokenizer: of continuous tokens; pictures are resized to its size.
+        channels: of one of its latents.
+        slots: of a picture.
+    """
+
+    def __init__(self, tokenizer: LatentTokenizer, channels: int, slots: int) -> None:
+        ((self.grid, _),) = tokenizer.layout.grids
+        grid = side_of(slots)
+        if self.grid % grid:
+            raise InputError(
+                f"{self.grid}x{self.grid} latents do not divide among {grid}x{grid} slots: use another patch"
+            )
+        self.tokenizer, self.patch = tokenizer, self.grid // grid
+        self.channels = channels * self.patch**2
+        cast(nn.Module, tokenizer).requires_grad_(False).eval()
+
+    def values(self, image: Image, rng: Rng) -> Values:
+        """Drawn from the posterior."""
+        with frozen(self.tokenizer, image):
+            return fold(self.tokenizer.encode(resized(image, self.tokenizer.size), rng), self.grid, self.patch)
+
+    def picture(self, values: Values) -> Image:
+        with frozen(self.tokenizer, values):
+            return self.tokenizer.decode(unfold(values.float(), self.grid, self.patch))
+
+
+class Features:
+    """A frozen encoder's patches, one per slot: what a teacher sees there."""
+
+    def __init__(self, encoder: VisionEncoder, slots: int) -> None:
+        if encoder.grid**2 != slots:
+            raise InputError(
+                f"the teacher sees {encoder.grid**2} patches, but a picture has {slots} slots: use another"
+            )
+        self.encoder, self.channels = encoder, encoder.width
+        cast(nn.Module, encoder).requires_grad_(False).eval()
+
+    def values(self, image: Image, rng: Rng) -> Values:
+        with frozen(self.encoder, image):
+            return self.encoder.features(resized(image, self.encoder.size))
+
+    def picture(self, values: Values) -> None:
+        """None: features have no picture."""
+        return
+
+
+def side_of(slots: int) -> int:
+    """Slots on a side of a square; raises `InputError` if they make none."""
+    side = math.isqrt(slots)
+    if side**2 != slots:
+        raise InputError(f"{slots} slots make no square, so none has a place in the picture: keep one per patch")
+    return side
+
+
+def resized(image: Image, size: int) -> Float[Tensor, "b 3 size size"]:
+    """Square pictures of ``size`` pixels, bilinear."""
+    if image.shape[-1] == size:
+        return image
+    return functional.interpolate(image, size=(size, size), mode="bilinear")
+
+
+@contextmanager
+def frozen(module: object, beside: Tensor) -> Iterator[None]:
+    """No gradients, no reduced precision, and the module where the tensor is."""
+    cast(nn.Module, module).to(beside.device)
+    with torch.no_grad(), torch.autocast(beside.device.type, enabled=False):
+        yield
