@@ -12,12 +12,16 @@ from PIL import Image
 
 SHORT = {"images": 16, "batch": 8, "warmup": 8, "ema": 8, "sample_every": 10**6, "checkpoint_every": 10**6}
 AUTOENCODER = {"size": 32, "widths": (8, 8, 8), "encoder_depths": (1, 1, 1), "decoder_depths": (1, 1, 1), "channels": 4}
+TAUGHT = {"size": 16, "patch": 8, "width": 64, "depth": 1, "vocabulary": 512}
 CAPTIONED = {"width": 64, "text_depth": 1, "text_length": 48, "vocabulary": 512, "scenes": 8}
 
 # What makes a recipe tiny, and the name under which its model ships. A new recipe gets a row here.
 TINY: dict[str, tuple[str, dict[str, Any]]] = {
+    "encoders/clip": ("clip-64", {**TAUGHT, "text_width": 64, "text_depth": 1, "joint": 16}),
     "encoders/features": ("features", {"widths": (4, 4, 8), "depths": (0, 0, 0), "pooled": 8}),
     "encoders/recogniser": ("recogniser", {"widths": (8, 8), "name_dim": 8}),
+    "encoders/siglip": ("siglip-64", {**TAUGHT, "text_width": 64, "text_depth": 1, "joint": 16}),
+    "encoders/superclass": ("superclass-64", TAUGHT),
     "tokenizers/ae": ("ae-64", AUTOENCODER),
     "tokenizers/vae": ("vae-64", AUTOENCODER),
     "tokenizers/vq_vae": ("vq-vae-64", {**AUTOENCODER, "entries": 32}),

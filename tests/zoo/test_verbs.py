@@ -176,6 +176,7 @@ def test_demo_writes_a_page(command_line, shipped, tmp_path):
         (VAE, "vae-64", {"psnr/emoji", "psnr/scenes", "ssim/emoji", "frechet/scenes"}),
         (VQ, "vq-vae-64", {"psnr/emoji", "codebook/usage", "codebook/perplexity"}),
         (MAR, "mar-emoji-64", {"prompt/colour", "prompt/pair", "prompt/heldout", "prompt/emoji_top1", "frechet/emoji"}),
+        ("encoders/superclass", "superclass-64", {"probe/colour", "zero_shot/pair", "retrieval/emoji/text_to_image@5"}),
         (JUDGES[1], "recogniser", {"read/shape", "read/scene", "read/compositions/colour", "read/name"}),
     ],
 )
