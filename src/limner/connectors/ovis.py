@@ -96,13 +96,12 @@ class OvisConnector(nn.Module):
         self.table.weight.normal_().mul_(words.std()).add_(words.mean())
 
 
-def neighbours(features: Features, stride: int) -> Float[Tensor, "b m merged"]:
-    """Squares of ``stride`` x ``stride`` patches of a square grid as one long vector each, row by row; below and to the
-    right the grid is filled up with zeros."""
-    side = _side(features.shape[1])
-    missing = -side % stride
-    grid = functional.pad(features.unflatten(1, (side, side)), (0, 0, 0, missing, 0, missing))
-    return rearrange(grid, "b (h s) (w t) f -> b (h w) (s t f)", s=stride, t=stride)
+def neighbours(features: Features, stride: int, grid: tuple[int, int] | None = None) -> Float[Tensor, "b m merged"]:
+    """Squares of ``stride`` x ``stride`` patches as one long vector each, row by row; below and to the right the grid,
+    a square if it is not given, is filled up with zeros."""
+    rows, columns = grid or (_side(features.shape[1]),) * 2
+    patches = functional.pad(features.unflatten(1, (rows, columns)), (0, 0, 0, -columns % stride, 0, -rows % stride))
+    return rearrange(patches, "b (h s) (w t) f -> b (h w) (s t f)", s=stride, t=stride)
 
 
 def _side(patches: int) -> int:
