@@ -1,1 +1,1 @@
-"""Networks that look at pictures: the judges of likeness and of prompts."""
+"""Networks that look at pictures: judges of likeness and of prompts, and encoders that captions teach."""

@@ -94,5 +94,4 @@ class SubwordFrequency(nn.Module):
         if self.training:
             self.observe(ids)
         ids, share = self.targets(ids)
-        logits = logits.float()
-        return (share.sum(1) * logits.logsumexp(1) - (share * logits.gather(1, ids)).sum(1)).mean()
+        return -(share * logits.float().log_softmax(1).gather(1, ids)).sum(1).mean()

@@ -1,1 +1,1 @@
-"""The networks that judge pictures."""
+"""Networks that look: those that judge pictures, and those that captions teach."""
