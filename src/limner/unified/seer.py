@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -81,6 +81,14 @@ class Seer(nn.Module):
     def hidden(self, packed: Packed, vectors: Float[Tensor, "b m d"] | None) -> Vectors:
         """Last hidden states of every slot."""
         return self.language(self.enter(packed, vectors), packed.places, packed.visible())
+
+    def looking(self, image: Image) -> Float[Tensor, "b m d"]:
+        """Last hidden states of pictures alone, as they are before any question: no picture sees words."""
+        return self.hidden(pack([()] * len(image), self.vocabulary, self.slots), self.vectors(image))
+
+    def at_pictures(self, packed: Packed, hidden: Vectors) -> tuple[Float[Tensor, "b m d"], Bool[Tensor, "b"]]:
+        """Of last hidden states those at the picture's slots, where rows have one, and which rows do."""
+        return hidden[:, : self.slots], packed.ids[:, 0] == PICTURE
 
     def answer_loss(self, packed: Packed, hidden: Vectors) -> Float[Tensor, ""]:
         """Mean cross-entropy, in nats, of the subwords of answers."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -27,14 +28,18 @@ from limner.languages.transformer import LanguageTransformer
 from limner.nn.pixels import to_tensor
 from limner.recipes.library import load, weights_hash
 from limner.recipes.recipe import Question
+from limner.tokenizers.autoencoder import Autoencoder
 from limner.train.settings import Settings
 from limner.types import Image, Rng
 from limner.unified.conversation import Packed, pack
+from limner.unified.reconstruction import Reconstruction
 from limner.unified.seer import Seer
+from limner.unified.targets import FoldedLatents
 
 READ = 1_000  # scenes of each source whose talk the vocabulary is learned from
 CHECKED = 60  # held-out scenes that are asked about while training
 ASKED = 500  # and when evaluating
+SHOWN = 32  # of those that it is checked on are drawn in previews
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,12 +119,22 @@ class AskedTask:
         model: what is trained.
         sources: conversations, taken in turn.
         held_out: conversations that it is checked on.
+        reconstruction: what else hidden states at pictures are taught by; trained beside the model and not shipped.
+        weight: of that loss.
     """
 
-    def __init__(self, model: Seer, sources: Sequence[AskedScenes], held_out: Sequence[Conversation]) -> None:
+    def __init__(
+        self,
+        model: Seer,
+        sources: Sequence[AskedScenes],
+        held_out: Sequence[Conversation],
+        reconstruction: Reconstruction | None = None,
+        weight: float = 1.0,
+    ) -> None:
         self.model: nn.Module = model
-        self.extra: nn.Module | None = None
+        self.extra: nn.Module | None = reconstruction
         self.sources, self.held_out = sources, held_out
+        self.reconstruction, self.weight = reconstruction, weight
 
     def batch(self, start: int, size: int) -> dict[str, Tensor]:
         """Pictures and packed turns of items ``start .. start + size``."""
@@ -132,14 +147,27 @@ class AskedTask:
         return {"image": to_tensor([talk.image for talk in talks]), **packed.to_dict()}
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """Cross-entropy of the answers."""
+        """Cross-entropy of the answers, and what reconstruction adds."""
         assert isinstance(model, Seer)
         packed = Packed(**{name: value for name, value in batch.items() if name != "image"})
-        return model.answer_loss(packed, model.hidden(packed, model.vectors(batch["image"]))), {}
+        hidden = model.hidden(packed, model.vectors(batch["image"]))
+        answers = model.answer_loss(packed, hidden)
+        if self.reconstruction is None:
+            return answers, {}
+        seen, has_picture = model.at_pictures(packed, hidden)
+        lost = self.reconstruction(seen, batch["image"], has_picture, rng)
+        return answers + self.weight * lost, {"answers": answers.detach(), "reconstruction": lost.detach()}
 
     def preview(self, model: nn.Module) -> Image | None:
-        """Nothing: it speaks."""
-        return None
+        """Held-out pictures, eight in a row, above what the model holds of them; nothing if it only speaks."""
+        assert isinstance(model, Seer)
+        if self.reconstruction is None:
+            return None
+        image = to_tensor([talk.image for talk in self.held_out[:SHOWN]]).to(model.language.words.device)
+        rebuilt = self.reconstruction.picture(model.looking(image), Rng(range(len(image)), image.device))
+        if rebuilt is None:
+            return None
+        return torch.cat([row for pair in zip(image.split(8), rebuilt.split(8), strict=True) for row in pair])
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Answers to a few held-out questions."""
@@ -148,9 +176,11 @@ class AskedTask:
         return {name: value for name, value in scores.items() if name.startswith(("qa/", "blind/"))}
 
 
-def asked_task(knobs: Knobs, model: Seer) -> AskedTask:
-    """Train on questions about scenes, with the encoder's weights and a vocabulary of what is said; raises `InputError`
-    if ``--encoder`` names none or one of other sizes."""
+def asked_task(
+    knobs: Knobs, model: Seer, reconstruction: Reconstruction | None = None, weight: float = 1.0
+) -> AskedTask:
+    """Train on questions about scenes, with the encoder's weights and a vocabulary of what is said, and by what else
+    pictures teach; raises `InputError` if ``--encoder`` names none or one of other sizes."""
     taught = sources(knobs)
     model.vocabulary = Subwords.trained(said(taught), size=knobs.vocabulary, length=knobs.vocabulary, speaks=True)
     if knobs.encoder is not None:
@@ -164,7 +194,16 @@ def asked_task(knobs: Knobs, model: Seer) -> AskedTask:
             )
         encoder.load_state_dict(own.state_dict())
     held_out = Scenes(0, split="heldout", size=knobs.size, objects=(1, 4))
-    return AskedTask(model, taught, talks(held_out, CHECKED))
+    return AskedTask(model, taught, talks(held_out, CHECKED), reconstruction, weight)
+
+
+def latents_of(name: str, model: Seer) -> FoldedLatents:
+    """A tokenizer's latents of a picture, shared out among the model's slots; raises `InputError` if it is no tokenizer
+    of latents, or if they cannot be shared out."""
+    tokenizer = load(name)
+    if not isinstance(tokenizer, Autoencoder) or tokenizer.quantizer.discrete:
+        raise InputError(f"--latents {name} is no tokenizer of latents: choose one such as vae-64")
+    return FoldedLatents(tokenizer, tokenizer.quantizer.channels, model.slots)
 
 
 def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:

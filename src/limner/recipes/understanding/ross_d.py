@@ -1,0 +1,75 @@
+"""ROSS-D: a LLaVA from whose view of a picture a small denoiser must be able to draw that picture.
+
+Wang et al., arXiv:2410.09575, Section 3.3. Pixels repeat themselves, and a regression spends itself on them; here a DiT
+of three blocks removes noise from the picture's latents, each told by the last hidden state at its slot, so that only
+what the latents do not tell of each other must come from there. It belongs to the training alone, so the model ships
+and answers as a LLaVA does. Previews show held-out pictures and what the denoiser draws of the model's view of them.
+Deviations of the small model: those of LLaVA's; one latent of vae-64 per slot, where FLUX.1's are folded 2x2 (smaller
+``--patch`` than a latent's 8 pixels is refused, larger ones fold); training may run in bf16.
+
+    limner train superclass --out runs/superclass
+    limner train ross_d --encoder runs/superclass --out runs/ross
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limner.recipes.recipe import Recipe
+from limner.recipes.understanding import llava
+from limner.recipes.understanding.asked import AskedTask, asked_task, latents_of, seeing_scores
+from limner.recipes.understanding.llava import build
+from limner.unified.denoiser import TokenDenoiser
+from limner.unified.reconstruction import Denoising, Reconstruction
+from limner.unified.targets import side_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(llava.Knobs):
+    """A LLaVA that can be drawn from."""
+
+    latents: str = "vae-64"
+    """Name or folder of the tokenizer whose latents are denoised."""
+    denoiser_width: int = 128
+    """Width of the denoiser."""
+    denoiser_depth: int = 3
+    """Blocks of the denoiser."""
+    summed: bool = False
+    """Add hidden states to the latents, in place of steering the blocks by them."""
+    draws: int = 4
+    """Noise levels per picture and step."""
+    weight: float = 1.0
+    """Weight of reconstruction beside answers."""
+    shuffled: bool = False
+    """A control: denoise another picture than the one shown."""
+    stopped: bool = False
+    """A control: reconstruction teaches the language model nothing."""
+
+
+def task(knobs: Knobs) -> AskedTask:
+    """How it is trained; errors as those of `asked_task` and `latents_of`."""
+    model = build(knobs)
+    target = latents_of(knobs.latents, model)
+    network = TokenDenoiser(
+        target.channels,
+        knobs.width,
+        side_of(model.slots),
+        width=knobs.denoiser_width,
+        depth=knobs.denoiser_depth,
+        heads=max(knobs.denoiser_width // 32, 1),
+        steered=not knobs.summed,
+    )
+    objective = Denoising(knobs.width, network, draws=knobs.draws)
+    reconstruction = Reconstruction(target, objective, shuffled=knobs.shuffled, stopped=knobs.stopped)
+    return asked_task(knobs, model, reconstruction, knobs.weight)
+
+
+RECIPE = Recipe(
+    system="ross-d",
+    state="partly",
+    paper="arXiv:2410.09575",
+    knobs=Knobs,
+    build=build,
+    task=task,
+    score=seeing_scores,
+)

@@ -1,0 +1,57 @@
+"""ROSS-R: a LLaVA whose language model must give back the pixels, or the latents, of the picture that it was shown.
+
+Wang et al., arXiv:2410.09575, Section 3.2. Answers teach a language model what is asked; here, beside the loss on
+answers, a small MLP reads each patch of the picture off the last hidden state at its slot. The MLP belongs to the
+training alone, so the model ships and answers as a LLaVA does.
+
+    limner train superclass --out runs/superclass
+    limner train ross_r --encoder runs/superclass --out runs/pixels
+    limner train ross_r --encoder runs/superclass --latents vae-64 --cosine --out runs/latents
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limner.recipes.recipe import Recipe
+from limner.recipes.understanding import llava
+from limner.recipes.understanding.asked import AskedTask, asked_task, latents_of, seeing_scores
+from limner.recipes.understanding.llava import build
+from limner.unified.reconstruction import Reconstruction, Regression
+from limner.unified.targets import Pixels, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(llava.Knobs):
+    """A LLaVA that gives back what it was shown."""
+
+    latents: str | None = None
+    """Name or folder of the tokenizer whose latents are given back; without one, pixels."""
+    cosine: bool = False
+    """Measure by angles, not by squares."""
+    weight: float = 1.0
+    """Weight of reconstruction beside answers."""
+    shuffled: bool = False
+    """A control: give back another picture than the one shown."""
+    stopped: bool = False
+    """A control: reconstruction teaches the language model nothing."""
+
+
+def task(knobs: Knobs) -> AskedTask:
+    """How it is trained; errors as those of `asked_task` and `latents_of`."""
+    model = build(knobs)
+    target: Target = Pixels(knobs.size, model.slots) if knobs.latents is None else latents_of(knobs.latents, model)
+    objective = Regression(knobs.width, target.channels, cosine=knobs.cosine)
+    reconstruction = Reconstruction(target, objective, shuffled=knobs.shuffled, stopped=knobs.stopped)
+    return asked_task(knobs, model, reconstruction, knobs.weight)
+
+
+RECIPE = Recipe(
+    system="ross-r",
+    state="partly",
+    paper="arXiv:2410.09575",
+    knobs=Knobs,
+    build=build,
+    task=task,
+    score=seeing_scores,
+)
