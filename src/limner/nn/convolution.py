@@ -5,6 +5,7 @@ LayerNorm over channels is one fused kernel in this layout; GroupNorm cost 38 % 
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -57,3 +58,11 @@ class Upsample(nn.Module):
 
     def forward(self, x: Features) -> Float[Tensor, "b c2 h2 w2"]:
         return functional.pixel_shuffle(self.conv(x), 2)
+
+
+def channels_last(module: nn.Module) -> None:
+    """Lay out the weights of its convolutions with channels last, in place: a CPU convolves them a tenth to a sixth
+    faster, if what they are given is laid out alike."""
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

@@ -71,9 +71,17 @@ class CosineBlock(nn.Module):
         self.modulation = None if shared else nn.Linear(width, 6 * width)
         self.offsets = nn.Parameter(torch.randn(1, 1, 6, width) / width**0.5) if shared else None
 
+    def six_at_start(self) -> Float[Tensor, "six *d"]:
+        """The weights that make the six vectors, one row or table for each."""
+        if self.modulation is not None:
+            return self.modulation.weight.unflatten(0, (6, -1))
+        assert self.offsets is not None
+        return self.offsets[0, 0]
+
     def six(self, condition: Float[Tensor, "b d"], shared: Float[Tensor, "b d6"] | None) -> Six:
         """Gates, scales and shifts, each of attention and MLP."""
-        made = shared if self.modulation is None else self.modulation(condition)
+        made = self.modulation(condition) if self.modulation is not None else shared
+        assert made is not None, "blocks that share their six vectors are given them"
         six = rearrange(made, "b (six d) -> b 1 six d", six=6)
         return six if self.offsets is None else six + self.offsets
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from limner.errors import InputError
-from limner.nn.convolution import ChannelNorm, Downsample, ResidualBlock, Upsample
+from limner.nn.convolution import ChannelNorm, Downsample, ResidualBlock, Upsample, channels_last
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Quantizer
 from limner.types import Image, Layout, Rng, Tokens
 
@@ -67,9 +67,7 @@ class Autoencoder(nn.Module):
         self.encoder = encoder(widths, encoder_depths, quantizer.features)
         self.quantizer = quantizer
         self.decoder = decoder(widths, decoder_depths, quantizer.channels)
-        for parameter in self.parameters():
-            if parameter.ndim == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        channels_last(self)
 
     def features(self, image: Image) -> Float[Tensor, "b c gh gw"]:
         """Encoder output, before the bottleneck; raises `InputError` for pictures of another size."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.errors import InputError
+from limner.nn.convolution import channels_last
 from limner.tokenizers.kl import GROUPS, Double, Resized, group_norm
 from limner.tokenizers.quantizers.learned import LearnedCodebook
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Features
@@ -139,7 +140,7 @@ class MaskgitVqgan(nn.Module):
         self.encoder = Encoder(widths, width, depth, channels)
         self.quantizer = LearnedCodebook(entries, channels, commitment=1.0, pull=pull)
         self.decoder = Decoder(widths, depth, channels)
-        self.to(memory_format=torch.channels_last)  # a sixth faster than channels first on a CPU
+        channels_last(self)
 
     def features(self, image: Image) -> Resized:
         """What the encoder makes of pictures in [-1, 1]; raises `InputError` for pictures of another size."""

@@ -18,8 +18,9 @@ from limner.types import Image, Rng
 class Reconstructing(Protocol):
     """A tokenizer in training."""
 
-    decoder: nn.Module
-    """Its last convolution makes the picture."""
+    @property
+    def decoder(self) -> nn.Module:
+        """Its last convolution makes the picture."""
 
     def __call__(self, image: Image, rng: Rng) -> tuple[Image, Bottleneck]: ...
 

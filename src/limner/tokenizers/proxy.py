@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.nn.convolution import channels_last
 from limner.tokenizers.oned import Cells, OneDTokenizer
 from limner.types import Image, Rng, Tokenizer
 
@@ -36,7 +37,8 @@ class ProxyPixels(nn.Module):
         super().__init__()
         self.names = nn.Sequential(nn.Conv2d(width, 2 * width, 1), nn.Tanh(), nn.Conv2d(2 * width, entries, 1))
         self.codebook = nn.Parameter(torch.empty(entries, channels).uniform_(-1.0 / entries, 1.0 / entries))
-        self.decoder = decoder.to(memory_format=torch.channels_last)
+        self.decoder = decoder
+        channels_last(decoder)
 
     def logits(self, cells: Cells) -> Logits:
         """Of each code in each cell."""

@@ -57,4 +57,5 @@ class ScaleAutoencoder(nn.Module):
                 f"give those, or the first {', '.join(map(str, lengths[:-1]))}"
             )
         latents = self.quantizer.latents(tokens, *grids[-1])
-        return self.decoder(latents).float().clamp(-1.0, 1.0)
+        precision = next(self.decoder.parameters()).dtype  # sums keep the quantizer's
+        return self.decoder(latents.to(precision)).float().clamp(-1.0, 1.0)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from limner.errors import InputError
+from limner.nn.convolution import channels_last
 from limner.tokenizers.kl import GROUPS, Decoder, Encoder, Resized
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Quantizer
 from limner.types import Image, Layout, Rng, Tokens
@@ -55,9 +56,7 @@ class Vqgan(nn.Module):
         self.encoder = Encoder(width, widths, depth, quantizer.features, attention, hidden=hidden)
         self.quantizer = quantizer
         self.decoder = Decoder(widths, depth, quantizer.channels, attention, hidden=hidden)
-        for parameter in self.parameters():
-            if parameter.ndim == 4:  # channels-last, a tenth faster in bf16 on a CPU
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        channels_last(self)
 
     def features(self, image: Image) -> Resized:
         """What the bottleneck reads; raises `InputError` for pictures of another size."""

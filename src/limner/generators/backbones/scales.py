@@ -10,6 +10,8 @@ Keys and values of coarser scales never change and are kept, as is what blocks m
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -84,9 +86,10 @@ class ScaleTransformer(nn.Module):
             nn.init.trunc_normal_(weight, std=std)
         self.modulation.weight.mul_(OTHERS)
         for block in self.blocks:
+            assert isinstance(block, CosineBlock)
             for layer in (block.attn.proj, block.mlp.fc2):
                 layer.weight.div_((2.0 * len(self.blocks)) ** 0.5)
-            six = block.offsets[0, 0] if block.modulation is None else block.modulation.weight.unflatten(0, (6, -1))
+            six = block.six_at_start()
             six[:2].mul_(GATES)
             six[2:].mul_(OTHERS)
 
@@ -105,9 +108,9 @@ class ScaleTransformer(nn.Module):
         done, end = cache.filled if cache is not None else 0, int(wanted.max()) + 1
         condition = prefix.mean(1)
         y = self._slots(x, prefix, condition, done, end)
-        silent = functional.silu(condition)
+        silent, visible = functional.silu(condition), self._visible(steps, done, end)
         for index, (block, six) in enumerate(zip(self.blocks, self._six(silent, cache), strict=True)):
-            y = block(y, six, self._visible(steps, done, end), cache, index)
+            y = block(y, six, visible, cache, index)
         if cache is not None:
             cache.filled = self.prefix + end
         scale, shift = self.modulation(silent)[:, None].chunk(2, dim=-1)
@@ -127,7 +130,7 @@ class ScaleTransformer(nn.Module):
         if isinstance(cache, ScaleCache) and cache.six is not None:
             return [six[: len(condition)] for six in cache.six]
         shared = None if self.shared is None else self.shared(condition)
-        six = [block.six(condition, shared) for block in self.blocks]
+        six = [cast(CosineBlock, block).six(condition, shared) for block in self.blocks]
         if isinstance(cache, ScaleCache):
             cache.six = six
         return six

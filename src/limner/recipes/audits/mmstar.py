@@ -2,9 +2,9 @@
 
 Chen et al., "Are We on the Right Way for Evaluating Large Vision-Language Models?", arXiv:2403.20330. A model that sees
 is scored with pictures and without, and so is its language base as it was before multi-modal training:
-``MG = S_with - S_without``, ``ML = max(0, S_without - S_base)``. Questions are flagged that text alone answers, that hold their
-answer, or that leaked. The authors drop a question that several of eight language models hit; here one model in several
-orders of the options suffices, and flags are told from luck (`limner.evaluate.flags`).
+``MG = S_with - S_without``, ``ML = max(0, S_without - S_base)``. Questions are flagged that text alone answers, that
+hold their answer, or that leaked. The authors drop a question that several of eight language models hit; here one model
+in several orders of the options suffices, and flags are told from luck (`limner.evaluate.flags`).
 
     limner audit questions.jsonl --answers with.jsonl --blind blind.jsonl --base base.jsonl
     limner prove audits/mmstar                           # 20 minutes on one CPU core
