@@ -12,7 +12,7 @@ from limner.errors import InputError
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.discriminator import PatchDiscriminator, adaptive_weight, hinge_losses
 from limner.tokenizers.folding import fold, unfold
-from limner.tokenizers.kl import KlAutoencoder
+from limner.tokenizers.kl import Double, KlAutoencoder
 from limner.tokenizers.maskgit_vqgan import MaskgitVqgan
 from limner.tokenizers.oned import LatentEncoder, MaskDecoder, OneDTokenizer, PatchPixels, Vit
 from limner.tokenizers.perceptual import perceptual_distance
@@ -416,3 +416,21 @@ def test_a_patch_of_the_discriminator_is_22_pixels() -> None:
     (gradient,) = torch.autograd.grad(scores[0, 0, 4, 4], image)
     rows = gradient.abs().sum((0, 1, 3)).nonzero()
     assert int(rows.max() - rows.min()) + 1 == 22
+
+
+# Doubling
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_doubling_is_a_convolution_of_the_enlarged_picture(layout: torch.memory_format) -> None:
+    """Also at the edges, also backwards, in the order of memory that it was given."""
+    torch.manual_seed(0)
+    double = Double(3).double()
+    x = torch.randn(2, 3, 4, 5, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    plain = double.conv(nn.functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+    ours = double(x)
+    torch.testing.assert_close(ours, plain, rtol=0, atol=1e-12)
+    assert ours.is_contiguous(memory_format=layout)
+    onward, parameters = torch.randn_like(ours), (x, *double.parameters())
+    for found, wanted in zip(*(torch.autograd.grad(y, parameters, onward) for y in (ours, plain)), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)

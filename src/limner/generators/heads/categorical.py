@@ -46,10 +46,12 @@ class SoftmaxHead(nn.Module, ABC):
         uniform = rng.uniform(*logits.shape[:2])
         if policy.temperature == 0:
             return logits.argmax(-1)
-        probabilities, ids = cut(logits / policy.temperature, policy).sort(stable=True, dim=-1, descending=True)
-        edges = probabilities.softmax(-1).cumsum(-1)
-        place = torch.searchsorted(edges, (uniform * edges[..., -1])[..., None], right=True)
-        return ids.gather(-1, place.clamp_max(logits.shape[-1] - 1))[..., 0]
+        shares, ids = likeliest(logits / policy.temperature, policy.top_k)
+        shares = shares.softmax(-1)
+        edges = shares.cumsum(-1)
+        last = (edges - shares <= policy.top_p).sum(-1, keepdim=True) - 1  # of the tail's cut, as in `cut`
+        place = torch.searchsorted(edges, uniform[..., None] * edges.gather(-1, last), right=True)
+        return ids.gather(-1, place.minimum(last))[..., 0]
 
     def propose(
         self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng
@@ -104,6 +106,15 @@ class LinearCategoricalHead(SoftmaxHead):
     def logits(self, contexts: Contexts) -> Float[Tensor, "b m v"]:
         """Unnormalised log-probability of every id."""
         return self.output(contexts).float()
+
+
+def likeliest(logits: Float[Tensor, "*b v"], count: int) -> tuple[Float[Tensor, "*b k"], Int[Tensor, "*b k"]]:
+    """The ``count`` largest logits (0: all) and their ids, the largest first."""
+    if 0 < count < logits.shape[-1]:
+        values, ids = logits.topk(count, dim=-1)
+    else:
+        values, ids = logits.sort(stable=True, dim=-1, descending=True)
+    return values, ids
 
 
 def cut(logits: Float[Tensor, "*b v"], policy: Policy) -> Float[Tensor, "*b v"]:
