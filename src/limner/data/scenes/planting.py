@@ -40,6 +40,7 @@ CHOICES: dict[str, tuple[str, ...]] = {  # what the options of a category are dr
 }
 MOST_OPTIONS = 4
 MOST_THINGS = 4  # in a scene: the options of a natural count, so that no number is unlikely
+COUNT_ALL = "How many things are there?"
 SAMPLED = 4  # natural questions at most from one scene, all of different categories
 
 _COLOUR_OF: dict[str, str] = {
@@ -109,10 +110,9 @@ def natural(scene: Scene, asked: Question, title: str, rng: Random) -> Item:
 
 
 def even_questions(scene: Scene) -> tuple[Question, ...]:
-    """The questions about a scene to which no answer is likelier than others. (Of counts only that of all things: most
-    shapes are not there at all.)"""
-    whole = len(scene.things), NUMBERS[len(scene.things)]
-    return tuple(one for one in scene.questions() if one.kind != "count" or (len(one.about), one.answer) == whole)
+    """The questions about a scene to which no answer is likelier than others: of counts only that of all things, since
+    most shapes and colours are not there, and seldom twice."""
+    return tuple(one for one in scene.questions() if one.kind != "count" or one.text == COUNT_ALL)
 
 
 def sampled(asked: Sequence[Question], rng: Random) -> list[Question]:

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.data.question_sets import Item
-from limner.data.scenes import COLOURS, SHAPES, SIZES
+from limner.data.scenes import COLOURS, POSITIONS, SHAPES, SIZES
 from limner.data.scenes.scene import random_for
+from limner.data.scenes.world import WORLD, cell_at
 from limner.encoders.recogniser import Recogniser
 from limner.languages.subwords import Subwords
 from limner.nn.pixels import to_tensor
@@ -31,7 +32,7 @@ from limner.types import Image, Rng
 Batch: TypeAlias = tuple[Tensor, ...]  # words [b k], things [b s p], options [b m t], places of the right ones [b]
 THINGS = 4  # sightings of a picture that are read, the surest
 PLACES = 4  # options shown
-PARTS = len(SHAPES) + len(COLOURS) + len(SIZES) + 3  # of a sighting: one-hot words, x, y, and 1 where there is one
+PARTS = len(SHAPES) + len(COLOURS) + len(SIZES) + len(POSITIONS) + 3  # of a sighting: one-hot words, x, y, and 1
 WORDS, OPTION_WORDS = 24, 6  # subwords at most
 
 
@@ -138,10 +139,11 @@ def sightings(recogniser: Recogniser, images: Sequence[UInt8[np.ndarray, "h w 3"
         part = to_tensor(list(images[start : start + 100]))
         for row, seen in enumerate(recogniser.read(part), start):
             for place, thing in enumerate(seen[:THINGS]):
-                words = ((SHAPES, thing.shape), (COLOURS, thing.colour), (SIZES, thing.size))
+                x, y = thing.x / part.shape[-1], thing.y / part.shape[-1]
+                where = POSITIONS[cell_at(WORLD * x, WORLD * y)]
+                words = ((SHAPES, thing.shape), (COLOURS, thing.colour), (SIZES, thing.size), (POSITIONS, where))
                 hot = [float(word == one) for names, word in words for one in names]
-                side = part.shape[-1]
-                found[row, place] = torch.tensor([*hot, 2 * thing.x / side - 1, 2 * thing.y / side - 1, 1.0])
+                found[row, place] = torch.tensor([*hot, 2 * x - 1, 2 * y - 1, 1.0])
     return found
 
 
