@@ -48,7 +48,9 @@ def test_the_help_of_a_verb_teaches(command_line, verb):
     assert f"\n  limner {verb}" in outcome.out.partition("Examples:")[2]
 
 
-@pytest.mark.parametrize("verb", ["demo", "draw", "tokens", "evaluate", "systems", "prove", "data show", "data pack"])
+@pytest.mark.parametrize(
+    "verb", ["demo", "draw", "tokens", "evaluate", "systems", "prove", "audit", "data show", "data pack"]
+)
 def test_every_option_is_explained(command_line, verb):
     outcome = command_line(*verb.split(), "--help")
     rows = [line.strip("│ ") for line in outcome.out.splitlines() if line.startswith("│")]
