@@ -5,7 +5,7 @@ tokens and the condition, a decoder gives every unknown token a context, and a s
 it; tokens come in a random order, several at a time. Deviations of the shipped size: captions in place of classes,
 SiLU for GELU (faster on a CPU), 2x2 latents per token, one learning rate, no dropout.
 
-    limner train mar --out runs/mar                          # the shipped mar-emoji-64: 31 minutes
+    limner train mar --out runs/mar                          # the shipped mar-emoji-64: two hours
     limner train mar --data photos/ --tokenizer runs/own --out runs/mine
 """
 
@@ -68,9 +68,9 @@ class Knobs(Settings):
     """Subwords of a caption."""
     vocabulary: int = 1536
     """Subwords there are."""
-    guidance: float = 2.0
+    guidance: float = 3.0
     """Guidance that the finished model draws with."""
-    images: int = 800_000
+    images: int = 640_000
     batch: int = 64
     lr: float = 1e-3
     muon: float = 3e-3

@@ -38,7 +38,7 @@ class Knobs(mar.Knobs):
     corrupt: float = 0.1
     """Share of known tokens replaced by another picture's in training."""
     guidance: float = 1.5
-    images: int = 200_000
+    images: int = 130_000
 
 
 def build(knobs: Knobs) -> Drawer:
