@@ -78,7 +78,7 @@ def test_arms_start_from_the_same_encoder_and_see_the_same(tiny_teaching):
 
 def test_a_larger_batch_learns_faster_and_sees_as_much(tiny_teaching):
     small, large = (tiny_teaching.knobs_of("clip", batch, 0, 64) for batch in (32, 128))
-    assert large.lr == pytest.approx(2 * small.lr)
+    assert (large.lr, large.muon) == pytest.approx((2 * small.lr, 2 * small.muon))
     assert small.images == large.images
 
 

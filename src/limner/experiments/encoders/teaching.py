@@ -1,7 +1,7 @@
 """The small world in which ways of teaching an encoder are compared: pictures of 32 pixels, one vision transformer.
 
 All arms see the same pictures and captions in the same order, whatever their batch: progress is counted in pictures.
-The learning rate grows with the root of the batch, for all arms alike (Malladi et al., arXiv:2205.10287, for Adam).
+Learning rates grow with the root of the batch, for all arms alike (Malladi et al., arXiv:2205.10287, for Adam).
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ ENCODER: dict[str, Any] = {
     "width": 128,
     "depth": 3,
     "vocabulary": 1024,
-    "lr": 7e-4,  # at a batch of 32
+    "lr": 7e-4,  # this rate and the next at a batch of 32
+    "muon": 2e-3,
     "warmup": 4_000,
     "ema": 4_000,
     "weight_decay": 0.05,
@@ -41,7 +42,8 @@ TEXT: dict[str, Any] = {"text_width": 128, "text_depth": 2, "joint": 128}
 
 def knobs_of(arm: str, batch: int, seed: int, images: int) -> captioned.Knobs:
     """Knobs of the arm "superclass" or "clip"."""
-    shared = {**ENCODER, "lr": ENCODER["lr"] * math.sqrt(batch / 32), "batch": batch, "seed": seed, "images": images}
+    rates = {name: ENCODER[name] * math.sqrt(batch / 32) for name in ("lr", "muon")}
+    shared = {**ENCODER, **rates, "batch": batch, "seed": seed, "images": images}
     return superclass.Knobs(**shared) if arm == "superclass" else clip.Knobs(**shared, **TEXT)
 
 

@@ -56,6 +56,7 @@ class Knobs(Settings):
     images: int = 400_000
     batch: int = 128
     lr: float = 1e-3
+    muon: float = 3e-3
     warmup: int = 10_000
     ema: int = 10_000
     weight_decay: float = 0.05
