@@ -39,7 +39,7 @@ class Layout(NamedTuple):
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Takes a picture apart into tokens and puts it together again."""
+    """Takes a picture apart into tokens and puts it together again; of a pyramid, the first scales make one too."""
 
     layout: Layout
     size: int

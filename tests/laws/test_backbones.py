@@ -98,6 +98,10 @@ def llama() -> LlamaTransformer:
     return LlamaTransformer(grid=GRID, prefix=PREFIX, width=WIDTH, depth=2, heads=2, hidden=32)
 
 
+def llama_that_looks() -> LlamaTransformer:
+    return LlamaTransformer(grid=GRID, prefix=PREFIX, width=WIDTH, depth=2, heads=2, hidden=32, muted=False)
+
+
 def diagonal() -> DiagonalTransformer:
     return DiagonalTransformer(grid=GRID, prefix=PREFIX, width=WIDTH, depth=2, heads=2, hidden=32)
 
@@ -165,6 +169,7 @@ def ranked_plan() -> Steps:
 Cases = list[tuple[Callable[[], Backbone], Callable[[], Steps]]]
 TRAINED: Cases = [
     (llama, raster),
+    (llama_that_looks, raster),
     (diagonal, diagonals),
     (causal, raster),
     (causal, permuted),
@@ -182,6 +187,7 @@ TRAINED: Cases = [
 ]
 DRAWN: Cases = [
     (llama, raster),
+    (llama_that_looks, raster),
     (diagonal, diagonals),
     (causal, raster),
     (causal, permuted),
@@ -331,7 +337,7 @@ def test_scales_are_drawn_as_trained_and_kept_exactly(build: Callable[[], Told])
     assert computed == [1 + lead, 1 + lead, 4 + lead, 3, 12 + lead, 8]
 
 
-SLOTTED = [(llama, raster), (diagonal, diagonals)]
+SLOTTED = [(llama, raster), (llama_that_looks, raster), (diagonal, diagonals)]
 
 
 @pytest.mark.parametrize(("build", "plan"), named(SLOTTED))

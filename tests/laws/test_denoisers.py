@@ -40,12 +40,20 @@ def blockwise() -> BlockwiseTransformer:
     return BlockwiseTransformer(axes=GRID, split=(1, 1), width=WIDTH, depth=2, heads=2)
 
 
+def noisy_reading() -> CellTransformer:
+    return CellTransformer(grid=GRID, width=WIDTH, encoder_depth=1, decoder_depth=1, heads=2, prefix=2)
+
+
+def blockwise_reading() -> BlockwiseTransformer:
+    return BlockwiseTransformer(axes=GRID, split=(1, 1), width=WIDTH, depth=2, heads=2, prefix=2)
+
+
 def film() -> BlockwiseTransformer:
     return BlockwiseTransformer(axes=(4, 2, 2), split=(2, 1, 1), width=WIDTH, depth=2, heads=2)
 
 
 Build = Callable[[], nn.Module]
-BUILDS = [noisy, clean, blockwise, film]
+BUILDS = [noisy, clean, noisy_reading, blockwise, blockwise_reading, film]
 
 
 def steered(build: Build) -> nn.Module:
@@ -135,7 +143,7 @@ def test_kept_keys_and_values_change_nothing(
     for step in range(1, 5):
         wanted, known = positions(steps == step), steps.clamp_max(step)
         kept, anew = (backbone(x, known, prefix, wanted, memory) for memory in (cache, None))
-        assert cache.filled == 4 * (step - 1)
+        assert cache.filled == backbone.prefix + 4 * (step - 1)
         for level in (900, 0, 500):
             own, t = level / 500 * noised[:, :4], torch.full((2, 1), level)
             answer = anew(own, t)
@@ -156,13 +164,27 @@ def test_a_block_is_read_once_and_then_stays(build: Build) -> None:
         contexts = backbone(x, steps.clamp_max(step), prefix, positions(steps == step), cache)
         for level in (1000, 500):
             contexts(noised[:, :4], torch.full((2, 1), level))
-    assert computed == [4, 4] + [4, 4, 4] * 3
+    assert computed == [2] * (backbone.prefix > 0) + [4, 4] + [4, 4, 4] * 3
+
+
+@pytest.mark.parametrize("build", [noisy, noisy_reading, blockwise, blockwise_reading])
+@torch.no_grad()
+def test_a_trunk_with_a_prefix_reads_it(build: Build) -> None:
+    """Condition tokens of another order have the same mean."""
+    backbone, steps, (x, noised, prefix) = steered(build), blocks(), inputs()
+    wanted = torch.arange(COUNT).expand(2, -1)
+    swap = torch.tensor([[[1.0, -1.0]]]).mT * torch.randn(WIDTH)
+    answers = [
+        contexts(noised, timesteps(contexts))
+        for contexts in (backbone(x, steps, told, wanted) for told in (prefix, prefix + swap))
+    ]
+    assert torch.allclose(answers[0], answers[1], atol=1e-4) == (backbone.prefix == 0)
 
 
 # Generators of such parts
 
 
-PROCESSES: list[Process] = [Flow(4), Flow(4, stochastic=False), Diffusion(4)]
+PROCESSES: list[Process] = [Flow(4), Flow(4, stochastic=False), Diffusion(4), Diffusion(4, velocity=True)]
 KINDS = [
     pytest.param(build, process, id=f"{build.__name__}-{type(process).__name__}{index}")
     for build in (noisy, blockwise)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 from PIL import Image as Pillow
 from torch import Tensor, nn
 
 from limner.decode.decoder import Decoder
 from limner.errors import InputError
 from limner.generators.generator import Generator
-from limner.generators.heads.head import Policy
 from limner.languages.subwords import Subwords
 from limner.nn.pixels import to_arrays
 from limner.tokenizers.folding import fold, unfold
-from limner.types import Image, Rng, Steps, Tokenizer, Tokens, derive_seed
+from limner.types import Image, Layout, Rng, Steps, Tokenizer, Tokens, derive_seed
 
 BATCH = 32  # pictures drawn at a time
+GREY = 0.8  # what is not drawn yet, in [-1, 1]
 
 
 class Drawer(nn.Module):
@@ -31,6 +32,7 @@ class Drawer(nn.Module):
         tokenizer: a module that makes pictures of its tokens; frozen, and no part of this module's state.
         patch: latents on a side that make one token of the generator.
         guidance, temperature, passes: what ``draw`` uses unless told otherwise.
+        decoder: how the generator wants to be decoded besides: schedules, ranking, which tail is cut.
     """
 
     def __init__(
@@ -43,12 +45,13 @@ class Drawer(nn.Module):
         guidance: float = 1.0,
         temperature: float = 1.0,
         passes: int | None = None,
+        decoder: Callable[[Generator], Decoder] = Decoder,
     ) -> None:
         super().__init__()
         self.generator, self.subwords = generator, subwords
         assert isinstance(tokenizer, nn.Module)
         self._frozen: tuple[nn.Module] = (tokenizer.eval().requires_grad_(False),)
-        self.patch = patch
+        self.patch, self.decoder = patch, decoder
         self.guidance, self.temperature, self.passes = guidance, temperature, passes
 
     @property
@@ -67,6 +70,24 @@ class Drawer(nn.Module):
     def decode(self, tokens: Tokens) -> Image:
         """The picture of the generator's tokens."""
         return self.tokenizer.decode(unfold(tokens, self._side(), self.patch) if self.patch > 1 else tokens)
+
+    def sketch(self, tokens: Tokens, known: Bool[Tensor, "b m"]) -> Image:
+        """The picture of tokens that are not all known yet, which ones in all rows alike if they are of a pyramid.
+
+        Of a grid the cells that are not known are grey; of a pyramid the scales that are known show it coarsely; tokens
+        of a line have no place, so the whole picture comes out of the grey as they become known.
+        """
+        grids = self.tokenizer.layout.grids
+        if len(grids) > 1:
+            ends = [Layout(grids[:scale]).length for scale in range(1, len(grids) + 1)]
+            return self.decode(tokens[:, : max(end for end in ends if known[:, :end].all())])
+        ((rows, columns),), image, shown = grids, self.decode(tokens), known.float()
+        if rows == 1:
+            shown = shown.mean(1)[:, None, None, None]
+        else:
+            shown = shown.unflatten(1, (1, rows // self.patch, columns // self.patch))
+            shown = nn.functional.interpolate(shown, size=image.shape[-2:])
+        return image * shown + GREY * (1 - shown)
 
     def _side(self) -> int:
         """Tokens of the tokenizer on a side of its square."""
@@ -95,7 +116,7 @@ class Drawer(nn.Module):
             steps: passes of the generator; None takes the model's own number.
             guidance: 1 is none; None takes the model's own.
             temperature: 0 is least random; None takes the model's own.
-            watch: called with (step, steps, pictures so far) after every pass; what is not yet drawn is grey.
+            watch: called with (step, steps, pictures so far) after every pass, see `sketch`.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts or any(not text.strip() for text in prompts):
@@ -133,12 +154,14 @@ class Drawer(nn.Module):
     ) -> Image:
         """The pictures of one batch as a tensor."""
         device = next(self.generator.parameters()).device
-        policy = Policy(
+        decoder = self.decoder(self.generator)
+        policy = replace(
+            decoder.policy,
             guidance=self.guidance if guidance is None else guidance,
             temperature=self.temperature if temperature is None else temperature,
-            head_steps=head_steps,
+            head_steps=decoder.policy.head_steps if head_steps is None else head_steps,
         )
-        decoder = Decoder(self.generator, policy, self.passes if steps is None else steps)
+        decoder = replace(decoder, policy=policy, passes=self.passes if steps is None else steps)
         given = self.subwords.encode(captions).to(device)
         with torch.no_grad():
             return self.decode(decoder(given, Rng(list(seeds), device), watch=watch))
@@ -150,11 +173,7 @@ class Drawer(nn.Module):
             return None
 
         def show(step: int, total: int, tokens: Tokens, steps: Steps) -> None:
-            image = self.decode(tokens)
-            side = round(steps.shape[1] ** 0.5)
-            known = (steps <= step).reshape(len(steps), 1, side, side).float()
-            known = nn.functional.interpolate(known, size=image.shape[-2:])
-            watch(step, total, to_pictures(image * known + 0.8 * (1 - known)))
+            watch(step, total, to_pictures(self.sketch(tokens, steps <= step)))
 
         return show
 

@@ -58,10 +58,11 @@ class Generator(nn.Module):
         self.backbone, self.head, self.condition = backbone, head, condition
         self.embed = embed
 
-    def loss(self, tokens: Tokens, given: Tensor, rng: Rng) -> Float[Tensor, ""]:
-        """Mean loss of the tokens that bear one, in the head's unit, each weighed."""
+    def loss(self, tokens: Tokens, given: Tensor, rng: Rng, order: Order | None = None) -> Float[Tensor, ""]:
+        """Mean loss of the tokens that bear one, in the head's unit, each weighed; ``order`` is that of this batch,
+        where training changes it."""
         batch = len(tokens)
-        steps = self.order.draw(batch, self.count, rng)
+        steps = (order or self.order).draw(batch, self.count, rng)
         dropped = rng.uniform(batch) < self.drop
         known = tokens
         if self.corrupt:
@@ -85,8 +86,11 @@ class Generator(nn.Module):
         cache: KeyValueCache | None = None,
     ) -> Any:
         """What the head is told of the tokens at ``wanted``: contexts, or a `Denoiser` if the backbone gives that."""
-        embed = self.head.embed if self.embed is None else self.embed
-        return self.backbone(embed(tokens), steps, prefix, wanted, cache)
+        if self.embed is not None:
+            x = self.embed(tokens)
+        else:  # what is drawn is fp32, whatever the weights are
+            x = self.head.embed(tokens.to(prefix.dtype) if tokens.is_floating_point() else tokens)
+        return self.backbone(x, steps, prefix, wanted, cache)
 
 
 def predicted(steps: Steps) -> Int[Tensor, "b m"]:

@@ -38,22 +38,26 @@ class Slots(NamedTuple):
 
 class SlotSequence(nn.Module):
     """Condition and known tokens; all rows share one order, and with a cache each of its steps is one pass. Places are
-    rows and columns, half of a head's planes each; a table of zeros sets what is turned by it, the condition, to zero.
+    rows and columns, half of a head's planes each.
 
     Args:
         grid: rows and columns of the tokens.
         prefix: condition slots, each seeing those before it.
         width, heads: of the transformer.
         dropout: of what the slots hold.
+        muted: queries and keys of the condition are set to zero, by a table of zeros, as in the official code: it is
+            then attended to evenly. Else they are left as they are, and each of its words can be looked for.
     """
 
     turns: Tensor
 
-    def __init__(self, grid: tuple[int, int], prefix: int, width: int, heads: int, dropout: float) -> None:
+    def __init__(
+        self, grid: tuple[int, int], prefix: int, width: int, heads: int, dropout: float, muted: bool = True
+    ) -> None:
         super().__init__()
         self.prefix, self.width, self.dropout = prefix, width, dropout
         places = rope.grid(*grid, width // heads)
-        turns = torch.cat([torch.zeros(prefix, *places.shape[1:]), places])
+        turns = torch.cat([(not muted) * rope.nowhere(prefix, width // heads), places])
         self.register_buffer("turns", turns, persistent=False)
 
     def forward(self, x: Embedded, steps: Steps, prefix: Float[Tensor, "b k e"], cache: KeyValueCache | None) -> Slots:

@@ -46,6 +46,11 @@ def table(lengths: Sequence[int], split: Sequence[int], channels: int) -> Float[
     return torch.stack([torch.cat(angles, -1).cos(), torch.cat(angles, -1).sin()], dim=-1)
 
 
+def nowhere(count: int, channels: int) -> Float[Tensor, "n c 2"]:
+    """A table that leaves vectors as they are: of slots without a place."""
+    return torch.tensor([1.0, 0.0]).expand(count, channels, 2)
+
+
 def turn(x: Float[Tensor, "*n c"], table: Table) -> Float[Tensor, "*n c"]:
     """``x`` at the places of ``table``, which broadcasts over its leading axes; the arithmetic is fp32 or finer."""
     fine = x.to(torch.promote_types(x.dtype, torch.float32))

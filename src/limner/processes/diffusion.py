@@ -149,6 +149,13 @@ def epsilon_of_velocity(
     return _at(np.sqrt(schedule.signal), t) * velocity + _at(np.sqrt(1.0 - schedule.signal), t) * x
 
 
+def velocity_of(
+    schedule: Schedule, x: Float[Tensor, "*rows c"], noise: Float[Tensor, "*rows c"], t: Int[Tensor, "*rows"]
+) -> Float[Tensor, "*rows c"]:
+    """``sqrt(alpha_bar) epsilon - sqrt(1 - alpha_bar) x``, of which `epsilon_of_velocity` is the way back."""
+    return _at(np.sqrt(schedule.signal), t) * noise - _at(np.sqrt(1.0 - schedule.signal), t) * x
+
+
 def denoising_losses(
     network: Network,
     schedule: Schedule,

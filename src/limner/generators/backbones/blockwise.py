@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from math import prod
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
@@ -34,14 +35,17 @@ class BlockwiseTransformer(nn.Module):
         axes: lengths of (rows, columns) or (frames, rows, columns) in tokens, which are in raster order.
         split: how the channels of a head are shared among the axes, in proportion.
         width, depth, heads: of the transformer.
+        prefix: condition tokens that every block also reads; ACDiT has none.
     """
 
     rope: Tensor
     noisy = False
 
-    def __init__(self, *, axes: Sequence[int], split: Sequence[int], width: int, depth: int, heads: int) -> None:
+    def __init__(
+        self, *, axes: Sequence[int], split: Sequence[int], width: int, depth: int, heads: int, prefix: int = 0
+    ) -> None:
         super().__init__()
-        self.width, self.count = width, prod(axes)
+        self.width, self.count, self.prefix = width, prod(axes) + prefix, prefix
 
         def mlp() -> Mlp:
             return Mlp(width, 4 * width, partial(functional.gelu, approximate="tanh"))
@@ -52,7 +56,8 @@ class BlockwiseTransformer(nn.Module):
         )
         self.norm = RmsNorm(width, eps=1e-6)
         self.modulation = nn.Linear(width, 2 * width)
-        self.register_buffer("rope", mixed_rope.table(axes, split, width // heads), persistent=False)
+        places = torch.cat([mixed_rope.table(axes, split, width // heads), mixed_rope.nowhere(prefix, width // heads)])
+        self.register_buffer("rope", places, persistent=False)
         self.initialise()
 
     def initialise(self) -> None:
@@ -66,7 +71,7 @@ class BlockwiseTransformer(nn.Module):
                     nn.init.xavier_uniform_(module.weight)
 
     def cache(self) -> KeyValueCache:
-        """Room for the keys and values of all tokens."""
+        """Room for the keys and values of all tokens and of what is read of the condition."""
         return KeyValueCache(self.count)
 
     def forward(

@@ -20,7 +20,7 @@ from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.generators.backbones.denoising import NoisedBlocks, Steering, await_noise
 from limner.nn.norms import RmsNorm, SwiGlu
 from limner.nn.rope import grid as rotary_grid
-from limner.nn.rope import rotate_pairs
+from limner.nn.rope import nowhere, rotate_pairs
 from limner.nn.steered import Memory, SteeredBlock
 from limner.nn.timesteps import TimestepEmbedding
 from limner.nn.transformer import KeyValueCache
@@ -37,6 +37,7 @@ class CellTransformer(nn.Module):
         hidden: inner channels of the gated MLPs; 8/3 of the width unless given.
         dropout: after every attention and MLP.
         noisy: train on a noised past (xAR's), or on a clean one.
+        prefix: condition tokens that every cell also reads; xAR has none.
     """
 
     rope: Tensor
@@ -52,9 +53,10 @@ class CellTransformer(nn.Module):
         hidden: int | None = None,
         dropout: float = 0.0,
         noisy: bool = True,
+        prefix: int = 0,
     ) -> None:
         super().__init__()
-        self.width, self.count, self.noisy = width, grid[0] * grid[1], noisy
+        self.width, self.count, self.noisy, self.prefix = width, grid[0] * grid[1] + prefix, noisy, prefix
         inner = hidden or int(width * 4 * 2 / 3)
 
         def blocks(depth: int) -> nn.ModuleList:
@@ -79,7 +81,8 @@ class CellTransformer(nn.Module):
         self.decoder_position = nn.Parameter(torch.zeros(1, self.count, width))
         self.decoder_blocks = blocks(decoder_depth)
         self.decoder_norm = RmsNorm(width, eps=1e-6)
-        self.register_buffer("rope", rotary_grid(*grid, width // heads), persistent=False)
+        places = torch.cat([rotary_grid(*grid, width // heads), nowhere(prefix, width // heads)])
+        self.register_buffer("rope", places, persistent=False)
         self.initialise()
 
     def initialise(self) -> None:
@@ -92,7 +95,7 @@ class CellTransformer(nn.Module):
             nn.init.normal_(position, std=0.02)
 
     def cache(self) -> KeyValueCache:
-        """Room for the keys and values of the whole picture."""
+        """Room for the keys and values of the whole picture and of what is read of the condition."""
         return KeyValueCache(self.count)
 
     def forward(

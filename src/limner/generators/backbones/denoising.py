@@ -9,6 +9,9 @@ In training all blocks are wanted at once: with a clean context the past is read
 is the other noised blocks. In drawing one block is wanted; what it follows is read once, and its keys and values stay
 while the block is denoised again and again. No clean token ever sees noise, so the past is a pass of its own, and what
 no wanted block follows (the last one) is not read at all.
+
+The condition steers by the mean of its tokens; a trunk with a ``prefix`` also reads them, as tokens of step 0 whose
+places come after all others.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.nn.steered import Memory
@@ -29,9 +33,10 @@ Steering = Float[Tensor, "b levels d"]
 
 @runtime_checkable
 class Trunk(Protocol):
-    """A transformer under a condition that says how noisy its input is."""
+    """A transformer under a condition that says how noisy its input is; ``prefix``: tokens of it that are read."""
 
     noisy: bool
+    prefix: int
 
     def steer(self, t: Int[Tensor, "b levels"], given: Float[Tensor, "b d"]) -> Steering:
         """The condition of noised tokens at these timesteps."""
@@ -117,8 +122,10 @@ def await_noise(
     wanted: Int[Tensor, "b m"],
     cache: KeyValueCache | None,
 ) -> NoisedBlocks:
-    """The forward pass of a backbone that is a trunk; condition tokens steer by their mean."""
+    """The forward pass of a backbone that is a trunk."""
     blocks = NoisedBlocks(trunk, steps, prefix.mean(1), wanted)
+    if trunk.prefix:
+        x, steps = torch.cat([x, prefix], dim=1), functional.pad(steps, (0, trunk.prefix), value=0)
     blocks.follow(x, steps, GrowingMemory() if cache is None else cache)
     return blocks
 

@@ -33,6 +33,7 @@ class DiagonalTransformer(nn.Module):
         width, depth, heads: of the transformer, without the last block; heads are of a multiple of 4 channels.
         hidden: inner channels of every SwiGLU.
         dropout: of the embedded slots, and after every attention and SwiGLU.
+        muted: queries and keys of the condition are zero, see `SlotSequence`.
     """
 
     left: Tensor
@@ -49,10 +50,11 @@ class DiagonalTransformer(nn.Module):
         heads: int,
         hidden: int,
         dropout: float = 0.0,
+        muted: bool = True,
     ) -> None:
         super().__init__()
         self.width = 2 * width
-        self.slots = SlotSequence(grid, prefix, width, heads, dropout)
+        self.slots = SlotSequence(grid, prefix, width, heads, dropout, muted)
         self.blocks = nn.ModuleList(LlamaBlock(width, heads, hidden, dropout) for _ in range(depth + 1))
         self.norm, self.below_norm = RmsNorm(width), RmsNorm(width)
         for name, table in zip(("left", "above", "shares"), neighbours(*grid), strict=True):

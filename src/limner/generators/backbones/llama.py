@@ -2,7 +2,7 @@
 
 slots    condition 1 .. k, then the tokens in raster order; slot k tells of the first token, each other of the next
 places   queries and keys are turned by row and column of the token; those of the condition are set to zero, so that
-         condition slots attend to all alike, and are attended to alike
+         condition slots attend to all alike, and are attended to alike, unless they are not ``muted``
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class LlamaTransformer(nn.Module):
         width, depth, heads: of the transformer; heads are of a multiple of 4 channels.
         hidden: inner channels of every SwiGLU.
         dropout: of the embedded slots, and after every attention and SwiGLU.
+        muted: queries and keys of the condition are zero, see `SlotSequence`.
     """
 
     def __init__(
@@ -39,10 +40,11 @@ class LlamaTransformer(nn.Module):
         heads: int,
         hidden: int,
         dropout: float = 0.0,
+        muted: bool = True,
     ) -> None:
         super().__init__()
         self.width = width
-        self.slots = SlotSequence(grid, prefix, width, heads, dropout)
+        self.slots = SlotSequence(grid, prefix, width, heads, dropout, muted)
         self.blocks = nn.ModuleList(LlamaBlock(width, heads, hidden, dropout) for _ in range(depth))
         self.norm = RmsNorm(width)
         initialise(self)
