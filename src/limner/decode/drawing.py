@@ -16,6 +16,7 @@ from limner.errors import InputError
 from limner.generators.generator import Generator
 from limner.languages.subwords import Subwords
 from limner.nn.pixels import to_arrays
+from limner.processes.solvers import Solver
 from limner.tokenizers.folding import fold, unfold
 from limner.types import Image, Layout, Rng, Steps, Tokenizer, Tokens, derive_seed
 
@@ -150,9 +151,10 @@ class Drawer(nn.Module):
         guidance: float | None = None,
         temperature: float | None = None,
         head_steps: int | None = None,
+        solver: Solver | None = None,
         watch: Callable[[int, int, Tokens, Steps], None] | None = None,
     ) -> Image:
-        """The pictures of one batch as a tensor."""
+        """The pictures of one batch as a tensor; ``head_steps`` and ``solver`` are those of a diffusion head."""
         device = next(self.generator.parameters()).device
         decoder = self.decoder(self.generator)
         policy = replace(
@@ -160,6 +162,7 @@ class Drawer(nn.Module):
             guidance=self.guidance if guidance is None else guidance,
             temperature=self.temperature if temperature is None else temperature,
             head_steps=decoder.policy.head_steps if head_steps is None else head_steps,
+            solver=decoder.policy.solver if solver is None else solver,
         )
         decoder = replace(decoder, policy=policy, passes=self.passes if steps is None else steps)
         given = self.subwords.encode(captions).to(device)
