@@ -17,7 +17,15 @@ def tiny(shipped, monkeypatch):
     from limner.experiments.audits import mmstar
 
     shipped("encoders/recogniser")
-    for name, value in {"SCENES": 8, "SPOKEN": 40, "FACT_SHEETS": 1, "NATURALS": 12, "PLANTS": 4, "SHUFFLES": 4, "WIDTH": 16}.items():
+    for name, value in {
+        "SCENES": 8,
+        "SPOKEN": 40,
+        "FACT_SHEETS": 1,
+        "NATURALS": 12,
+        "PLANTS": 4,
+        "SHUFFLES": 4,
+        "WIDTH": 16,
+    }.items():
         monkeypatch.setattr(mmstar, name, value)
     return mmstar
 
