@@ -14,6 +14,15 @@ SHORT = {"images": 16, "batch": 8, "warmup": 8, "ema": 8, "sample_every": 10**6,
 AUTOENCODER = {"size": 32, "widths": (8, 8, 8), "encoder_depths": (1, 1, 1), "decoder_depths": (1, 1, 1), "channels": 4}
 TAUGHT = {"size": 16, "patch": 8, "width": 64, "depth": 1, "vocabulary": 512}
 CAPTIONED = {"width": 64, "text_depth": 1, "text_length": 48, "vocabulary": 512, "scenes": 8}
+SEEING = {
+    "size": 16,
+    "encoder_width": 64,
+    "encoder_depth": 1,
+    "width": 64,
+    "depth": 1,
+    "vocabulary": 384,
+    "turns": 2,
+}
 
 # What makes a recipe tiny, and the name under which its model ships. A new recipe gets a row here.
 TINY: dict[str, tuple[str, dict[str, Any]]] = {
@@ -30,12 +39,17 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
         {**CAPTIONED, "encoder_depth": 1, "decoder_depth": 1, "head_width": 16, "head_depth": 1},
     ),
     "generators/raster": ("raster-emoji-64", {**CAPTIONED, "depth": 1}),
-    "understanding/llava": (
-        "llava-64",
-        {"size": 16, "encoder_width": 64, "encoder_depth": 1, "width": 64, "depth": 1, "vocabulary": 384, "turns": 2},
-    ),
+    "understanding/language_basis": ("language-basis-64", SEEING),
+    "understanding/llava": ("llava-64", SEEING),
+    "understanding/ovis": ("ovis-64", {**SEEING, "entries": 32}),
+    "understanding/ross_d": ("ross-d-64", {**SEEING, "denoiser_width": 32, "denoiser_depth": 1, "draws": 2}),
+    "understanding/ross_r": ("ross-r-64", SEEING),
 }
-NEEDS = {"generators/mar": "tokenizers/vae", "generators/raster": "tokenizers/vq_vae"}
+NEEDS = {
+    "generators/mar": "tokenizers/vae",
+    "generators/raster": "tokenizers/vq_vae",
+    "understanding/ross_d": "tokenizers/vae",
+}
 
 
 class Trained(NamedTuple):
@@ -67,6 +81,7 @@ def trained(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
     import torch
 
     from limner.recipes.library import find_recipe, save
+    from limner.recipes.understanding import asked
     from limner.train import loop
 
     kept: dict[str, Trained] = {}
@@ -82,6 +97,7 @@ def trained(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
         knobs = recipe.knobs(**{**SHORT, **tiny}, out=directory, threads=1)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("LIMNER_WEIGHTS", str(weights))
+            patch.setattr(asked, "READ", 50)
             torch.manual_seed(0)
             run = loop.train(recipe.task(knobs), knobs, directory, bar=False)
         facts = {"images": run.images, "steps": run.steps, "commit": None}

@@ -23,7 +23,11 @@ RECIPES = (
     "tokenizers/ae",
     "tokenizers/vae",
     "tokenizers/vq_vae",
+    "understanding/language_basis",
     "understanding/llava",
+    "understanding/ovis",
+    "understanding/ross_d",
+    "understanding/ross_r",
 )
 TAUGHT = ("encoders/clip", "encoders/siglip", "encoders/superclass")
 SEERS = tuple(path for path in RECIPES if path.startswith("understanding/"))
