@@ -34,7 +34,7 @@ from limner.types import Image, Rng
 from limner.unified.conversation import Packed, pack
 from limner.unified.reconstruction import Reconstruction
 from limner.unified.seer import Seer
-from limner.unified.targets import FoldedLatents
+from limner.unified.targets import FoldedLatents, resized
 
 READ = 1_000  # scenes of each source whose talk the vocabulary is learned from
 CHECKED = 60  # held-out scenes that are asked about while training
@@ -167,6 +167,7 @@ class AskedTask:
         rebuilt = self.reconstruction.picture(model.looking(image), Rng(range(len(image)), image.device))
         if rebuilt is None:
             return None
+        image = resized(image, rebuilt.shape[-1])
         return torch.cat([row for pair in zip(image.split(8), rebuilt.split(8), strict=True) for row in pair])
 
     def validate(self, model: nn.Module) -> dict[str, float]:
