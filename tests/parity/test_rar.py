@@ -146,9 +146,12 @@ def steering(golden: Golden, mode: str) -> tuple[Policy, float]:
     ``log p = (u + g_s (c - u)) / T - const`` is linear in 1/T and g_s/T, so each step gives both; of all powers and
     guidances of two digits, one pair repeats every g_s.
     """
-    conditional, unconditional = golden[f"out.{mode}.raw"].double().chunk(2)
-    pairs = torch.stack([unconditional, conditional - unconditional, golden[f"out.{mode}.probs"].double().log()])
-    rows = (pairs - pairs.mean(-1, keepdim=True)).permute(2, 1, 3, 0).flatten(1, 2)  # [steps, batch * codes, 3]
+    raw, probabilities = golden[f"out.{mode}.raw"].double(), golden[f"out.{mode}.probs"].double()
+    conditional, unconditional = raw.chunk(2)
+    counted = probabilities > 1e-20  # fp32 holds no smaller ones well
+    parts = torch.stack([unconditional, conditional - unconditional, probabilities.clamp_min(1e-20).log()]) * counted
+    centred = (parts - parts.sum(-1, keepdim=True) / counted.sum(-1, keepdim=True)) * counted
+    rows = centred.permute(2, 1, 3, 0).flatten(1, 2)  # [steps, batch * codes, 3]
     inverse, strength = torch.linalg.lstsq(rows[..., :2], rows[..., 2:]).solution[..., 0].unbind(-1)
     found = strength / inverse
     temperature = round(float(1 / inverse.mean()), 3)
@@ -160,7 +163,7 @@ def steering(golden: Golden, mode: str) -> tuple[Policy, float]:
 
     last = float(found[-1]) - 1.0
     candidates = []
-    for power in (digit / 100 for digit in range(0, 501, 5)):
+    for power in (digit / 100 for digit in range(501)):
         share = (1.0 - math.cos(math.pi * ((len(found) - 1) / len(found)) ** power)) / 2.0
         candidates.append((power, round(1.0 + last / share, 2)))
     power, guidance = min(candidates, key=lambda pair: error(*pair))
