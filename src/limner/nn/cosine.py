@@ -43,9 +43,13 @@ class CosineAttention(nn.Module):
     def forward(
         self, x: Sequence, visible: Bool[Tensor, "..."] | None, cache: KeyValueCache | None, block: int
     ) -> Sequence:
-        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        qkv = functional.linear(x, self.qkv.weight, bias)
-        query, key, value = rearrange(qkv, "b n (three heads c) -> three b heads n c", three=3, heads=self.heads)
+        query, key, value = rearrange(
+            self.qkv(x), "b n (three heads c) -> three b heads n c", three=3, heads=self.heads
+        )
+        query, value = (
+            y + rearrange(b, "(heads c) -> heads 1 c", heads=self.heads)
+            for y, b in ((query, self.q_bias), (value, self.v_bias))
+        )
         tau = self.log_tau.clamp_max(SHARPEST).exp() * query.shape[-1] ** 0.5  # which `attend` divides by
         query, key = functional.normalize(query, dim=-1) * tau, functional.normalize(key, dim=-1)
         if cache is not None:

@@ -93,12 +93,16 @@ def pyramid(sides: Sequence[int]) -> Layout:
 def official_tokenizer(sizes: TokenizerSizes = TokenizerSizes()) -> ScaleAutoencoder:
     """The multi-scale VQ-VAE, freshly initialised."""
     widths, last = [sizes.width * multiplier for multiplier in sizes.multipliers], len(sizes.multipliers) - 1
-    return ScaleAutoencoder(
+    tokenizer = ScaleAutoencoder(
         kl.Encoder(sizes.width, widths, 2, sizes.channels, (last,), 3),
         MultiScaleQuantizer(sizes.entries, sizes.channels, pyramid(sizes.sides), phis=sizes.phis),
         kl.Decoder(widths, 2, sizes.channels, (last,), 3),
         size=sizes.sides[-1] * 2**last,
     )
+    for parameter in tokenizer.parameters():
+        if parameter.ndim == 4:  # a decoder is 5 % faster so on a CPU, 10 % in bf16
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return tokenizer
 
 
 def official_generator(sizes: Sizes, quantizer: MultiScaleQuantizer | None = None) -> Generator:

@@ -1,0 +1,54 @@
+"""Weights laid out for the processor give the same numbers."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.nn.packing import PackedLinear, pack
+from limner.nn.transformer import Block, Mlp
+
+GELUS = [functional.gelu, partial(functional.gelu, approximate="tanh"), functional.silu]
+
+
+@pytest.mark.parametrize(("precision", "bound"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize("rows", [(1,), (3, 5), (2, 7, 4)])
+@pytest.mark.parametrize("bias", [True, False])
+@torch.no_grad()
+def test_a_packed_layer_is_the_layer(rows: tuple[int, ...], bias: bool, precision: torch.dtype, bound: float) -> None:
+    torch.manual_seed(0)
+    linear, x = nn.Linear(24, 40, bias).to(precision), torch.randn(*rows, 24).to(precision)
+    packed = PackedLinear(linear)
+    assert packed(x).shape == (*rows, 40)
+    torch.testing.assert_close(packed(x), linear(x), rtol=bound, atol=bound)
+    assert not list(packed.parameters())
+
+
+@pytest.mark.parametrize("activation", GELUS, ids=["gelu", "tanh", "silu"])
+@torch.no_grad()
+def test_a_packed_block_is_the_block(activation: object) -> None:
+    """Whatever its activation; a GELU becomes part of the layer before it."""
+    torch.manual_seed(0)
+    block, x = Block(16, 2, activation=activation), torch.randn(2, 5, 16)
+    before = block(x)
+    stack = nn.Sequential(block)
+    pack(stack)
+    torch.testing.assert_close(stack(x), before, rtol=0, atol=1e-5)
+    assert not [module for module in stack.modules() if isinstance(module, nn.Linear)]
+    assert isinstance(block.mlp.activation, nn.Identity) == (activation is not functional.silu)
+
+
+def test_only_gelus_are_taken_for_gelus() -> None:
+    """Also one that is written out."""
+
+    def written(x: Tensor) -> Tensor:
+        return functional.gelu(x, approximate="tanh")
+
+    for activation, fused in ((written, ("gelu", "tanh")), (functional.relu, ("none", None))):
+        mlp = nn.Sequential(Mlp(4, 8, activation))
+        pack(mlp)
+        assert mlp[0].fc1.after == fused
