@@ -32,6 +32,7 @@ from limner.generators.generator import Generator
 from limner.generators.heads.codes import CodeHead
 from limner.generators.heads.head import Policy
 from limner.generators.orders import Scales
+from limner.nn.convolution import channels_last
 from limner.recipes.official.mar import TOKENIZER_NAMES as KL_NAMES
 from limner.recipes.release import Release, State, depth_of, fill
 from limner.tokenizers import kl
@@ -99,9 +100,7 @@ def official_tokenizer(sizes: TokenizerSizes = TokenizerSizes()) -> ScaleAutoenc
         kl.Decoder(widths, 2, sizes.channels, (last,), 3),
         size=sizes.sides[-1] * 2**last,
     )
-    for parameter in tokenizer.parameters():
-        if parameter.ndim == 4:  # a decoder is 5 % faster so on a CPU, 10 % in bf16
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    channels_last(tokenizer)
     return tokenizer
 
 
