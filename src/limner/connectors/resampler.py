@@ -72,7 +72,7 @@ class Resampler(nn.Module):
         super().__init__()
         if width % heads:
             raise InputError(f"{width} channels do not divide into {heads} heads: choose another number of heads")
-        self.queries = nn.Parameter(torch.randn(queries, width))
+        self.queries = nn.Parameter(width**-0.5 * torch.randn(queries, width))
         self.position = nn.Parameter(width**-0.5 * torch.randn(patches, width))
         self.enter = nn.Linear(features, width)
         self.norm_first = nn.LayerNorm(width)

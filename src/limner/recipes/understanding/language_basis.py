@@ -140,7 +140,7 @@ def start(knobs: Knobs, words: LanguageBasis, subwords: Subwords, chosen: Int[Te
         )
     rows = range(knobs.vocabulary) if knobs.basis == "all" else chosen.tolist()
     known = cast(Subwords, cast(Matcher, given).subwords).vocabulary.get_vocab()
-    ids = torch.tensor([known.get(subwords.vocabulary.id_to_token(row), -1) for row in rows])
+    ids = torch.tensor([known.get(subwords.vocabulary.id_to_token(row) or "", -1) for row in rows])
     output = taught.head.output
     cast(DenseHead, words.head).start_from(output.weight, output.bias, ids)
 
