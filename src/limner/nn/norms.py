@@ -27,7 +27,8 @@ class RmsNorm(nn.Module):
         self.register_parameter("weight", nn.Parameter(torch.ones(width)) if learned else None)
 
     def forward(self, x: Vectors) -> Vectors:
-        return functional.rms_norm(x, (self.width,), self.weight, self.eps)
+        weight = None if self.weight is None else self.weight.to(x.dtype)  # kernels want one precision
+        return functional.rms_norm(x, (self.width,), weight, self.eps)
 
 
 class SwiGlu(nn.Module):

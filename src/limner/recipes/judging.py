@@ -16,7 +16,7 @@ from limner.evaluate.report import report
 from limner.evaluate.tokenizer import evaluate_tokenizer
 from limner.recipes.library import load, weights_hash
 from limner.recipes.recipe import Question
-from limner.tokenizers.autoencoder import Autoencoder
+from limner.tokenizers.tokenizer import QuantizingTokenizer
 from limner.types import Image, derive_seed
 
 
@@ -26,7 +26,7 @@ def _feature_net(asked: Question) -> tuple[FeatureFn | None, str]:
     return load_inception(asked.inception), "Inception-v3"
 
 
-def tokenizer_scores(model: Autoencoder, asked: Question) -> dict[str, Any]:
+def tokenizer_scores(model: QuantizingTokenizer, asked: Question) -> dict[str, Any]:
     """Reconstruction of held-out pictures; nothing is drawn, so the seed has no effect."""
     feature_fn, feature_name = _feature_net(asked)
     return evaluate_tokenizer(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -21,15 +22,20 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from limner.data.emoji import Emoji
+from limner.data.folder import Folder
 from limner.data.scenes import HELD_OUT_NAMES, PHRASINGS, Scenes
 from limner.data.source import Source
 from limner.data.stream import Subset
 from limner.decode.drawing import Drawer
 from limner.errors import InputError
 from limner.evaluate.protocol import weights_hash
+from limner.generators.conditions import TextCondition
+from limner.generators.orders import Order
+from limner.languages.subwords import Subwords
 from limner.nn.pixels import to_tensor
 from limner.recipes.library import load
-from limner.tokenizers.autoencoder import Autoencoder
+from limner.tokenizers.tokenizer import QuantizingTokenizer
+from limner.train.settings import Settings
 from limner.types import Image, Rng, Tokens, derive_seed
 
 PREVIEW = (
@@ -52,19 +58,78 @@ PREVIEW = (
 )
 
 
-def frozen_tokenizer(name: str, *, discrete: bool, patch: int = 1) -> Autoencoder:
+@dataclass(frozen=True, kw_only=True)
+class Knobs(Settings):
+    """A generator of captioned pictures over a frozen tokenizer."""
+
+    tokenizer: str
+    """Name or folder of the tokenizer."""
+    data: Path | None = None
+    """Folder of your own captioned pictures; without it emoji and scenes."""
+    scenes: int = 15_000
+    """Scenes of each of four kinds (one thing or two, its place told or any caption) that are taken apart."""
+    width: int = 256
+    """Width of the transformers."""
+    text_depth: int = 1
+    """Blocks that read the caption alone."""
+    text_length: int = 18
+    """Subwords of a caption."""
+    vocabulary: int = 1536
+    """Subwords there are."""
+    guidance: float = 2.0
+    """Guidance that the finished model draws with."""
+    images: int = 800_000
+    batch: int = 64
+    lr: float = 1e-3
+    muon: float = 3e-3
+    warmup: int = 5_000
+    ema: int = 10_000
+    beta2: float = 0.95
+    sample_every: int = 40_000
+    checkpoint_every: int = 20_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width < 64 or self.width % 64:
+            raise InputError(f"--width is {self.width}, but must be a multiple of 64: each head of attention has 64")
+
+    @property
+    def heads(self) -> int:
+        """Heads of every attention."""
+        return self.width // 64
+
+
+def text_condition(knobs: Knobs) -> TextCondition:
+    """The caption's encoder. Its tokens are read as a prefix; where a condition steers, their mean does."""
+    return TextCondition(
+        knobs.vocabulary, knobs.width, count=knobs.text_length, depth=knobs.text_depth, heads=knobs.heads
+    )
+
+
+def frozen_tokenizer(name: str, *, discrete: bool, patch: int = 1) -> QuantizingTokenizer:
     """The tokenizer of a generator; raises `InputError` if it is none, or if its tokens do not suit the generator."""
     model = load(name)
-    if not isinstance(model, Autoencoder):
+    if not isinstance(model, QuantizingTokenizer):
         raise InputError(f"{name} is no tokenizer: choose one, such as vae-64 or vq-vae-64, or train your own")
     if model.quantizer.discrete != discrete:
         has, wanted = ("no codebook", "vq-vae-64") if discrete else ("a codebook", "vae-64")
         raise InputError(f"{name} has {has}, but this generator draws other tokens: choose one such as {wanted}")
-    if model.grid % patch:
-        raise InputError(
-            f"--patch {patch} does not divide the {model.grid}x{model.grid} latents of {name}: choose 1 or 2"
-        )
+    rows, columns = model.layout.grids[-1]
+    if rows % patch or columns % patch:
+        raise InputError(f"{name} has {rows}x{columns} latents, no multiple of {patch} on a side: choose 1, 2 or 4")
     return model
+
+
+def square_grid(name: str, tokenizer: QuantizingTokenizer) -> tuple[int, int]:
+    """Rows and columns of its tokens; raises `InputError` if they are no single square."""
+    grids = tokenizer.layout.grids
+    if len(grids) > 1 or grids[0][0] != grids[0][1]:
+        listed = ", ".join(f"{rows}x{columns}" for rows, columns in grids)
+        raise InputError(
+            f"tokens of {name} lie as {listed}, but this generator draws a square: choose one such as "
+            f"{'vq-vae-64' if tokenizer.quantizer.discrete else 'vae-64'}"
+        )
+    return grids[0]
 
 
 def captioned_worlds(size: int, scenes: int, seed: int) -> list[Source]:
@@ -95,8 +160,9 @@ class Pieces:
     """
 
     def __init__(
-        self, tokenizer: Autoencoder, sources: Sequence[Source], cache: Path, identity: dict[str, object]
+        self, tokenizer: QuantizingTokenizer, sources: Sequence[Source], cache: Path, identity: dict[str, object]
     ) -> None:
+        assert isinstance(tokenizer, nn.Module)
         whole = [weights_hash(tokenizer), [len(source) for source in sources], identity]
         digest = hashlib.blake2b(json.dumps(whole, sort_keys=True).encode(), digest_size=8).hexdigest()
         path = cache / f"pieces-{digest}.safetensors"
@@ -116,7 +182,7 @@ class Pieces:
 
 
 @torch.no_grad()
-def take_apart(tokenizer: Autoencoder, sources: Sequence[Source]) -> dict[str, Tensor]:
+def take_apart(tokenizer: QuantizingTokenizer, sources: Sequence[Source]) -> dict[str, Tensor]:
     """What `Pieces` keeps of every picture of the sources: its tokens, and all captions as JSON bytes."""
     parts: list[dict[str, Tensor]] = []
     captions: list[str] = []
@@ -141,12 +207,23 @@ class CaptionedTask:
         shares: how often each of its sources is taken.
         seed: of the order of the data.
         preview: prompts of the sample grid.
+        order: that of a batch after a part of the training in [0, 1], where it changes.
+        images: of the whole training.
     """
 
     def __init__(
-        self, model: Drawer, pieces: Pieces, shares: Sequence[float], *, seed: int, preview: Sequence[str] = PREVIEW
+        self,
+        model: Drawer,
+        pieces: Pieces,
+        shares: Sequence[float],
+        *,
+        seed: int,
+        preview: Sequence[str] = PREVIEW,
+        order: Callable[[float], Order] | None = None,
+        images: int = 1,
     ) -> None:
         self.model, self.pieces, self.seed, self.prompts = model, pieces, seed, preview
+        self.order, self.images = order, images
         self.extra: nn.Module | None = None
         self.edges = np.cumsum(np.asarray(shares) / np.sum(shares))
 
@@ -164,11 +241,13 @@ class CaptionedTask:
         index = torch.from_numpy(first + (drawn[:, 1] * (last - first)).astype(np.int64))
         seeds = [derive_seed(self.seed, "posterior", k) for k in range(start, start + size)]
         tokens = self.pieces.tokens(index, Rng(seeds))
-        return {"tokens": self.model.fold(tokens), "text": self.text[index]}
+        progress = torch.tensor(min(start / self.images, 1.0))
+        return {"tokens": self.model.fold(tokens), "text": self.text[index], "progress": progress}
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
         assert isinstance(model, Drawer)
-        return model.generator.loss(batch["tokens"], batch["text"], rng), {}
+        order = None if self.order is None else self.order(float(batch["progress"]))
+        return model.generator.loss(batch["tokens"], batch["text"], rng, order), {}
 
     def preview(self, model: nn.Module) -> Image:
         """What the model draws of the preview prompts."""
@@ -178,3 +257,24 @@ class CaptionedTask:
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         return {}
+
+
+def captioned_task(knobs: Knobs, model: Drawer, *, order: Callable[[float], Order] | None = None) -> CaptionedTask:
+    """Train a drawer on the captioned worlds or on the user's folder; ``order``: see `CaptionedTask`."""
+    tokenizer = model.tokenizer
+    assert isinstance(tokenizer, QuantizingTokenizer), "a drawer is built around one, see frozen_tokenizer"
+    preview: tuple[str, ...] = PREVIEW
+    if knobs.data is None:
+        sources: list[Source] = captioned_worlds(tokenizer.size, knobs.scenes, knobs.seed)
+        shares = [0.4, 0.2, 0.1, 0.15, 0.15]
+        identity: dict[str, object] = {"scenes": knobs.scenes, "seed": knobs.seed}
+    else:
+        own = Folder(knobs.data, size=tokenizer.size)
+        captions = tuple(dict.fromkeys(caption for caption in own.captions if caption))
+        if not captions:
+            raise InputError(f"no picture in {knobs.data} has a caption: write it into a .txt of the picture's name")
+        sources, shares, preview = [own], [1.0], captions[:16]
+        identity = {"pictures": own.fingerprint()}
+    pieces = Pieces(tokenizer, sources, (knobs.out or Path("runs")) / "cache", identity)
+    model.subwords = Subwords.trained(pieces.captions, size=knobs.vocabulary, length=knobs.text_length)
+    return CaptionedTask(model, pieces, shares, seed=knobs.seed, preview=preview, order=order, images=knobs.images)

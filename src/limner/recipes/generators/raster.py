@@ -18,7 +18,7 @@ from limner.generators.heads.categorical import CategoricalHead
 from limner.generators.orders import Raster
 from limner.languages.subwords import Subwords
 from limner.recipes.generators import mar
-from limner.recipes.generators.captioned import CaptionedTask, frozen_tokenizer
+from limner.recipes.generators.captioned import CaptionedTask, captioned_task, frozen_tokenizer, text_condition
 from limner.recipes.judging import generator_scores
 from limner.recipes.recipe import Recipe
 from limner.tokenizers.quantizers.vector import VectorQuantizer
@@ -54,11 +54,11 @@ def build(knobs: Knobs) -> Drawer:
             prefix=knobs.text_length,
             width=knobs.width,
             depth=knobs.depth,
-            heads=knobs.width // 64,
+            heads=knobs.heads,
             activation=functional.silu,
         ),
         head=CategoricalHead(tokenizer.quantizer.entries, knobs.width),
-        condition=mar.text_condition(knobs),
+        condition=text_condition(knobs),
         corrupt=knobs.corrupt,
     )
     return Drawer(generator, Subwords(knobs.text_length), tokenizer, guidance=knobs.guidance)
@@ -66,7 +66,7 @@ def build(knobs: Knobs) -> Drawer:
 
 def task(knobs: Knobs) -> CaptionedTask:
     """How it is trained."""
-    return mar.captioned_task(knobs, build(knobs))
+    return captioned_task(knobs, build(knobs))
 
 
 RECIPE = Recipe(state="works", paper="arXiv:1711.00937", knobs=Knobs, build=build, task=task, score=generator_scores)

@@ -11,7 +11,8 @@ from the latter: no attention, channel LayerNorm for GroupNorm (fused on a CPU),
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+
+from torch import nn
 
 from limner.data.emoji import Emoji
 from limner.data.scenes import Scenes
@@ -19,51 +20,29 @@ from limner.data.source import Source
 from limner.recipes.judging import tokenizer_scores
 from limner.recipes.library import WEIGHTS, fill, load, locate, read_weights
 from limner.recipes.recipe import Claim, Recipe
-from limner.recipes.tokenizers.worlds import TokenizerTask, own_pictures, worlds
+from limner.recipes.tokenizers import worlds
+from limner.recipes.tokenizers.worlds import TokenizerTask
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.discriminator import PatchDiscriminator
 from limner.tokenizers.objective import ReconstructionObjective
 from limner.tokenizers.perceptual import FeatureMaps
 from limner.tokenizers.quantizers.continuous import Gaussian
 from limner.tokenizers.quantizers.quantizer import Quantizer
-from limner.train.settings import Settings
+from limner.tokenizers.tokenizer import QuantizingTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(Settings):
-    """A convolutional tokenizer."""
+class Knobs(worlds.Knobs):
+    """A convolutional tokenizer; there are (size / 8) squared latents."""
 
-    data: Path | None = None
-    """Folder of your own pictures; without it emoji, scenes and photographs."""
-    finetune: str | None = None
-    """Name or folder of a tokenizer whose decoder alone is trained on: its tokens stay as they are."""
-    size: int = 64
-    """Pixels on a side."""
-    channels: int = 12
-    """Channels of a latent; there are (size / 8) squared of them."""
     widths: tuple[int, ...] = (32, 96, 192)
     """Channels of the network per level, finest first; each level halves the picture."""
     encoder_depths: tuple[int, ...] = (1, 1, 1)
     """Residual blocks of the encoder per level."""
     decoder_depths: tuple[int, ...] = (1, 2, 2)
     """Residual blocks of the decoder per level."""
-    l1: float = 0.5
-    """Weight of the absolute difference of pixels."""
-    l2: float = 1.0
-    """Weight of the squared difference of pixels."""
-    perceptual: float = 0.0
-    """Weight of the difference in features."""
-    adversarial: float = 0.0
-    """Weight of the patch discriminator, times its adaptive weight."""
     kl: float = 1e-4
     """Weight of the KL to a standard normal."""
-    images: int = 140_000
-    batch: int = 32
-    lr: float = 2e-3
-    warmup: int = 4_000
-    ema: int = 3_000
-    sample_every: int = 20_000
-    checkpoint_every: int = 20_000
 
 
 def autoencoder(knobs: Knobs, quantizer: Quantizer) -> Autoencoder:
@@ -77,14 +56,16 @@ def autoencoder(knobs: Knobs, quantizer: Quantizer) -> Autoencoder:
     )
 
 
-def tokenizer_task(knobs: Knobs, model: Autoencoder) -> TokenizerTask:
+def tokenizer_task(knobs: worlds.Knobs, model: nn.Module) -> TokenizerTask:
     """Train a tokenizer on the worlds or on the user's pictures."""
     if knobs.finetune is not None:
         source = locate(knobs.finetune)
         fill(model, read_weights(source / WEIGHTS), source)
-        model.encoder.requires_grad_(False)
+        assert isinstance(model, QuantizingTokenizer)
+        model.requires_grad_(False)
+        model.decoder.requires_grad_(True)
     if knobs.data is None:
-        stream = worlds(knobs.size, knobs.seed)
+        stream = worlds.worlds(knobs.size, knobs.seed)
         held_out: dict[str, Source] = {
             "emoji": Emoji("heldout", size=knobs.size),
             "scenes": Scenes(0, split="heldout", size=knobs.size, objects=(1, 4)),
@@ -92,7 +73,7 @@ def tokenizer_task(knobs: Knobs, model: Autoencoder) -> TokenizerTask:
     else:
         from limner.data.folder import Folder
 
-        stream = own_pictures(str(knobs.data), knobs.size, knobs.seed)
+        stream = worlds.own_pictures(str(knobs.data), knobs.size, knobs.seed)
         held_out = {"own": Folder(knobs.data, size=knobs.size)}
     features: FeatureMaps | None = None
     if knobs.perceptual:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -13,9 +16,39 @@ from limner.data.scenes import Scenes
 from limner.data.source import Example, Source
 from limner.data.stream import Kept, Stream, Variation, chain, mirrored, recoloured, shifted
 from limner.nn.pixels import to_tensor
-from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.objective import ReconstructionObjective
-from limner.types import Image, Rng
+from limner.tokenizers.tokenizer import QuantizingTokenizer
+from limner.train.settings import Settings
+from limner.types import Image, Rng, Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(Settings):
+    """A tokenizer of small pictures."""
+
+    data: Path | None = None
+    """Folder of your own pictures; without it emoji, scenes and photographs."""
+    finetune: str | None = None
+    """Name or folder of a tokenizer whose decoder alone is trained on: its tokens stay as they are."""
+    size: int = 64
+    """Pixels on a side."""
+    channels: int = 12
+    """Channels of a latent."""
+    l1: float = 0.5
+    """Weight of the absolute difference of pixels."""
+    l2: float = 1.0
+    """Weight of the squared difference of pixels."""
+    perceptual: float = 0.0
+    """Weight of the difference in features."""
+    adversarial: float = 0.0
+    """Weight of the patch discriminator, times its adaptive weight."""
+    images: int = 140_000
+    batch: int = 32
+    lr: float = 2e-3
+    warmup: int = 4_000
+    ema: int = 3_000
+    sample_every: int = 20_000
+    checkpoint_every: int = 20_000
 
 
 class Stickers:
@@ -70,10 +103,10 @@ def own_pictures(folder: str, size: int, seed: int) -> Stream:
 
 
 class TokenizerTask:
-    """Trains an autoencoder on a stream of pictures."""
+    """Trains a tokenizer on a stream of pictures."""
 
     def __init__(
-        self, model: Autoencoder, stream: Stream, objective: ReconstructionObjective, held_out: dict[str, Source]
+        self, model: nn.Module, stream: Stream, objective: ReconstructionObjective, held_out: dict[str, Source]
     ) -> None:
         self.model, self.stream, self.objective = model, stream, objective
         self.extra: nn.Module | None = objective.discriminator
@@ -85,11 +118,12 @@ class TokenizerTask:
         return to_tensor([example.image for example in self.stream.take(start, size)])
 
     def loss(self, model: nn.Module, batch: Image, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
-        assert isinstance(model, Autoencoder)
+        assert isinstance(model, QuantizingTokenizer)
         return self.objective(model, batch, rng)
 
     def _reconstruct(self, model: nn.Module, image: Image) -> Image:
-        assert isinstance(model, Autoencoder)
+        assert isinstance(model, Tokenizer)
+        assert isinstance(model, nn.Module)
         device = next(model.parameters()).device
         return torch.cat([model.decode(model.encode(part.to(device))).cpu() for part in image.split(32)])
 
