@@ -23,6 +23,8 @@ from limner.errors import InputError
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Discrete, Features, usage
 from limner.types import Ids, Latents, Layout, Rng, Tokens
 
+DECAY = 0.98  # of the count of choices, per batch
+
 
 class MultiScaleQuantizer(Discrete):
     """Residual codes of growing grids, one codebook for all.
@@ -37,7 +39,11 @@ class MultiScaleQuantizer(Discrete):
             the last; 1 is one for all, as many as scales is one for each.
         smoothing: r above, the convolution's share.
         commitment: weight of the encoder's part of the penalty.
+        revive_below: a row chosen less often than this share of an even division is reborn as what some scale of the
+            batch looked for, as in `VectorQuantizer`; 0, the paper's, lets rows die.
     """
+
+    counts: Tensor
 
     def __init__(
         self,
@@ -48,10 +54,13 @@ class MultiScaleQuantizer(Discrete):
         phis: int = 4,
         smoothing: float = 0.5,
         commitment: float = 0.25,
+        revive_below: float = 0.0,
     ) -> None:
         super().__init__()
         self.features = self.channels = channels
         self.entries, self.layout, self.smoothing, self.commitment = entries, layout, smoothing, commitment
+        self.revive_below = revive_below
+        self.register_buffer("counts", torch.zeros(entries))
         self.codebook = nn.Parameter(torch.empty(entries, channels).uniform_(-1.0 / entries, 1.0 / entries))
         self.phis = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(phis))
         self.chosen = phis_of_scales(len(layout.grids), phis)
@@ -61,12 +70,13 @@ class MultiScaleQuantizer(Discrete):
         return tokens if tokens.is_floating_point() else self.codebook[tokens]
 
     def spread(self, rows: Latents, scale: int) -> Features:
-        """What the codes of one scale add to the features."""
+        """What the codes of one scale add to the features, in the precision of the rows."""
         height, width = self.layout.grids[scale]
         x = rearrange(rows, "b (h w) c -> b c h w", h=height, w=width)
         if scale < len(self.layout.grids) - 1:
             x = functional.interpolate(x, size=self.layout.grids[-1], mode="bicubic")
-        return torch.lerp(x, self.phis[self.chosen[scale]](x), self.smoothing)
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.lerp(x, self.phis[self.chosen[scale]](x), self.smoothing)
 
     def sums(self, tokens: Tokens) -> Iterator[Features]:
         """The features so far, after each of the scales that ``tokens`` hold, from the first on."""
@@ -101,23 +111,39 @@ class MultiScaleQuantizer(Discrete):
         if features.shape[-2:] != self.layout.grids[-1]:
             given, last = ("x".join(map(str, size)) for size in (features.shape[-2:], self.layout.grids[-1]))
             raise InputError(f"features are {given}, but the last scale is {last}: give a picture of the right size")
-        rest, ids = features.detach().float(), []
+        return torch.cat([ids for _, ids in self.choices(features)], dim=1)
+
+    def choices(self, features: Features) -> Iterator[tuple[Float[Tensor, "b c rows columns"], Ids]]:
+        """Of each scale what is left of the features, shrunk to it, and the ids of the nearest rows."""
+        rest = features.detach().float()
         for scale, size in enumerate(self.layout.grids):
-            ids.append(self.nearest(functional.interpolate(rest, size=size, mode="area")))
-            rest = rest - self.spread(self.rows(ids[-1]), scale).detach()
-        return torch.cat(ids, dim=1)
+            wanted = functional.interpolate(rest, size=size, mode="area")
+            ids = self.nearest(wanted)
+            yield wanted, ids
+            rest = rest - self.spread(self.rows(ids), scale).detach()
 
     def forward(self, features: Features, rng: Rng) -> Bottleneck:
         """The penalty is the mean over scales of ``commitment |sg(sum) - f|^2 + |sum - sg(f)|^2``: codebook and phis
         learn from the second part, the encoder from the first and, straight through, from the decoder."""
         z = features.float()
-        ids = self.tokens(z)
-        penalty = z.new_zeros(())
+        wanted, chosen = zip(*self.choices(z), strict=True)
+        ids, penalty = torch.cat(chosen, dim=1), z.new_zeros(())
         for total in self.sums(ids):
             penalty = penalty + self.commitment * functional.mse_loss(total.detach(), z)
             penalty = penalty + functional.mse_loss(total, z.detach())
         latents = z + (total - z).detach()
+        if self.revive_below and features.requires_grad:
+            self._revive(torch.cat([part.flatten(2).mT.flatten(0, 1) for part in wanted]), ids, rng)
         return Bottleneck(latents, penalty / len(self.layout.grids), usage(ids, self.entries))
+
+    @torch.no_grad()
+    def _revive(self, wanted: Float[Tensor, "t c"], ids: Ids, rng: Rng) -> None:
+        self.counts.lerp_(torch.bincount(ids.flatten(), minlength=self.entries).float(), 1 - DECAY)
+        even = len(wanted) / self.entries
+        reborn = self.counts < self.revive_below * even
+        chosen = (rng.uniform(self.entries) * len(wanted)).long().clamp_max(len(wanted) - 1)
+        self.codebook[reborn] = wanted[chosen][reborn]
+        self.counts[reborn] = even
 
     def latents(self, tokens: Tokens, height: int, width: int) -> Features:
         *_, total = self.sums(tokens)

@@ -1,0 +1,76 @@
+"""The tokenizer that VAR draws with: a picture as a pyramid of codes, each scale what the coarser ones have left over.
+
+Tian et al., arXiv:2404.02905, Section 3.2 and Algorithms 1 and 2. One codebook serves all scales; what is enlarged is
+smoothed by a convolution, and fewer scales decode to a coarser picture. Deviations of the small size: around it the
+convolutions of limner's other tokenizers, no discriminator, and dead rows are reborn, as in our VQ-VAE.
+
+    limner train multiscale --out runs/multiscale
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limner.errors import InputError
+from limner.nn.convolution import channels_last
+from limner.recipes.judging import tokenizer_scores
+from limner.recipes.recipe import Recipe
+from limner.recipes.tokenizers import vae
+from limner.recipes.tokenizers.worlds import TokenizerTask
+from limner.tokenizers.autoencoder import decoder, encoder
+from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
+from limner.tokenizers.scales import ScaleAutoencoder
+from limner.types import Layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(vae.Knobs):
+    """A pyramid of codes in place of the Gaussian; ``kl`` has no effect."""
+
+    channels: int = 16
+    widths: tuple[int, ...] = (32, 96, 160)
+    kl: float = 0.0
+    sides: tuple[int, ...] = (1, 2, 3, 4, 6, 8)
+    """Tokens on a side per scale, coarse to fine; the last must be that of the latents."""
+    entries: int = 2048
+    """Rows of the codebook."""
+    phis: int = 4
+    """Convolutions that smooth what is enlarged, shared by the scales."""
+    commitment: float = 0.25
+    """Weight that holds the encoder to the rows it chose."""
+    revive_below: float = 0.1
+    """A row chosen less often than this share of an even division is reborn; 0 lets rows die."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        cells = self.size // 2 ** len(self.widths)
+        if not self.sides or self.sides[-1] != cells or list(self.sides) != sorted(set(self.sides)):
+            raise InputError(f"--sides are {' '.join(map(str, self.sides))}, but must grow up to {cells}")
+
+
+def build(knobs: Knobs) -> ScaleAutoencoder:
+    """A freshly initialised multi-scale VQ-VAE."""
+    quantizer = MultiScaleQuantizer(
+        knobs.entries,
+        knobs.channels,
+        Layout(tuple((side, side) for side in knobs.sides)),
+        phis=knobs.phis,
+        commitment=knobs.commitment,
+        revive_below=knobs.revive_below,
+    )
+    model = ScaleAutoencoder(
+        encoder(knobs.widths, knobs.encoder_depths, quantizer.features),
+        quantizer,
+        decoder(knobs.widths, knobs.decoder_depths, quantizer.channels),
+        size=knobs.size,
+    )
+    channels_last(model)
+    return model
+
+
+def task(knobs: Knobs) -> TokenizerTask:
+    """How it is trained."""
+    return vae.tokenizer_task(knobs, build(knobs))
+
+
+RECIPE = Recipe(state="works", paper="arXiv:2404.02905", knobs=Knobs, build=build, task=task, score=tokenizer_scores)
