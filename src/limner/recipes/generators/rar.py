@@ -1,0 +1,98 @@
+"""RAR: learn to draw in every order, end in raster order.
+
+Yu et al., arXiv:2411.00776. A causal transformer is trained on random permutations of the tokens, whose share falls to
+none between half and three quarters of the training, so that each token has learned to read all others before left to
+right is all it is asked for. Every slot is told the place that it is to predict. Deviations of the small size: the
+words of a caption as a prefix, their mean where the class steered; one table for embedding and output; no dropout;
+Muon.
+
+    limner train rar --out runs/rar
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limner.decode.decoder import Decoder
+from limner.decode.drawing import Drawer
+from limner.decode.schedules import power_cosine
+from limner.generators.backbones.rar import AdaptiveCausalTransformer
+from limner.generators.generator import Generator
+from limner.generators.heads.categorical import CategoricalHead
+from limner.generators.orders import Permuted, annealed_share
+from limner.languages.subwords import Subwords
+from limner.recipes.generators import captioned
+from limner.recipes.generators.captioned import (
+    CaptionedTask,
+    captioned_task,
+    frozen_tokenizer,
+    square_grid,
+    text_condition,
+)
+from limner.recipes.judging import generator_scores
+from limner.recipes.recipe import Recipe
+from limner.tokenizers.quantizers.quantizer import Discrete
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(captioned.Knobs):
+    """A causal transformer over ids in any order."""
+
+    tokenizer: str = "vq-vae-64"
+    width: int = 192
+    depth: int = 4
+    """Blocks of the transformer."""
+    vocabulary: int = 1024
+    anneal_from: float = 0.5
+    """Part of the training after which the share of permuted pictures falls from 1; 0 with --anneal-to 0 is raster."""
+    anneal_to: float = 0.75
+    """Part of the training after which none is permuted."""
+    power: float = 2.75
+    """Delay of the guidance while a picture is drawn; 0 is constant."""
+
+
+def build(knobs: Knobs) -> Drawer:
+    """A freshly initialised RAR over its tokenizer."""
+    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
+    assert isinstance(tokenizer.quantizer, Discrete)
+    rows, columns = square_grid(knobs.tokenizer, tokenizer)
+    backbone = AdaptiveCausalTransformer(
+        count=rows * columns,
+        prefix=knobs.text_length,
+        width=knobs.width,
+        depth=knobs.depth,
+        heads=knobs.heads,
+    )
+    generator = Generator(
+        count=rows * columns,
+        order=Permuted(),
+        backbone=backbone,
+        head=CategoricalHead(tokenizer.quantizer.entries, knobs.width),
+        condition=text_condition(knobs),
+    )
+    return Drawer(
+        generator,
+        Subwords(knobs.text_length),
+        tokenizer,
+        guidance=knobs.guidance,
+        decoder=lambda generator: Decoder(generator, guidance=power_cosine(knobs.power)),
+    )
+
+
+def task(knobs: Knobs) -> CaptionedTask:
+    """How it is trained."""
+
+    def order(progress: float) -> Permuted:
+        return Permuted(annealed_share(progress, knobs.anneal_from, knobs.anneal_to))
+
+    return captioned_task(knobs, build(knobs), order=order)
+
+
+RECIPE = Recipe(
+    state="partly",
+    paper="arXiv:2411.00776",
+    knobs=Knobs,
+    build=build,
+    task=task,
+    score=generator_scores,
+)
