@@ -1,0 +1,98 @@
+"""MaskGIT: all masked ids are proposed at once, and those the model is surest of stay.
+
+Chang et al., arXiv:2202.04200. A bidirectional transformer learns to fill in any share of masked tokens; a drawing
+begins with none known and takes few steps, each of which keeps the surest proposals, the more the later. The tokenizer
+may be a grid or a line, such as TiTok's. Deviations of the small size: words in front of the tokens in place of a
+class, one table for embedding and output, no dropout, Muon; a known token bears a tenth of a loss and temperature falls
+to 0 both for choosing and for ranking, as in the code of TiTok.
+
+    limner train maskgit --out runs/maskgit
+    limner train maskgit --tokenizer runs/titok --out runs/maskgit-titok
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limner.decode.decoder import Decoder
+from limner.decode.drawing import Drawer
+from limner.decode.schedules import annealed, linear
+from limner.generators.backbones.bert import Bert
+from limner.generators.generator import Generator
+from limner.generators.heads.categorical import CategoricalHead
+from limner.generators.orders import ArccosMasked
+from limner.languages.subwords import Subwords
+from limner.recipes.generators import captioned
+from limner.recipes.generators.captioned import (
+    CaptionedTask,
+    captioned_task,
+    frozen_tokenizer,
+    text_condition,
+)
+from limner.recipes.judging import generator_scores
+from limner.recipes.recipe import Recipe
+from limner.tokenizers.quantizers.quantizer import Discrete
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(captioned.Knobs):
+    """A masked transformer over ids, which itself reads the caption."""
+
+    tokenizer: str = "vq-vae-64"
+    width: int = 192
+    depth: int = 4
+    """Blocks of the transformer."""
+    text_depth: int = 0
+    vocabulary: int = 1024
+    known_weight: float = 0.1
+    """Weight of the loss of tokens that are not masked."""
+    passes: int = 8
+    """Steps that the finished model draws in."""
+    temperature: float = 1.5
+    """Temperature that its drawing begins with."""
+
+
+def build(knobs: Knobs) -> Drawer:
+    """A freshly initialised MaskGIT over its tokenizer."""
+    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
+    assert isinstance(tokenizer.quantizer, Discrete)
+    count = tokenizer.layout.length
+    generator = Generator(
+        count=count,
+        order=ArccosMasked(),
+        backbone=Bert(
+            count=count,
+            prefix=knobs.text_length,
+            width=knobs.width,
+            depth=knobs.depth,
+            heads=knobs.heads,
+            hidden=4 * knobs.width,
+        ),
+        head=CategoricalHead(tokenizer.quantizer.entries, knobs.width),
+        condition=text_condition(knobs),
+        known_weight=knobs.known_weight,
+    )
+    return Drawer(
+        generator,
+        Subwords(knobs.text_length),
+        tokenizer,
+        guidance=knobs.guidance,
+        temperature=knobs.temperature,
+        passes=min(knobs.passes, count),
+        decoder=lambda generator: Decoder(generator, guidance=linear, temperature=annealed, ranked=True),
+    )
+
+
+def task(knobs: Knobs) -> CaptionedTask:
+    """How it is trained."""
+    return captioned_task(knobs, build(knobs))
+
+
+RECIPE = Recipe(
+    state="partly",
+    paper="arXiv:2202.04200",
+    knobs=Knobs,
+    build=build,
+    task=task,
+    score=generator_scores,
+)
