@@ -1,0 +1,97 @@
+"""xAR: cell after cell, each by flow matching, in a past that may be noisy.
+
+Ren et al., arXiv:2502.20388. The whole transformer denoises a square cell of latents at once; in training every cell
+has its own noise and sees the noised cells before it, so that drawing survives its own mistakes. Deviations of the
+small size: the words of a caption are read as tokens that are given, their mean steers where the class did; no dropout;
+Muon.
+
+    limner train xar --out runs/xar
+    limner train xar --no-noisy --out runs/clean                    # the same with a clean past
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limner.decode.decoder import Decoder
+from limner.decode.drawing import Drawer
+from limner.decode.schedules import with_steps
+from limner.generators.backbones.cells import CellTransformer
+from limner.generators.generator import Generator
+from limner.generators.heads.trunk import Flow, TrunkHead
+from limner.generators.orders import Cells
+from limner.languages.subwords import Subwords
+from limner.recipes.generators import captioned
+from limner.recipes.generators.captioned import (
+    CaptionedTask,
+    captioned_task,
+    frozen_tokenizer,
+    square_grid,
+    text_condition,
+)
+from limner.recipes.judging import generator_scores
+from limner.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(captioned.Knobs):
+    """A transformer that denoises cells of latents."""
+
+    tokenizer: str = "vae-64"
+    width: int = 192
+    encoder_depth: int = 2
+    """Blocks of its first half."""
+    decoder_depth: int = 2
+    """Blocks of its second half."""
+    cell: int = 4
+    """Latents on a side of a cell."""
+    noisy: bool = True
+    """Train on a noised past, or on a clean one."""
+    head_steps: int = 25
+    """Steps of Euler-Maruyama that draw a cell; the paper's are 50."""
+    vocabulary: int = 1024
+
+
+def build(knobs: Knobs) -> Drawer:
+    """A freshly initialised xAR over its tokenizer."""
+    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False, patch=knobs.cell)
+    grid = square_grid(knobs.tokenizer, tokenizer)
+    backbone = CellTransformer(
+        grid=grid,
+        width=knobs.width,
+        encoder_depth=knobs.encoder_depth,
+        decoder_depth=knobs.decoder_depth,
+        heads=knobs.heads,
+        noisy=knobs.noisy,
+        prefix=knobs.text_length,
+    )
+    generator = Generator(
+        count=grid[0] * grid[1],
+        order=Cells(grid, (knobs.cell, knobs.cell)),
+        backbone=backbone,
+        head=TrunkHead(tokenizer.quantizer.channels, knobs.width, Flow(knobs.head_steps)),
+        condition=text_condition(knobs),
+    )
+    return Drawer(
+        generator,
+        Subwords(knobs.text_length),
+        tokenizer,
+        guidance=knobs.guidance,
+        decoder=lambda generator: Decoder(generator, guidance=with_steps),
+    )
+
+
+def task(knobs: Knobs) -> CaptionedTask:
+    """How it is trained."""
+    return captioned_task(knobs, build(knobs))
+
+
+RECIPE = Recipe(
+    system="xar",
+    state="partly",
+    paper="arXiv:2502.20388",
+    knobs=Knobs,
+    build=build,
+    task=task,
+    score=generator_scores,
+)
