@@ -1,0 +1,95 @@
+"""VAR: a picture is drawn scale by scale, all tokens of a scale at once.
+
+Tian et al., arXiv:2404.02905. The tokenizer takes a picture apart into a pyramid, and a transformer predicts each scale
+from all coarser ones: every slot is told what the picture so far looks like at its place. Deviations of the small size:
+the words of a caption as a prefix that all scales read, their mean where the class steered; Muon.
+
+    limner train multiscale --out runs/multiscale
+    limner train var --tokenizer runs/multiscale --out runs/var
+    limner draw "a red heart" --model runs/var --show-steps          # coarse to fine
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limner.decode.decoder import Decoder
+from limner.decode.drawing import Drawer
+from limner.decode.schedules import with_steps
+from limner.errors import InputError
+from limner.generators.backbones.scales import ScaleTransformer
+from limner.generators.embeddings import ScaleEmbedding
+from limner.generators.generator import Generator
+from limner.generators.heads.codes import CodeHead
+from limner.generators.heads.head import Policy
+from limner.generators.orders import Scales
+from limner.languages.subwords import Subwords
+from limner.recipes.generators import captioned
+from limner.recipes.generators.captioned import CaptionedTask, captioned_task, frozen_tokenizer, text_condition
+from limner.recipes.judging import generator_scores
+from limner.recipes.recipe import Recipe
+from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(captioned.Knobs):
+    """A transformer over scales."""
+
+    tokenizer: str = "multiscale-64"
+    width: int = 192
+    depth: int = 4
+    """Blocks of the transformer."""
+    shared: bool = True
+    """Let one layer make what steers all blocks, as in the largest of the paper's models: a quarter is saved."""
+    vocabulary: int = 1024
+    top_k: int = 900
+    """Likeliest codes that are drawn from; 0 is all."""
+    top_p: float = 0.96
+    """Of those the likeliest that together have this probability."""
+
+
+def build(knobs: Knobs) -> Drawer:
+    """A freshly initialised VAR over its tokenizer; raises `InputError` if that makes no pyramids."""
+    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
+    quantizer = tokenizer.quantizer
+    if not isinstance(quantizer, MultiScaleQuantizer):
+        raise InputError(f"{knobs.tokenizer} makes no pyramids: choose one that does, such as multiscale-64")
+    backbone = ScaleTransformer(
+        layout=tokenizer.layout,
+        width=knobs.width,
+        depth=knobs.depth,
+        heads=knobs.heads,
+        prefix=knobs.text_length,
+        shared=knobs.shared,
+    )
+    generator = Generator(
+        count=tokenizer.layout.length,
+        order=Scales(tokenizer.layout),
+        backbone=backbone,
+        head=CodeHead(quantizer.entries, knobs.width),
+        condition=text_condition(knobs),
+        embed=ScaleEmbedding(quantizer.channels, knobs.width, quantizer),
+    )
+    return Drawer(
+        generator,
+        Subwords(knobs.text_length),
+        tokenizer,
+        guidance=knobs.guidance,
+        decoder=lambda generator: Decoder(generator, Policy(top_k=knobs.top_k, top_p=knobs.top_p), guidance=with_steps),
+    )
+
+
+def task(knobs: Knobs) -> CaptionedTask:
+    """How it is trained."""
+    return captioned_task(knobs, build(knobs))
+
+
+RECIPE = Recipe(
+    system="var",
+    state="partly",
+    paper="arXiv:2404.02905",
+    knobs=Knobs,
+    build=build,
+    task=task,
+    score=generator_scores,
+)
