@@ -32,13 +32,28 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
     "encoders/siglip": ("siglip-64", {**TAUGHT, "text_width": 64, "text_depth": 1, "joint": 16}),
     "encoders/superclass": ("superclass-64", TAUGHT),
     "tokenizers/ae": ("ae-64", AUTOENCODER),
+    "tokenizers/multiscale": ("multiscale-64", {**AUTOENCODER, "entries": 32, "sides": (1, 2, 4)}),
+    "tokenizers/titok": (
+        "titok-64",
+        {"size": 32, "width": 64, "encoder_depth": 1, "decoder_depth": 1, "count": 6, "entries": 32, "channels": 4},
+    ),
     "tokenizers/vae": ("vae-64", AUTOENCODER),
     "tokenizers/vq_vae": ("vq-vae-64", {**AUTOENCODER, "entries": 32}),
+    "generators/acdit": ("acdit-emoji-64", {**CAPTIONED, "depth": 1, "block": 2, "head_steps": 3}),
+    "generators/llamagen": ("llamagen-emoji-64", {**CAPTIONED, "depth": 1}),
     "generators/mar": (
         "mar-emoji-64",
         {**CAPTIONED, "encoder_depth": 1, "decoder_depth": 1, "head_width": 16, "head_depth": 1},
     ),
+    "generators/maskgit": ("maskgit-emoji-64", {**CAPTIONED, "depth": 1}),
+    "generators/nar": ("nar-emoji-64", {**CAPTIONED, "depth": 1}),
+    "generators/rar": ("rar-emoji-64", {**CAPTIONED, "depth": 1}),
     "generators/raster": ("raster-emoji-64", {**CAPTIONED, "depth": 1}),
+    "generators/var": ("var-emoji-64", {**CAPTIONED, "depth": 1}),
+    "generators/xar": (
+        "xar-emoji-64",
+        {**CAPTIONED, "encoder_depth": 1, "decoder_depth": 1, "cell": 2, "head_steps": 3},
+    ),
     "understanding/language_basis": ("language-basis-64", SEEING),
     "understanding/llava": ("llava-64", SEEING),
     "understanding/ovis": ("ovis-64", {**SEEING, "entries": 32}),
@@ -46,8 +61,15 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
     "understanding/ross_r": ("ross-r-64", SEEING),
 }
 NEEDS = {
+    "generators/acdit": "tokenizers/vae",
+    "generators/llamagen": "tokenizers/vq_vae",
     "generators/mar": "tokenizers/vae",
+    "generators/maskgit": "tokenizers/vq_vae",
+    "generators/nar": "tokenizers/vq_vae",
+    "generators/rar": "tokenizers/vq_vae",
     "generators/raster": "tokenizers/vq_vae",
+    "generators/var": "tokenizers/multiscale",
+    "generators/xar": "tokenizers/vae",
     "understanding/ross_d": "tokenizers/vae",
 }
 
