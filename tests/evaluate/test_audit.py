@@ -12,9 +12,9 @@ from limner.data.question_sets import FLAGS, Item, Trial
 from limner.errors import InputError
 from limner.evaluate.asking import ask, read_first_letter
 from limner.evaluate.audit import audit, audit_report, retrieval
-from limner.evaluate.audit_page import plot, write_page
+from limner.evaluate.audit_page import notes, plot, write_page
 from limner.evaluate.extraction import read_option
-from limner.evaluate.flags import contradicted, guess_tail, knowledge, luck_of, opinion
+from limner.evaluate.flags import Opinion, coin_tail, contradicted, known, luck_of, opinions
 
 COLOURS = ("red", "green", "blue", "pink", "cyan", "black")
 TRUTH = {"natural": [], "text": ["text"], "question": ["text", "question"], "leaked": ["leaked"]}
@@ -81,16 +81,23 @@ def test_a_model_that_guesses_is_not_said_to_know():
 def test_a_habit_that_happens_to_be_right_is_not_knowledge():
     items = questions(2, natural=300, planted=0)
     trials = asked(items, habit="red")
-    assert sum(opinion([0] * 16, 2).settled for _ in items)
-    told = knowledge(
-        items,
-        {item.id: [item.options.index("red")] * 16 for item in items if "red" in item.options}
-        | {item.id: [0, 1] * 8 for item in items if "red" not in item.options},
-    )
-    assert min(told.luck.values()) > 0.6
-    assert not told.known
+    held = opinions(items, {item.id: [item.options.index("red")] * 16 for item in items if "red" in item.options}
+                    | {item.id: [0, 1] * 8 for item in items if "red" not in item.options})  # fmt: skip
+    ids, luck = known(items, held, set())
+    assert sum(one.settled and one.right for one in held.values()) > 30
+    assert min(luck.values()) > 0.6
+    assert not ids
     result = audit(items, trials, trials, [trials])
     assert result.total.flagged == {"text": 0, "question": 0, "leaked": 0}
+    assert "kind 0" in " ".join(notes(result))
+
+
+def test_more_trials_do_not_make_a_mild_preference_knowledge():
+    items = questions(4, natural=200, planted=0)
+    for trials in (8, 32, 128):
+        rng = Random(trials)
+        held = opinions(items, {item.id: rng.choices(range(4), [3, 2, 1, 1], k=trials) for item in items})
+        assert sum(one.settled for one in held.values()) <= 4
 
 
 def test_leakage_is_never_negative_and_the_base_comes_first():
@@ -110,23 +117,27 @@ def test_what_the_base_knows_is_not_leaked():
     assert audit(items, both, both, [both]).total.flagged["leaked"] == 0
 
 
-@pytest.mark.parametrize(("hits", "trials", "chance"), [(0, 4, 0.25), (3, 4, 0.25), (4, 4, 0.5), (2, 3, 1 / 3)])
-def test_the_tail_of_guesses_is_exact(hits, trials, chance):
-    counted = sum(
-        chance ** sum(outcome) * (1 - chance) ** (trials - sum(outcome))
-        for outcome in product((0, 1), repeat=trials)
-        if sum(outcome) >= hits
-    )
-    assert guess_tail(hits, trials, chance) == pytest.approx(counted)
+@pytest.mark.parametrize(("hits", "trials"), [(0, 4), (3, 4), (4, 4), (5, 9)])
+def test_the_tail_of_a_coin_is_exact(hits, trials):
+    assert coin_tail(hits, trials) == sum(sum(toss) >= hits for toss in product((0, 1), repeat=trials)) / 2**trials
 
 
-def test_an_opinion_is_settled_when_a_guesser_would_hardly_hold_it():
-    assert opinion([1, 1, 1, 1], 4) == (1, True)
-    assert opinion([1, 1, 1, 0], 4) == (1, False)
-    assert opinion([1, 1, 1], 4) == (1, True)  # too few to tell: all agree
-    assert opinion([0] * 14 + [1] * 2, 2).settled
-    assert not opinion([0] * 13 + [1] * 3, 2).settled
-    assert opinion([None] * 5, 4) == (None, False)
+@pytest.mark.parametrize(
+    ("picks", "opinion"),
+    [
+        ([1] * 8, (True, True)),
+        ([1] * 7 + [0], (True, False)),
+        ([0] * 8, (False, True)),
+        ([1] * 3, (True, True)),  # too few to tell: all agree
+        ([1, 1, 0], (True, False)),
+        ([1] * 14 + [0, None], (True, True)),
+        ([1] * 13 + [0, 2, 3], (True, False)),
+        ([None] * 9, (False, False)),
+    ],
+)
+def test_an_opinion_is_settled_when_a_coin_would_hardly_fall_so(picks, opinion):
+    item = Item("1", "What colour?", ("blue",), ("red", "blue", "pink", "cyan"))
+    assert opinions([item], {"1": picks}) == {"1": opinion}
 
 
 def test_luck_is_what_a_habit_explains():
@@ -146,9 +157,9 @@ def test_the_same_words_with_another_answer_cannot_be_known():
         Item("5", "what shape is it", ("ring",)),
     ]
     assert contradicted(items) == {"1", "2"}
-    told = knowledge(items[:2] * 1, {"1": [0] * 16, "2": [0] * 16})
-    assert told.settled == {"1", "2"}
-    assert not told.known
+    sure = dict.fromkeys(("1", "2", "3", "4", "5"), Opinion(right=True, settled=True))
+    assert known(items, sure, set())[0] == {"3", "4", "5"}
+    assert known(items, sure, {"3"})[0] == {"4", "5"}
 
 
 def test_open_questions_are_audited():

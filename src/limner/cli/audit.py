@@ -13,7 +13,7 @@ from limner.cli.command import Flag, parse, print_json, standard_output_kept
 from limner.errors import InputError
 
 EXAMPLES = """\
-  limner audit questions.jsonl --prompts asked.jsonl --shuffles 8
+  limner audit questions.jsonl --prompts asked.jsonl --shuffles 16
   limner audit questions.jsonl --answers with.jsonl --blind blind.jsonl --base base.jsonl
   limner audit questions.jsonl --answers with.jsonl --blind blind.jsonl --base base.jsonl --report audit.html"""
 
@@ -55,7 +55,7 @@ class AuditOptions:
     """Write a page with a plot: .html, or .md with an .svg beside it."""
     prompts: Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="(default: none)")] = None
     """Write what to ask instead, a prompt per line; put an "answer" into each line and it is an answer file."""
-    shuffles: int = 4
+    shuffles: int = 16
     """With --prompts: orders in which options are asked."""
     repeats: int = 1
     """With --prompts: times that open questions are asked, for models that draw their answers."""
@@ -108,7 +108,7 @@ def audit(options: AuditOptions) -> tuple[Any, dict[str, Any]]:
     model, reference = options.answers.stem, options.questions.name
     report = auditing.audit_report(result, items, model=model, reference=reference, reader=options.rule)
     report["yes_no"] = {name: scores._asdict() for name, scores in probe_scores(items, seen).items()}
-    report["notes"] = notes(result, items)
+    report["notes"] = notes(result)
     if options.report is not None:
         written = write_page(options.report, result, items, title=f"{model} on {options.questions.stem}")
         report["files"] = [str(file) for file in written]

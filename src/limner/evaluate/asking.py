@@ -47,7 +47,7 @@ def prompt(item: Item, order: Sequence[int] = (), *, instruct: bool = True) -> s
 
 
 def prompts(
-    items: Sequence[Item], *, shuffles: int = 4, repeats: int = 1, seed: int = 0, instruct: bool = True
+    items: Sequence[Item], *, shuffles: int = 16, repeats: int = 1, seed: int = 0, instruct: bool = True
 ) -> list[dict[str, Any]]:
     """What to ask: ``{"id", "order", "repeat", "image", "prompt"}`` per trial; with an ``answer``, lines of an answer
     file. ``shuffles``: orders in which options are asked; ``repeats``: times that an open question is asked.
@@ -74,7 +74,7 @@ def ask(
     answer: AnswerFn,
     *,
     with_image: bool,
-    shuffles: int = 4,
+    shuffles: int = 16,
     repeats: int = 1,
     seed: int = 0,
     instruct: bool = True,

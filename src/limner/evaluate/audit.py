@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from limner.data.question_sets import FLAGS, Item, Trial
-from limner.evaluate.asking import ReadFn, picks, read_first_letter, rights, vocabularies
+from limner.evaluate.asking import ReadFn, picks, read_first_letter, rights
 from limner.evaluate.extraction import read_option
-from limner.evaluate.flags import ALPHA, MOST_LUCK, Group, Picks, flags, group_of, knowledge
+from limner.evaluate.flags import ALPHA, MOST_LUCK, Group, Picks, raise_flags
 from limner.evaluate.protocol import Protocol
 from limner.evaluate.report import report
 from limner.evaluate.statistics import Interval, bootstrap_mean
@@ -93,14 +93,11 @@ def audit(
     """
     sets = {arm: picks(items, trials, read) for arm, trials in zip(ARMS, (with_image, without_image, bases[0]))}
     others = [picks(items, trials, read) for trials in bases[1:]]
-    blind, *known = (
-        knowledge(items, one, alpha=alpha, most_luck=most_luck)
-        for one in (sets["without_image"], sets["base"], *others)
-    )
-    raised = flags(items, blind, known)
+    blind, base = sets["without_image"], sets["base"]
+    raised = raise_flags(items, blind, [base, *others], alpha=alpha, most_luck=most_luck)
     seen, unseen, told = (scores_of(items, sets[arm]) for arm in ARMS)
     verdicts = tuple(
-        Verdict(id, item.category, seen[id], unseen[id], told[id], *raised[id], item.planted)
+        Verdict(id, item.category, seen[id], unseen[id], told[id], *raised.flags[id], item.planted)
         for id, item in ((item.id, item) for item in items)
     )
     categories = sorted({item.category for item in items})
@@ -112,7 +109,7 @@ def audit(
         {category: part([v for v in verdicts if v.category == category]) for category in categories},
         {arm: _unread(picked) for arm, picked in sets.items()},
         {arm: _first_letter(chosen, trials) for arm, trials in letters},
-        {"without_image": blind.luck, "base": known[0].luck},
+        raised.luck,
         retrieval(verdicts),
     )
 
@@ -180,12 +177,10 @@ def questions_hash(items: Sequence[Item]) -> str:
     return hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
 
 
-def withheld(result: Audit, items: Sequence[Item], most_luck: float = MOST_LUCK) -> dict[str, tuple[str, ...]]:
+def withheld(result: Audit, most_luck: float = MOST_LUCK) -> dict[str, tuple[str, ...]]:
     """By arm, the categories without flags from it, because too many of its right answers there are luck."""
-    vocabulary = vocabularies(items)
-    groups = {group_of(item, len(vocabulary[item.id])) for item in items}
     return {
-        arm: tuple(sorted({category for category, count in groups if luck[category, count] > most_luck}))
+        arm: tuple(sorted({category for (category, _), share in luck.items() if share > most_luck}))
         for arm, luck in result.luck.items()
     }
 

@@ -116,7 +116,7 @@ def parts_of(result: Audit) -> list[tuple[str, Part]]:
     return rows if len(rows) > 2 else rows[:1]
 
 
-def notes(result: Audit, items: Sequence[Item]) -> list[str]:
+def notes(result: Audit) -> list[str]:
     """What must be known to read the numbers."""
     said = [
         f"Not counted as any option: {points(result.unread[arm])} % of the answers {NAMES[arm]}."
@@ -126,7 +126,7 @@ def notes(result: Audit, items: Sequence[Item]) -> list[str]:
     if result.first_letter:
         letters = ", ".join(f"{points(score)} {NAMES[arm]}" for arm, score in result.first_letter.items())
         said.append(f"Under MMStar's first-letter rule the scores are {letters}.")
-    for arm, categories in withheld(result, items).items():
+    for arm, categories in withheld(result).items():
         if categories:
             names = ", ".join(name or "(none)" for name in categories)
             said.append(
@@ -185,7 +185,7 @@ def _as_html(result: Audit, items: Sequence[Item], title: str) -> str:
         head = "".join(f"<th>{html.escape(cell)}</th>" for cell in heading)
         lines = ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
         body.append(f"<table><tr>{head}</tr>\n" + "\n".join(lines) + "\n</table>")
-    body += [f"<p>{html.escape(note)}</p>" for note in notes(result, items)]
+    body += [f"<p>{html.escape(note)}</p>" for note in notes(result)]
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{STYLE}</style>\n" + "\n".join(body) + "</html>\n"
@@ -198,4 +198,4 @@ def _as_markdown(result: Audit, items: Sequence[Item], title: str, drawing: str)
         lines = [heading, ["---", *["---:"] * (len(heading) - 1)], *rows]
         cells = ([cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines)
         body.append("\n".join("| " + " | ".join(line) + " |" for line in cells))
-    return "\n\n".join([*body, *notes(result, items)]) + "\n"
+    return "\n\n".join([*body, *notes(result)]) + "\n"

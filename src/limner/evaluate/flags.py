@@ -1,13 +1,15 @@
 """Which questions need no picture: what a model without pictures knows, told from what it guesses.
 
-A right answer may be luck, in two ways, and both are measured. Luck of the moment: over trials in several orders a
-guess falls on one of the m options anew, so an opinion counts as *settled* only if its most frequent pick k of n is
-unlikely for a guesser,
+A right answer may be luck, in two ways, and both are measured. Luck of the moment: asked again, with the options in
+another order, a guess falls elsewhere. So an opinion counts as *settled* only if its most frequent pick k of n is more
+than a coin would give,
 
-    P(Binomial(n, 1/m) >= k) <= alpha.
+    P(Binomial(n, 1/2) >= k) <= alpha,
 
-Luck of the habit: a model that always says "red" is settled, and right wherever the answer is red. But a habit is wrong
-m - 1 times as often as right, so the settled answers that are wrong tell how many of the right ones are luck:
+that is, if the model would pick it in more than half of ever so many trials. (Against a guesser among m options, 1/m,
+mild preferences would become knowledge as n grows.) Luck of the habit: a model that always says "red" is settled, and
+right wherever the answer is red. But a habit is wrong m - 1 times as often as right, so the settled answers that are
+wrong tell how many of the right ones are luck:
 
     luck = wrong / ((m - 1) right)          in each category, with one more answer of the whole set's kind.
 
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from math import comb
 from typing import NamedTuple, TypeAlias
@@ -29,19 +32,19 @@ from limner.evaluate.extraction import named, words
 
 Picks: TypeAlias = Mapping[str, Sequence[int | None]]
 Group: TypeAlias = tuple[str, int]  # category, number of options
-ALPHA = 0.01  # one guesser in a hundred seems settled
+ALPHA = 0.01  # one opinion in a hundred that is not settled seems so
 MOST_LUCK = 0.1  # one flag in ten may be luck: the precision of 0.9 that the flags must have
 
 
 class Opinion(NamedTuple):
-    """What a model mostly picks (None: nothing that can be read) and whether that is more than a guess."""
+    """Is what a model mostly picks right, and is it more than a guess?"""
 
-    pick: int | None
+    right: bool
     settled: bool
 
 
 class Flags(NamedTuple):
-    """Why a question needs no picture; see `flags`."""
+    """Why a question needs no picture; see `raise_flags`."""
 
     text: bool
     question: bool
@@ -49,44 +52,41 @@ class Flags(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Knowledge:
-    """What a model without pictures knows: ids; ``settled`` ids are right beyond guessing, habits included; ``luck`` by
-    group says how many of the right ones are habits."""
+class Raised:
+    """Flags by id; and by arm ("base", "without_image") and group, the share of right answers that habits explain."""
 
-    known: frozenset[str]
-    settled: frozenset[str]
-    picked: frozenset[str]  # the most frequent pick is right, be it a guess
-    luck: Mapping[Group, float]
+    flags: Mapping[str, Flags]
+    luck: Mapping[str, Mapping[Group, float]]
 
 
-def guess_tail(hits: int, trials: int, chance: float) -> float:
-    """``P(Binomial(trials, chance) >= hits)``."""
-    return sum(comb(trials, k) * chance**k * (1 - chance) ** (trials - k) for k in range(hits, trials + 1))
+def coin_tail(hits: int, trials: int) -> float:
+    """``P(Binomial(trials, 1/2) >= hits)``."""
+    return sum(comb(trials, k) for k in range(hits, trials + 1)) / 2**trials
 
 
-def opinion(picked: Sequence[int | None], options: int, alpha: float = ALPHA) -> Opinion:
-    """The most frequent pick of several trials; where there are too few for ``alpha``, all must agree."""
-    chance, (pick, hits) = 1 / options, Counter(picked).most_common(1)[0]
-    bound = max(alpha, chance ** len(picked) * (1 + 1e-9))
-    return Opinion(pick, pick is not None and guess_tail(hits, len(picked), chance) <= bound)
+def opinions(items: Sequence[Item], picks: Picks, alpha: float = ALPHA) -> dict[str, Opinion]:
+    """A model's opinion of every item; where there are too few trials for ``alpha``, all must agree."""
+    right, held = rights(items), {}
+    for item in items:
+        made = picks[item.id]
+        pick, hits = Counter(made).most_common(1)[0]
+        settled = pick is not None and (hits == len(made) or coin_tail(hits, len(made)) <= alpha)
+        held[item.id] = Opinion(pick in right[item.id], settled)
+    return held
 
 
-def knowledge(items: Sequence[Item], picks: Picks, *, alpha: float = ALPHA, most_luck: float = MOST_LUCK) -> Knowledge:
-    """What the picks of a model that saw no picture show it to know."""
-    right, groups = rights(items), {item.id: group_of(item, len(v)) for item, v in _with_vocabulary(items)}
-    opinions = {item.id: opinion(picks[item.id], groups[item.id][1], alpha) for item in items}
-    settled = {id for id, held in opinions.items() if held.settled and held.pick in right[id]}
-    wrong = {id for id, held in opinions.items() if held.settled and held.pick not in right[id]}
-    share = len(wrong) / max(len(settled) + len(wrong), 1)
-    luck = {
-        group: luck_of(
-            sum(groups[id] == group for id in settled), sum(groups[id] == group for id in wrong), group[1], share
-        )
-        for group in sorted(set(groups.values()))
-    }
-    known = {id for id in settled - contradicted(items) if luck[groups[id]] <= most_luck}
-    picked = {id for id, held in opinions.items() if held.pick in right[id]}
-    return Knowledge(frozenset(known), frozenset(settled), frozenset(picked), luck)
+def known(
+    items: Sequence[Item], held: Mapping[str, Opinion], apart: AbstractSet[str], most_luck: float = MOST_LUCK
+) -> tuple[set[str], dict[Group, float]]:
+    """What a model's opinions show it to know among the items not ``apart``, and the luck of every group."""
+    groups = groups_of(items)
+    settled = [id for id in held if held[id].settled and id not in apart]
+    hits = Counter(groups[id] for id in settled if held[id].right)
+    misses = Counter(groups[id] for id in settled if not held[id].right)
+    share = misses.total() / max(len(settled), 1)
+    luck = {group: luck_of(hits[group], misses[group], group[1], share) for group in sorted(set(groups.values()))}
+    sure = {id for id in settled if held[id].right and luck[groups[id]] <= most_luck}
+    return sure - contradicted(items), luck
 
 
 def luck_of(right: int, wrong: int, options: int, share: float) -> float:
@@ -96,9 +96,10 @@ def luck_of(right: int, wrong: int, options: int, share: float) -> float:
     return 1.0 if error >= 1 else min(1.0, error / (1 - error) / (options - 1))
 
 
-def group_of(item: Item, options: int) -> Group:
-    """The kind of question that an item is: luck is measured among these. (Open: as many options as known answers.)"""
-    return item.category, max(options, 2)
+def groups_of(items: Sequence[Item]) -> dict[str, Group]:
+    """The kinds of question among which luck is measured, by id. (Open: as many options as known answers.)"""
+    vocabulary = vocabularies(items)
+    return {item.id: (item.category, max(len(vocabulary[item.id]), 2)) for item in items}
 
 
 def contradicted(items: Iterable[Item]) -> set[str]:
@@ -115,7 +116,7 @@ def contradicted(items: Iterable[Item]) -> set[str]:
 def answer_in_question(item: Item, vocabulary: Sequence[str]) -> bool:
     """Do the words of the question name the right answer, and no other that there is to choose from? (Never yes or no.)
 
-    MMStar's example: "What is the shape of the round dirt circle?" (arXiv:2403.20330, Figure 1b).
+    MMStar's example: "What is the shape of the round dirt circle?" (arXiv:2403.20330, Figure 1).
     """
     if {words(text) for text in vocabulary} <= {("yes",), ("no",)}:
         return False
@@ -124,24 +125,32 @@ def answer_in_question(item: Item, vocabulary: Sequence[str]) -> bool:
     return bool(found) and all(words(vocabulary[i]) in right for i in found)
 
 
-def flags(items: Sequence[Item], blind: Knowledge, bases: Sequence[Knowledge]) -> dict[str, Flags]:
-    """By id, why a question needs no picture:
+def raise_flags(
+    items: Sequence[Item],
+    blind: Picks,
+    bases: Sequence[Picks],
+    *,
+    alpha: float = ALPHA,
+    most_luck: float = MOST_LUCK,
+) -> Raised:
+    """Why questions need no picture, from the picks of models that saw none:
 
-    * ``text``: a language model knows the answer (any of ``bases``), or the question holds it;
-    * ``question``: the question names the right answer and no other, and a model without pictures picks it;
-    * ``leaked``: the model that was trained on pictures knows the answer without one, and no language model does.
+    * ``question``: the question names the right answer and no other, and one of the models mostly picks it;
+    * ``text``: a language model (any of ``bases``) knows the answer, or the question names it;
+    * ``leaked``: the model that was trained on pictures knows the answer, and no language model holds it.
+
+    Luck is counted among the questions that the flags before do not explain.
     """
     vocabulary = vocabularies(items)
-    found = {}
-    for item in items:
-        seen = any(item.id in model.picked for model in (blind, *bases))
-        question = seen and answer_in_question(item, vocabulary[item.id])
-        text = question or any(item.id in base.known for base in bases)
-        leaked = item.id in blind.known and not text and not any(item.id in base.settled for base in bases)
-        found[item.id] = Flags(text, question, leaked)
-    return found
-
-
-def _with_vocabulary(items: Sequence[Item]) -> list[tuple[Item, tuple[str, ...]]]:
-    vocabulary = vocabularies(items)
-    return [(item, vocabulary[item.id]) for item in items]
+    unseeing, *told = (opinions(items, picks, alpha) for picks in (blind, *bases))
+    question = {
+        item.id
+        for item in items
+        if any(held[item.id].right for held in (unseeing, *told)) and answer_in_question(item, vocabulary[item.id])
+    }
+    from_text = [known(items, held, question, most_luck) for held in told]
+    text = question.union(*(ids for ids, _ in from_text))
+    explained = text | {id for held in told for id, one in held.items() if one.right and one.settled}
+    leaked, luck = known(items, unseeing, explained, most_luck)
+    flags = {item.id: Flags(item.id in text, item.id in question, item.id in leaked) for item in items}
+    return Raised(flags, {"without_image": luck, "base": from_text[0][1]})
