@@ -116,7 +116,7 @@ def frozen_tokenizer(name: str, *, discrete: bool, patch: int = 1) -> Quantizing
         raise InputError(f"{name} has {has}, but this generator draws other tokens: choose one such as {wanted}")
     rows, columns = model.layout.grids[-1]
     if rows % patch or columns % patch:
-        raise InputError(f"{name} has {rows}x{columns} latents, no multiple of {patch} on a side: choose 1, 2 or 4")
+        raise InputError(f"--patch {patch} does not divide the {rows}x{columns} latents of {name}: choose 1, 2 or 4")
     return model
 
 
