@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tests.parity.goldens import TESTS, Golden
 
 import limner
+from limner.catalogue.listing import read_systems
 from limner.errors import CheckpointError, InputError
 from limner.recipes.official.mar import LATENT_SCALE, TOKENIZER_NAMES
 from limner.recipes.release import Release, official_name, read_state
@@ -67,6 +68,12 @@ def test_signatures_tell_releases_apart(state: dict) -> None:
     star = Release("x", "y", ("blocks.*.weight",), lambda state: torch.nn.Identity(), ())
     assert star.fits({"blocks.3.weight": torch.ones(1)})
     assert not star.fits({"blockss.3.weight": torch.ones(1)})
+
+
+def test_releases_are_of_systems_in_the_catalogue() -> None:
+    """But for those that only others build on: LlamaGen (NAR), RAR (xAR's baseline) and MaskGIT's tokenizer (TiTok)."""
+    named = {release.system for release in releases()}
+    assert named - {system.id for system in read_systems()} == {"llamagen", "rar", "maskgit-vqgan"}
 
 
 def test_wrong_missing_and_unknown_weights_are_named(tmp_path: Path, state: dict) -> None:

@@ -30,7 +30,7 @@ class Release:
     """What the authors of a system published.
 
     Args:
-        system: id in the catalogue.
+        system: id in the catalogue; of the few that others build on and that are no row of it, their name.
         kind: what the weights are, for people: ``"generator"``, ``"tokenizer"``.
         signature: keys that together only this release has; a ``*`` in one stands for anything.
         build: the freshly initialised model of a state dict; raises `CheckpointError` where shapes contradict.

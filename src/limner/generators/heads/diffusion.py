@@ -63,10 +63,11 @@ class DenoisingMlp(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, x: Float[Tensor, "*rows c"], t: Int[Tensor, "*#rows"], z: Float[Tensor, "*rows d"]) -> Tensor:
-        """``[epsilon | v]``; rows of one t may share it by broadcasting."""
-        time = self.time2(functional.silu(self.time1(timestep_features(t))))
+        """``[epsilon | v]``; rows of one t may share it by broadcasting. Noised tokens are fp32, whatever the weights."""
+        precision = self.input.weight.dtype
+        time = self.time2(functional.silu(self.time1(timestep_features(t).to(precision))))
         condition = functional.silu(time + self.context(z))
-        x = self.input(x)
+        x = self.input(x.to(precision))
         for block in self.blocks:
             x = block(x, condition)
         shift, scale = self.modulation(condition).chunk(2, dim=-1)
