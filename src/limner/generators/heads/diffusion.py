@@ -63,7 +63,7 @@ class DenoisingMlp(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, x: Float[Tensor, "*rows c"], t: Int[Tensor, "*#rows"], z: Float[Tensor, "*rows d"]) -> Tensor:
-        """``[epsilon | v]``; rows of one t may share it by broadcasting. Noised tokens are fp32, whatever the weights."""
+        """``[epsilon | v]``; rows of one t may share it by broadcasting. Noised tokens are fp32 always."""
         precision = self.input.weight.dtype
         time = self.time2(functional.silu(self.time1(timestep_features(t).to(precision))))
         condition = functional.silu(time + self.context(z))
