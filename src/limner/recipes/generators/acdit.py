@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from limner.decode.decoder import Decoder
 from limner.decode.drawing import Drawer
 from limner.decode.schedules import constant
+from limner.errors import InputError
 from limner.generators.backbones.blockwise import BlockwiseTransformer
 from limner.generators.generator import Generator
 from limner.generators.heads.trunk import Diffusion, TrunkHead
@@ -51,8 +52,12 @@ class Knobs(captioned.Knobs):
 
 def build(knobs: Knobs) -> Drawer:
     """A freshly initialised ACDiT over its tokenizer."""
-    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False, patch=knobs.block)
+    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False)
     grid = square_grid(knobs.tokenizer, tokenizer)
+    if knobs.block < 1 or grid[0] % knobs.block:
+        raise InputError(
+            f"--block {knobs.block} does not divide the {grid[0]}x{grid[1]} latents of {knobs.tokenizer}: choose 2 or 4"
+        )
     backbone = BlockwiseTransformer(
         axes=grid,
         split=(1, 1),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from limner.decode.decoder import Decoder
 from limner.decode.drawing import Drawer
 from limner.decode.schedules import with_steps
+from limner.errors import InputError
 from limner.generators.backbones.cells import CellTransformer
 from limner.generators.generator import Generator
 from limner.generators.heads.trunk import Flow, TrunkHead
@@ -54,8 +55,12 @@ class Knobs(captioned.Knobs):
 
 def build(knobs: Knobs) -> Drawer:
     """A freshly initialised xAR over its tokenizer."""
-    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False, patch=knobs.cell)
+    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False)
     grid = square_grid(knobs.tokenizer, tokenizer)
+    if knobs.cell < 1 or grid[0] % knobs.cell:
+        raise InputError(
+            f"--cell {knobs.cell} does not divide the {grid[0]}x{grid[1]} latents of {knobs.tokenizer}: choose 2 or 4"
+        )
     backbone = CellTransformer(
         grid=grid,
         width=knobs.width,
