@@ -235,3 +235,45 @@ def test_held_out_names_are_not_taught(trained):
     pieces = trained("generators/mar").run.task.pieces
     assert not HELD_OUT_NAMES & set(pieces.captions)
     assert pieces.starts[-1] == len(pieces.captions) > 1700
+
+
+def test_permutations_give_way_to_raster_order(trained):
+    """The share of permuted pictures is a function of the images seen, so a run that is resumed goes on with it."""
+    from limner.types import Rng
+
+    task = trained("generators/rar").run.task
+    assert [task.order(progress).share for progress in (0.0, 0.5, 0.625, 0.75, 1.0)] == [1.0, 1.0, 0.5, 0.0, 0.0]
+    early, late = task.batch(0, 8), task.batch(12, 8)
+    assert (float(early["progress"]), float(late["progress"])) == (0.0, 0.75)
+    late = {**early, "progress": late["progress"]}
+    raster = task.model.generator.loss(early["tokens"], early["text"], Rng(0), task.order(1.0))
+    assert torch.equal(task.loss(task.model, late, Rng(0))[0], raster)
+    assert not torch.equal(task.loss(task.model, early, Rng(0))[0], raster)
+
+
+def test_a_tokenizer_of_other_tokens_is_refused(trained):
+    from dataclasses import replace
+
+    from limner.errors import InputError
+
+    for path in ("tokenizers/vae", "tokenizers/titok", "tokenizers/multiscale"):
+        trained(path)
+    zoo = {name: trained(f"generators/{name}") for name in ("llamagen", "var", "xar")}
+    for name, tokenizer, sentence in (
+        ("llamagen", "vae-64", "vae-64 has no codebook"),
+        ("llamagen", "titok-64", "tokens of titok-64 lie as 1x6, .* draws a square: choose one such as vq-vae-64"),
+        ("var", "vq-vae-64", "vq-vae-64 makes no pyramids: choose one that does, such as multiscale-64"),
+        ("xar", "multiscale-64", "multiscale-64 has a codebook"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            zoo[name].recipe.build(replace(zoo[name].knobs, tokenizer=tokenizer))
+    with pytest.raises(InputError, match="--cell 3 does not divide the 4x4 latents of vae-64"):
+        zoo["xar"].recipe.build(replace(zoo["xar"].knobs, cell=3))
+
+
+def test_the_scales_of_a_tokenizer_grow_up_to_its_latents():
+    from limner.errors import InputError
+    from limner.recipes.tokenizers.multiscale import Knobs
+
+    with pytest.raises(InputError, match="--sides are 1 2 4, but must grow up to 8"):
+        Knobs(sides=(1, 2, 4))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -212,6 +213,35 @@ def test_a_drawing_can_be_watched(trained, path):
         assert len({picture.tobytes() for _, _, picture in seen}) == total  # coarse to fine
     else:
         assert grey == [64 * (16 - sum(drawn[:step])) for step in range(1, total + 1)]
+
+
+@pytest.mark.parametrize("path", DRAWERS)
+def test_a_generator_in_half_precision_draws(trained, path):
+    import limner
+
+    model = limner.load(trained(path).name)
+    whole = model.images(["tulip"], [3])
+    model.generator.bfloat16()
+    half = model.images(["tulip"], [3])
+    assert half.shape == whole.shape
+    assert half.isfinite().all()
+
+
+def test_a_drawing_of_tokens_without_places_comes_out_of_the_grey(trained):
+    """MaskGIT over a line of tokens: what is shown after each step is the share of them that is known."""
+    import limner
+
+    trained("tokenizers/titok")
+    zoo = trained("generators/maskgit")
+    model = zoo.recipe.build(replace(zoo.knobs, tokenizer="titok-64")).eval()
+    model.subwords = limner.load(zoo.name).subwords
+    tokens, known = torch.arange(6)[None], torch.tensor([[True, False, True, False, False, True]])
+    with torch.no_grad():
+        assert torch.allclose(model.sketch(tokens, known), 0.5 * model.decode(tokens) + 0.4)
+    seen = []
+    final = model.draw("tulip", watch=lambda step, total, pictures: seen.append((step, total, pictures[0])))[0]
+    assert [(step, total) for step, total, _ in seen] == [(step, 6) for step in range(1, 7)]
+    assert seen[-1][2].tobytes() == final.tobytes()
 
 
 def test_passes_guidance_and_temperature_matter(trained):
