@@ -58,6 +58,9 @@ PREVIEW = (
 )
 
 
+SHARES = (0.4, 0.2, 0.1, 0.15, 0.15)  # how often each of `captioned_worlds` is taken
+
+
 @dataclass(frozen=True, kw_only=True)
 class Knobs(Settings):
     """A generator of captioned pictures over a frozen tokenizer."""
@@ -198,6 +201,11 @@ def take_apart(tokenizer: QuantizingTokenizer, sources: Sequence[Source]) -> dic
     return {**kept, CAPTIONS: torch.frombuffer(bytearray(json.dumps(captions).encode()), dtype=torch.uint8)}
 
 
+def world_pieces(tokenizer: QuantizingTokenizer, scenes: int, seed: int, cache: Path) -> Pieces:
+    """The captioned worlds, taken apart; see `captioned_worlds`."""
+    return Pieces(tokenizer, captioned_worlds(tokenizer.size, scenes, seed), cache, {"scenes": scenes, "seed": seed})
+
+
 class CaptionedTask:
     """Trains the generator of a `Drawer` on pieces and captions.
 
@@ -264,17 +272,16 @@ def captioned_task(knobs: Knobs, model: Drawer, *, order: Callable[[float], Orde
     tokenizer = model.tokenizer
     assert isinstance(tokenizer, QuantizingTokenizer), "a drawer is built around one, see frozen_tokenizer"
     preview: tuple[str, ...] = PREVIEW
+    kept = (knobs.out or Path("runs")) / "cache"
     if knobs.data is None:
-        sources: list[Source] = captioned_worlds(tokenizer.size, knobs.scenes, knobs.seed)
-        shares = [0.4, 0.2, 0.1, 0.15, 0.15]
-        identity: dict[str, object] = {"scenes": knobs.scenes, "seed": knobs.seed}
+        shares = SHARES
+        pieces = world_pieces(tokenizer, knobs.scenes, knobs.seed, kept)
     else:
         own = Folder(knobs.data, size=tokenizer.size)
         captions = tuple(dict.fromkeys(caption for caption in own.captions if caption))
         if not captions:
             raise InputError(f"no picture in {knobs.data} has a caption: write it into a .txt of the picture's name")
-        sources, shares, preview = [own], [1.0], captions[:16]
-        identity = {"pictures": own.fingerprint()}
-    pieces = Pieces(tokenizer, sources, (knobs.out or Path("runs")) / "cache", identity)
+        shares, preview = (1.0,), captions[:16]
+        pieces = Pieces(tokenizer, [own], kept, {"pictures": own.fingerprint()})
     model.subwords = Subwords.trained(pieces.captions, size=knobs.vocabulary, length=knobs.text_length)
     return CaptionedTask(model, pieces, shares, seed=knobs.seed, preview=preview, order=order, images=knobs.images)

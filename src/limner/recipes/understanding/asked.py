@@ -184,18 +184,24 @@ def asked_task(
     pictures teach; raises `InputError` if ``--encoder`` names none or one of other sizes."""
     taught = sources(knobs)
     model.vocabulary = Subwords.trained(said(taught), size=knobs.vocabulary, length=knobs.vocabulary, speaks=True)
-    if knobs.encoder is not None:
-        given = load(knobs.encoder)
-        own = cast(nn.Module, given.encoder) if isinstance(given, Matcher) else nn.Module()
-        encoder = cast(nn.Module, model.encoder)
-        if shapes(own) != shapes(encoder):
-            raise InputError(
-                f"--encoder {knobs.encoder} is no vision transformer of {knobs.encoder_depth} blocks of width "
-                f"{knobs.encoder_width} over patches of {knobs.patch}: give one, or its sizes"
-            )
-        encoder.load_state_dict(own.state_dict())
+    adopt_encoder(knobs, model)
     held_out = Scenes(0, split="heldout", size=knobs.size, objects=(1, 4))
     return AskedTask(model, taught, talks(held_out, CHECKED), reconstruction, weight)
+
+
+def adopt_encoder(knobs: Knobs, model: Seer) -> None:
+    """Start from the encoder that the knobs name, if they do; errors as those of `asked_task`."""
+    if knobs.encoder is None:
+        return
+    given = load(knobs.encoder)
+    own = cast(nn.Module, given.encoder) if isinstance(given, Matcher) else nn.Module()
+    encoder = cast(nn.Module, model.encoder)
+    if shapes(own) != shapes(encoder):
+        raise InputError(
+            f"--encoder {knobs.encoder} is no vision transformer of {knobs.encoder_depth} blocks of width "
+            f"{knobs.encoder_width} over patches of {knobs.patch}: give one, or its sizes"
+        )
+    encoder.load_state_dict(own.state_dict())
 
 
 def latents_of(name: str, model: Seer) -> FoldedLatents:
