@@ -59,6 +59,13 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
     "understanding/ovis": ("ovis-64", {**SEEING, "entries": 32}),
     "understanding/ross_d": ("ross-d-64", {**SEEING, "denoiser_width": 32, "denoiser_depth": 1, "draws": 2}),
     "understanding/ross_r": ("ross-r-64", SEEING),
+    "unified/limner": (
+        "limner-64",
+        {
+            **{**SEEING, "vocabulary": 512, "classifier": False},
+            **{"text_length": 48, "scenes": 8, "rank": 16, "head_width": 16, "head_depth": 1, "denoiser_width": 32},
+        },
+    ),
 }
 NEEDS = {
     "generators/acdit": "tokenizers/vae",
@@ -71,6 +78,7 @@ NEEDS = {
     "generators/var": "tokenizers/multiscale",
     "generators/xar": "tokenizers/vae",
     "understanding/ross_d": "tokenizers/vae",
+    "unified/limner": "tokenizers/vae",
 }
 
 

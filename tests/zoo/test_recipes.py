@@ -38,10 +38,12 @@ RECIPES = (
     "understanding/ovis",
     "understanding/ross_d",
     "understanding/ross_r",
+    "unified/limner",
 )
 TAUGHT = ("encoders/clip", "encoders/siglip", "encoders/superclass")
 SEERS = tuple(path for path in RECIPES if path.startswith("understanding/"))
 TOKENIZERS = tuple(path for path in RECIPES if path.startswith("tokenizers/"))
+BOTH = tuple(path for path in RECIPES if path.startswith("unified/"))
 DRAWERS = tuple(path for path in RECIPES if path.startswith("generators/"))
 
 
@@ -82,6 +84,12 @@ def outputs(path: str, model) -> torch.Tensor:
         return torch.cat([tokens.flatten(1).float(), model.decode(tokens).flatten(1)], 1)
     if path in SEERS:
         return seen(model)
+    if path in BOTH:
+        return torch.cat([part.flatten() for part in (seen(model.seer), drawn(model.drawer))])
+    return drawn(model)
+
+
+def drawn(model) -> torch.Tensor:
     return model.images(["a red heart", "airplane"], [3, 4])
 
 
@@ -129,7 +137,7 @@ def test_it_is_validated(trained, path):
     for line in (zoo.directory / "log.jsonl").read_text().splitlines():
         scores |= json.loads(line)
     expected = {"psnr/emoji", "psnr/scenes"} if path in TOKENIZERS else {"accuracy/name"}
-    expected = {"qa/overall", "blind/overall"} if path in SEERS else expected
+    expected = {"qa/overall", "blind/overall"} if path in SEERS + BOTH else expected
     expected = {"zero_shot/pair", "retrieval/scenes/image_to_text@1"} if path in TAUGHT else expected
     assert expected <= scores.keys()
 
@@ -148,6 +156,8 @@ def test_a_saved_model_is_the_trained_one(trained, path):
         fresh.subwords = model.subwords
     if path in SEERS:
         fresh.vocabulary = model.vocabulary
+    if path in BOTH:
+        fresh.drawer.subwords.vocabulary = model.drawer.subwords.vocabulary
     with torch.no_grad():
         assert torch.equal(outputs(path, model), outputs(path, halved(zoo.run.average.model)))
         assert not torch.equal(outputs(path, model), outputs(path, fresh))

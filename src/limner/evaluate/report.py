@@ -26,6 +26,19 @@ def report(model: str, weights: str, protocol: Protocol, scores: dict[str, float
     }
 
 
+def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """One report of two about the same weights, whose scores have different names: what their protocols say otherwise
+    is said of both, and the second's seed is the one by which anything was drawn."""
+    mine, theirs = first["protocol"], second["protocol"]
+    said = {
+        name: value if value == theirs[name] else f"{value}; {theirs[name]}"
+        for name, value in mine.items()
+        if isinstance(value, str) and name != "hash"
+    }
+    protocol = Protocol(**said, count=mine["count"] + theirs["count"], size=theirs["size"], seed=theirs["seed"])
+    return report(first["model"], first["weights"], protocol, {**first["scores"], **second["scores"]})
+
+
 def read_scores(path: Path) -> dict[str, Score]:
     """The scores of a saved report, ready to be compared. Raises InputError where the file is no such report."""
     try:

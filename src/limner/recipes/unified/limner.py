@@ -32,12 +32,13 @@ from limner.data.scenes import Scenes
 from limner.decode.drawing import Drawer
 from limner.decode.limner import Limner
 from limner.encoders.objectives.subword_set import SubwordFrequency
+from limner.evaluate.report import merged
 from limner.generators.generator import Generator
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.orders import RandomMasked
 from limner.languages.language import LanguageModel
 from limner.languages.subwords import Subwords
-from limner.recipes.generators.captioned import SHARES, CaptionedTask, frozen_tokenizer, world_pieces
+from limner.recipes.generators.captioned import CaptionedTask, frozen_tokenizer, world_pieces
 from limner.recipes.judging import generator_scores
 from limner.recipes.recipe import Question, Recipe
 from limner.recipes.understanding import language_basis
@@ -52,6 +53,7 @@ from limner.unified.reconstruction import Denoising, Reconstruction
 from limner.unified.seer import Seer
 from limner.unified.targets import FoldedLatents, side_of
 
+SHARES = (0.25, 0.3, 0.15, 0.15, 0.15)  # of emoji, and of scenes of one thing and of two, see `captioned_worlds`
 MARKS = (0, 1, 2)  # padding, unknown letters and the end: no words
 
 
@@ -95,7 +97,8 @@ class Knobs(language_basis.Knobs):
     """Subwords there are."""
     guidance: float = 3.0
     """Guidance that the finished model draws with."""
-    images: int = 100_000
+    images: int = 120_000
+    muon: float = 2e-3
 
 
 def build(knobs: Knobs) -> Limner:
@@ -242,9 +245,8 @@ def reconstruction(knobs: Knobs, seer: Seer, tokenizer: Autoencoder) -> Reconstr
 
 
 def scores(model: Limner, asked: Question) -> dict[str, Any]:
-    """Answers, as `seeing_scores`, and drawings, as `generator_scores`, in one report; ``protocols`` has both."""
-    seen, drawn = seeing_scores(model.seer, asked), generator_scores(model.drawer, asked)
-    return {**drawn, "scores": {**seen["scores"], **drawn["scores"]}}
+    """Answers, as `seeing_scores`, and drawings, as `generator_scores`."""
+    return merged(seeing_scores(model.seer, asked), generator_scores(model.drawer, asked))
 
 
 RECIPE = Recipe(
