@@ -62,8 +62,15 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
     "unified/limner": (
         "limner-64",
         {
-            **{**SEEING, "vocabulary": 512, "classifier": False},
-            **{"text_length": 48, "scenes": 8, "rank": 16, "head_width": 16, "head_depth": 1, "denoiser_width": 32},
+            **SEEING,
+            "vocabulary": 512,
+            "classifier": False,
+            "text_length": 48,
+            "scenes": 8,
+            "rank": 16,
+            "head_width": 16,
+            "head_depth": 1,
+            "denoiser_width": 32,
         },
     ),
 }

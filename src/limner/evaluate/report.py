@@ -30,7 +30,7 @@ def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     """One report of two about the same weights, whose scores have different names: what their protocols say otherwise
     is said of both, and the second's seed is the one by which anything was drawn."""
     mine, theirs = first["protocol"], second["protocol"]
-    said = {
+    said: dict[str, Any] = {
         name: value if value == theirs[name] else f"{value}; {theirs[name]}"
         for name, value in mine.items()
         if isinstance(value, str) and name != "hash"
