@@ -19,7 +19,7 @@ from limner.experiments.experiment import Experiment
 from limner.recipes.encoders import captioned, clip, superclass
 from limner.train.loop import Run, train
 
-IMAGES = 64_000
+IMAGES = 16_000  # 62 steps of 256: what a proof of ten minutes affords
 BATCHES = (32, 256)
 MEASURED = 250  # test scenes of a probe
 TIMED = 10  # steps of each arm, in turn, after one that is not counted
@@ -31,8 +31,8 @@ ENCODER: dict[str, Any] = {
     "vocabulary": 1024,
     "lr": 7e-4,  # this rate and the next at a batch of 32
     "muon": 2e-3,
-    "warmup": 4_000,
-    "ema": 4_000,
+    "warmup": 2_000,
+    "ema": 2_000,
     "weight_decay": 0.05,
     "sample_every": 1_000_000,
     "checkpoint_every": 16_000,
