@@ -8,15 +8,22 @@ The vectors need not be words: whatever a connector puts into the space of the t
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from limner.nn.transformer import KeyValueCache
-
 Vectors = Float[Tensor, "b n d"]
+
+
+@runtime_checkable
+class Cache(Protocol):
+    """What a language model keeps of the slots it has read; only the one that made it can go on with it."""
+
+    @property
+    def filled(self) -> int:
+        """Slots that it holds."""
 
 
 @runtime_checkable
@@ -37,14 +44,15 @@ class LanguageModel(Protocol):
         x: Vectors,
         places: Int[Tensor, "b n"],
         visible: Bool[Tensor, "b n total"],
-        cache: KeyValueCache | None = None,
+        cache: Any = None,
     ) -> Vectors:
-        """Last hidden states, normalised. With a cache, ``x`` follows what it holds, and ``visible`` covers both."""
+        """Last hidden states, normalised. With a cache of its own making, ``x`` follows what that holds, and
+        ``visible`` covers both."""
 
     def logits(self, hidden: Vectors) -> Float[Tensor, "b n v"]:
         """Unnormalised log-probability of every subword coming next."""
 
-    def cache(self, length: int) -> KeyValueCache:
+    def cache(self, length: int) -> Cache:
         """Room for the keys and values of ``length`` slots."""
 
 

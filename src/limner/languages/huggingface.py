@@ -1,0 +1,172 @@
+"""Language models that others trained, from a local folder of the `transformers` library: Qwen2, Qwen3, Llama, SmolLM
+and what else is causal and leaves positions and masks to its caller.
+
+    language = HuggingFaceLanguage.read(Path("Qwen2.5-0.5B"))
+    hidden = language(vectors, places, visible)              whoever sees whom, wherever each stands
+
+`limner.languages.language.sight` goes in as a mask of four axes, which the library hands to its attention as it is, so
+that a picture sees itself both ways. Vectors go in and come out in fp32, whatever the weights are. Nothing is
+downloaded, and no code that lies in a folder is run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from limner.errors import InputError
+from limner.languages.language import Vectors
+
+CONFIG = "config.json"
+WEIGHTS = ("*.safetensors", "*.bin")
+PROBED = 3  # ids by which a model is compared with the library's own call
+
+
+class Past:
+    """The library's own cache, which grows with every slot; a `limner.languages.language.Cache`."""
+
+    def __init__(self, states: Any) -> None:
+        self.states = states
+
+    @property
+    def filled(self) -> int:
+        """Slots that it holds."""
+        return int(self.states.get_seq_length())
+
+
+class HuggingFaceLanguage(nn.Module):
+    """A `limner.languages.language.LanguageModel` around a causal model of `transformers`.
+
+    Args:
+        model: with its head; attention must be ``sdpa``, the only one that takes masks of true and false.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model: Any = model
+        config: Any = model.config
+        self.width: int = config.hidden_size
+        self.length: int = config.max_position_embeddings
+
+    @classmethod
+    def read(cls, folder: Path, *, dtype: torch.dtype = torch.float32) -> HuggingFaceLanguage:
+        """The model of a folder with its weights.
+
+        Raises InputError if `transformers` is not installed, if the folder holds no causal language model with all of
+        its weights, or one that does more than blocks, a norm and a linear head: sliding windows, capped logits.
+        """
+        transformers = library()
+        config = configuration(folder)
+        if not has_weights(folder):
+            raise InputError(f"{folder} holds no weights ({' or '.join(WEIGHTS)}): copy them too")
+        try:
+            model, found = transformers.AutoModelForCausalLM.from_pretrained(
+                folder,
+                config=config,
+                dtype=dtype,
+                attn_implementation="sdpa",
+                local_files_only=True,
+                output_loading_info=True,
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise _unreadable(folder, error) from None
+        if missing := sorted(found["missing_keys"]):
+            raise InputError(f"{folder} lacks the weights of {missing[0]}, {len(missing)} in all: copy it again")
+        return cls._sound(model, folder)
+
+    @classmethod
+    def shaped(cls, folder: Path) -> HuggingFaceLanguage:
+        """The model that a folder describes, with random weights; errors as those of `read`, but for weights."""
+        config = configuration(folder)
+        try:
+            model = library().AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+        except (OSError, ValueError) as error:
+            raise _unreadable(folder, error) from None
+        return cls._sound(model.float(), folder)
+
+    @classmethod
+    @torch.no_grad()
+    def _sound(cls, model: Any, folder: Path) -> HuggingFaceLanguage:
+        """The model, if it says by these means what it says by the library's own call."""
+        if "sliding_attention" in (getattr(model.config, "layer_types", None) or ()):
+            raise InputError(f"{folder} looks back through a sliding window: give a model of full attention")
+        language = cls(model.eval())
+        ids = torch.arange(PROBED)[None]
+        wanted = model(ids).logits.float()
+        hidden = language(language.embed(ids), ids, torch.ones(1, PROBED, PROBED, dtype=torch.bool).tril())
+        if not torch.allclose(language.logits(hidden).float(), wanted, rtol=0.02, atol=0.02 * float(wanted.std())):
+            kind = model.config.model_type
+            raise InputError(
+                f"{folder} holds a {kind}, whose logits are no linear head of its last states: use a Llama"
+            )
+        return language
+
+    @property
+    def words(self) -> Float[Tensor, "v d"]:
+        """The table, live, as it is stored."""
+        return self.model.get_input_embeddings().weight
+
+    def embed(self, ids: Int[Tensor, "b n"]) -> Vectors:
+        """Rows of the table."""
+        return self.model.get_input_embeddings()(ids).float()
+
+    def forward(
+        self,
+        x: Vectors,
+        places: Int[Tensor, "b n"],
+        visible: Bool[Tensor, "b n total"],
+        cache: Past | None = None,
+    ) -> Vectors:
+        """Last hidden states; raises `InputError` for places beyond ``length``."""
+        if int(places.max()) >= self.length:
+            raise InputError(f"a text of {int(places.max()) + 1} slots is longer than this model's {self.length}")
+        seen = self.model.base_model(
+            inputs_embeds=x.to(self.words.dtype),
+            attention_mask=visible[:, None],
+            position_ids=places,
+            past_key_values=None if cache is None else cache.states,
+            use_cache=cache is not None,
+        )
+        return seen.last_hidden_state.float()
+
+    def logits(self, hidden: Vectors) -> Float[Tensor, "b n v"]:
+        """What the head makes of hidden states."""
+        head = self.model.get_output_embeddings()
+        return head(hidden.to(head.weight.dtype))
+
+    def cache(self, length: int) -> Past:
+        """Room for ``length`` slots; raises `InputError` if the model reads fewer."""
+        if length > self.length:
+            raise InputError(f"{length} slots are more than this model's {self.length}: ask for less")
+        return Past(library().DynamicCache(config=self.model.config))
+
+
+def library() -> Any:
+    """`transformers`, imported when it is needed, which takes seconds; raises InputError if it is not installed."""
+    try:
+        import transformers
+    except ImportError:
+        raise InputError("models from a folder need transformers: run pip install 'limner[llm]'") from None
+    return transformers
+
+
+def configuration(folder: Path) -> Any:
+    """What a folder says about its model; raises `InputError` if it says nothing that the library knows."""
+    try:
+        return library().AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable(folder, error) from None
+
+
+def has_weights(folder: Path) -> bool:
+    """Are there files of weights in it?"""
+    return any(True for pattern in WEIGHTS for _ in folder.glob(pattern))
+
+
+def _unreadable(folder: Path, error: Exception) -> InputError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+    return InputError(f"{folder} cannot be read as a causal language model ({reason}): copy config.json and weights")
