@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limner.connectors.mlp import MlpConnector
-from limner.recipes.recipe import Recipe
+from limner.recipes.recipe import Claim, Recipe
 from limner.recipes.understanding import asked
 from limner.recipes.understanding.asked import AskedTask, asked_task, seeing_scores, seer
 from limner.unified.seer import Seer
@@ -42,4 +42,16 @@ RECIPE = Recipe(
     build=build,
     task=task,
     score=seeing_scores,
+    claims=(
+        Claim(
+            text="it is the picture that answers: with its picture a LLaVA answers at least 20 points more questions "
+            "right than blind, and than one taught with other pictures",
+            source="arXiv:2304.08485, Section 5; asked with and without pictures as in arXiv:2403.20330, Section 4.3",
+        ),
+        Claim(
+            text="at equal pictures, aligning the connector by captions before instructing answers more questions "
+            "right than instructing alone",
+            source="arXiv:2304.08485, Section 5.2 and Table 8",
+        ),
+    ),
 )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limner.recipes.recipe import Recipe
+from limner.recipes.recipe import Claim, Recipe
 from limner.recipes.understanding import llava
 from limner.recipes.understanding.asked import AskedTask, asked_task, latents_of, seeing_scores
 from limner.recipes.understanding.llava import build
@@ -54,4 +54,20 @@ RECIPE = Recipe(
     build=build,
     task=task,
     score=seeing_scores,
+    claims=(
+        Claim(
+            text="giving back the picture, as pixels or as latents, answers more questions right than answers alone "
+            "teach",
+            source="arXiv:2410.09575, Section 3.2 and 4",
+        ),
+        Claim(
+            text="latents teach more than pixels",
+            source="arXiv:2410.09575, Section 3.2",
+        ),
+        Claim(
+            text="it is the picture that teaches: giving back the latents of another picture answers fewer questions "
+            "right",
+            source="arXiv:2410.09575, Section 3",
+        ),
+    ),
 )

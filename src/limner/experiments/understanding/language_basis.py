@@ -1,0 +1,112 @@
+"""The language basis in the small world: answers as an MLP's, and words that name what a patch shows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.connectors.bases import AllWords, Basis
+from limner.connectors.basis import LanguageBasis
+from limner.connectors.coefficients import Softmax
+from limner.connectors.connector import Reader
+from limner.connectors.controls import Matched
+from limner.connectors.scores import DenseHead
+from limner.connectors.ties import Stopped
+from limner.data.scenes.world import WORLD as SIDE
+from limner.experiments.experiment import Experiment, Finding
+from limner.experiments.smallworld import gap, summary
+from limner.experiments.understanding import world as small
+from limner.experiments.understanding.world import PLAIN, Answers, Arm, World, compared, folder_of, taught
+from limner.unified.seer import Seer
+
+MARGIN = 0.02  # as well: not worse by more than two points
+FAR = 0.2  # far better: by so many of all words
+TOP = 5  # words of a patch that are read
+MEASURED = 32  # pictures by which the gain is started
+
+
+def mixing(world: World, basis: Basis) -> LanguageBasis:
+    """A convex mixture of a basis that follows the words."""
+    head = DenseHead(nn.Identity(), world.encoder.width, basis.size)
+    connector = LanguageBasis(head, Softmax(), Stopped(basis))
+    connector.settle(world.language.words, world.taught.features[:MEASURED])
+    return connector
+
+
+WORDS = Arm("words", lambda world: mixing(world, AllWords(len(world.language.words))))
+MATCHED = Arm(
+    "matched", lambda world: mixing(world, Matched(len(world.language.words), world.language.width, world.seed))
+)
+ARMS = (WORDS, MATCHED, PLAIN)
+
+
+def findings(experiment: Experiment) -> tuple[Finding, ...]:
+    """One per claim of the recipe."""
+    answers = compared(experiment, *ARMS)
+    hits: dict[str, list[dict[str, float]]] = {arm.name: [] for arm in ARMS}
+    for seed in experiment.seeds:
+        for arm in ARMS:
+            hits[arm.name].append(named(experiment, arm, seed))
+    return answers_as_well(answers), words_name(hits)
+
+
+def answers_as_well(answers: Answers) -> Finding:
+    """Accuracy: words - MLP beyond doubt above -2 points."""
+    differences = {"words - llava": answers.gap(WORDS, PLAIN), "words - matched": answers.gap(WORDS, MATCHED)}
+    holds = differences["words - llava"]["interval"][0] >= -MARGIN
+    return Finding(holds, {**answers.report(), "differences": differences})
+
+
+def words_name(hits: dict[str, list[dict[str, float]]]) -> Finding:
+    """Mean hit rate of colour and shape: words beyond doubt 20 points above the matched basis and the logit lens."""
+    means = {name: [sum(one.values()) / len(one) for one in found] for name, found in hits.items()}
+    gaps = {f"words - {arm.name}": gap(means[arm.name], means[WORDS.name]) for arm in (MATCHED, PLAIN)}
+    measured: dict[str, Any] = {
+        name: {part: summary([one[part] for one in found]) for part in found[0]} for name, found in hits.items()
+    }
+    holds = all(one["interval"][0] >= FAR for one in gaps.values())
+    return Finding(holds, {"hit rate": measured, "differences": gaps})
+
+
+def named(experiment: Experiment, arm: Arm, seed: int) -> dict[str, float]:
+    """How often the five words that weigh most in the patch at the centre of a thing hold its colour, and its shape;
+    kept beside the training."""
+    file = folder_of(experiment, arm.name, seed, round(small.SEEING_IMAGES * experiment.scale)) / "words.json"
+    if not file.is_file():
+        file.write_text(json.dumps(hit_rates(taught(experiment, arm, seed), small.world(experiment, seed))))
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+@torch.no_grad()
+def hit_rates(model: Seer, world: World) -> dict[str, float]:
+    """Of the held-out things, by attribute."""
+    features, words, cell = world.asked.features, model.language.words, SIDE / model.encoder.grid
+    connector = model.connector
+    top = (
+        connector.top_words(features, words, TOP)[0]
+        if isinstance(connector, Reader)
+        else lens(connector(features, words), words)
+    )
+    hits: dict[str, list[bool]] = {"colour": [], "shape": []}
+    for row, scene in enumerate(world.asked.shown):
+        for thing in scene.things:
+            patch = int(thing.y / cell) * model.encoder.grid + int(thing.x / cell)
+            read = top[row, patch].tolist()
+            for attribute, found in hits.items():
+                (word,) = world.vocabulary.ids(getattr(thing, attribute))
+                found.append(word in read)
+    return {attribute: sum(found) / len(found) for attribute, found in hits.items()}
+
+
+def lens(vectors: Float[Tensor, "b n d"], words: Float[Tensor, "v d"]) -> Tensor:
+    """The words of the least angle to each vector, both seen from the mean of words: a logit lens for connectors that
+    know of no words."""
+    mean = words.mean(0)
+    return (
+        (functional.normalize(vectors - mean, dim=-1) @ functional.normalize(words - mean, dim=-1).mT).topk(TOP).indices
+    )
