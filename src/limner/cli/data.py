@@ -16,7 +16,7 @@ PURPOSE = "Show, check, pack or build a data set: a folder of pictures, WebDatas
 
 VERBS = {
     "show": "write a contact sheet of a data set",
-    "check": "read every picture of a folder or of shards and name what is broken",
+    "check": "read every picture of a folder, of shards or of a file of talk and name what is broken",
     "pack": "write a data set as WebDataset shards",
     "build": "write one of limner's own worlds as a folder of pictures with captions",
 }
@@ -33,7 +33,8 @@ SHOW = """\
 
 CHECK = """\
   limner data check my-pictures
-  limner data check shards --json"""
+  limner data check shards --json
+  limner data check llava_instruct.json --pictures coco/train2017"""
 
 PACK = """\
   limner data pack my-pictures shards
@@ -60,10 +61,13 @@ class Show:
 
 @dataclass(frozen=True)
 class Check:
-    """Read every picture of a folder or of shards and name what is broken, with the remedy."""
+    """Read every picture of a folder, of shards or of a file of talk and name what is broken, with the remedy."""
 
     path: Positional[str]
-    """A folder of pictures, or WebDataset shards (a folder, a path or a pattern)."""
+    """A folder of pictures, WebDataset shards (a folder, a path or a pattern), or a JSON file: LLaVA conversations or
+    COCO captions."""
+    pictures: Path | None = None
+    """Of a JSON file: the folder that its pictures' paths start from; without it, the file's own."""
     json: Flag = False
     """Print one object and nothing else."""
 
@@ -129,9 +133,14 @@ def check(arguments: list[str]) -> int:
     """``limner data check``; returns 1 when something is broken."""
     options = parse(Check, "limner data check", CHECK, arguments)
     with standard_output_kept(options.json):
-        from limner.data import inspect
+        from limner.data import inspect, talk_report
 
-        report = inspect.check(options.path)
+        if options.path.endswith(".json"):
+            report: inspect.Report = talk_report.check(options.path, options.pictures)
+        elif options.pictures is not None:
+            raise InputError(f"--pictures belongs to a JSON file, which '{options.path}' is not: leave it out")
+        else:
+            report = inspect.check(options.path)
     _report(asdict(report), str(report), options.json)
     return 1 if report.broken else 0
 

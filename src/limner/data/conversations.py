@@ -1,4 +1,4 @@
-"""Talk about pictures: turns of question and answer, from scenes.
+"""Talk about pictures: turns of question and answer, from scenes; from files, see `limner.data.talks`.
 
 A `Conversation` is what a model that sees is taught by; item k of a source is the same conversation forever.
 """
@@ -15,6 +15,8 @@ from limner.data.scenes import Scene, Scenes
 from limner.data.scenes.scene import random_for
 
 DESCRIBE = "Describe the picture."
+TALK = "talk"
+FREE = ("caption", TALK)  # kinds of turns to which there is no one right answer
 
 
 class Turn(NamedTuple):
@@ -27,10 +29,10 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversation:
-    """A picture and what is said about it, and, where the turns are one text, in which order. ``apart``: turns are
-    independent of each other."""
+    """A picture, or None, and what is said about it, and, where the turns are one text, in which order. ``apart``:
+    turns are independent of each other."""
 
-    image: UInt8[np.ndarray, "h w 3"]
+    image: UInt8[np.ndarray, "h w 3"] | None
     turns: tuple[Turn, ...]
     apart: bool = True
 

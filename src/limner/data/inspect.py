@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -49,9 +50,7 @@ class Report:
 
     def __str__(self) -> str:
         formats = ", ".join(f"{count} {name}" for name, count in self.formats.items())
-        lines = [
-            f"{self.path}: {self.kind} with {self.pictures} sound pictures, {self.captioned} of them with a caption"
-        ]
+        lines = [f"{self.path}: {self.kind} with {self.contents()}"]
         if self.pictures:
             common = next(iter(self.sizes))
             lines.append(f"formats: {formats}")
@@ -60,6 +59,10 @@ class Report:
             lines.append(f"left out: {self.ignored} files that are neither pictures nor captions")
         lines.append(f"broken: {self.broken}; first: {self.first}" if self.broken else "nothing is broken")
         return "\n".join(lines)
+
+    def contents(self) -> str:
+        """How much there is."""
+        return f"{self.pictures} sound pictures, {self.captioned} of them with a caption"
 
 
 def check(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Report:
@@ -78,6 +81,12 @@ def check(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Report:
         reads = [
             partial(_read_file, Path(path) / file, captions.get(file, ""), max_pixels) for file in listing.pictures
         ]
+    tally(report, reads, problems)
+    return report
+
+
+def tally(report: Report, reads: Iterable[Callable[[], tuple[Picture, str]]], problems: list[str]) -> None:
+    """Read pictures with their captions and put down what they are, and what is broken beside ``problems``."""
     formats: Counter[str] = Counter()
     sizes: Counter[tuple[int, int]] = Counter()
     for read in reads:
@@ -93,7 +102,6 @@ def check(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Report:
     report.formats = dict(formats.most_common())
     report.sizes = {f"{width}x{height}": count for (width, height), count in sizes.most_common()}
     report.smallest, report.largest = min(map(min, sizes), default=0), max(map(max, sizes), default=0)
-    return report
 
 
 def _read_file(path: Path, caption: str, max_pixels: int) -> tuple[Picture, str]:

@@ -18,15 +18,16 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import UInt8
 
-from limner.data.conversations import Conversation, Turn
+from limner.data.conversations import FREE, Conversation, Turn
 
 Picture: TypeAlias = UInt8[np.ndarray, "h w 3"]
 AnswersFn: TypeAlias = Callable[[Sequence[Picture] | None, Sequence[str]], list[str]]
 
 
 def asked_of(conversations: Iterable[Conversation]) -> tuple[list[Picture], list[Turn]]:
-    """Every question that has one right answer, with its picture; captions have many."""
-    pairs = [(talk.image, turn) for talk in conversations for turn in talk.turns if turn.kind != "caption"]
+    """Every question about a picture that has one right answer; captions and free talk have many."""
+    shown = [(talk.image, talk.turns) for talk in conversations if talk.image is not None]
+    pairs = [(image, turn) for image, turns in shown for turn in turns if turn.kind not in FREE]
     return [image for image, _ in pairs], [turn for _, turn in pairs]
 
 

@@ -1,0 +1,84 @@
+"""LLaVA's format (Liu et al., arXiv:2304.08485): dialogues of a person and a model, most about a picture.
+
+    [{"id": "33471", "image": "coco/33471.jpg", "conversations": [
+        {"from": "human", "value": "<image>\\nWhat colour is the bus?"},
+        {"from": "gpt", "value": "Red."}, ...]}, ...]
+
+A row without ``image`` is talk alone. ``<image>`` marks where the picture goes; here it always goes first. As the
+authors' code does, what the model says before anybody asked is left out. An unanswered question at the end is left out
+too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from limner.data.conversations import TALK, Turn
+from limner.data.rows import Row, inside
+
+MARK = "<image>"
+ROLES = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt"}
+
+
+def rows(content: list[Any], file: str) -> tuple[list[Row], list[str]]:
+    """Sound rows, and a sentence about every other."""
+    sound, problems = [], []
+    for number, raw in enumerate(content, 1):
+        row, problem = _row(raw, number)
+        if row is None:
+            problems.append(f"{_name(raw, number)} of '{file}' {problem}")
+        else:
+            sound.append(row)
+    return sound, problems
+
+
+def _name(raw: Any, number: int) -> str:
+    named = isinstance(raw, dict) and isinstance(raw.get("id"), str | int)
+    return f"row {number} (id {raw['id']!r})" if named else f"row {number}"
+
+
+def _row(raw: Any, number: int) -> tuple[Row | None, str]:
+    """A row, or None and what is wrong with it."""
+    if not isinstance(raw, dict):
+        return None, 'is no object: write {"id": ..., "image": ..., "conversations": [...]}'
+    picture = raw.get("image")
+    if picture is not None and (not isinstance(picture, str) or not picture):
+        return None, 'has an "image" that is no path: name one picture, or leave "image" out'
+    if picture is not None and not inside(picture):
+        return None, f"shows '{picture}', which leads out of the folder of pictures: write it relative to that folder"
+    said, problem = _said(raw.get("conversations"))
+    if problem:
+        return None, problem
+    marks = sum(text.count(MARK) for _, text in said)
+    if marks > 1:
+        return None, f"marks {marks} pictures by {MARK}, but a row has one: split it"
+    if marks and picture is None:
+        return None, f'marks a picture by {MARK} but names none: add "image", or take the mark away'
+    turns = _turns(said)
+    if not turns:
+        return None, "has no answer: add what the model is to say, or take the row away"
+    return Row(_name(raw, number), picture, turns, apart=False), ""
+
+
+def _said(conversations: Any) -> tuple[list[tuple[str, str]], str]:
+    """Who said what, taking turns, from the first question on; and what is wrong with it."""
+    if not isinstance(conversations, list):
+        return [], 'has no "conversations": write a list of {"from": "human" or "gpt", "value": "..."}'
+    said: list[tuple[str, str]] = []
+    for part in conversations:
+        if not isinstance(part, dict) or not isinstance(part.get("value"), str) or part.get("from") not in ROLES:
+            return [], 'has a turn that is no {"from": "human" or "gpt", "value": "..."}: correct it'
+        who = ROLES[part["from"]]
+        if not said and who == "gpt":
+            continue
+        if said and said[-1][0] == who:
+            return [], f"lets the {who} speak twice in a row: join the two turns"
+        said.append((who, part["value"]))
+    return said, ""
+
+
+def _turns(said: list[tuple[str, str]]) -> tuple[Turn, ...]:
+    """Questions with their answers, without the marks of pictures."""
+    texts = [text.replace(MARK, "").strip() for _, text in said]
+    pairs = zip(texts[::2], texts[1::2], strict=False)
+    return tuple(Turn(question, answer, TALK) for question, answer in pairs if answer)

@@ -1,0 +1,165 @@
+"""Talk in files: what was said in one JSON file, the pictures in a folder, read when they are asked for.
+
+    talks = Talks.read("llava_instruct.json", "coco/train2017", size=336)      a source of conversations
+    talks = Talks.read("captions_train2017.json", "coco/train2017", size=336)
+
+Two formats are read and told apart by their content: LLaVA's (`limner.data.llava`) and COCO's captions
+(`limner.data.coco`). Everything but the pixels is checked before the first conversation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from limner.data import coco, llava
+from limner.data.conversations import Conversation, Conversations
+from limner.data.images import MAX_PIXELS, fit, read_image
+from limner.data.rows import Row
+from limner.errors import InputError
+
+ENDLESS = 1 << 40
+
+
+class Listing(NamedTuple):
+    """What a file of talk holds: its format, sound rows, and what is wrong with the others."""
+
+    kind: str
+    rows: list[Row]
+    problems: list[str]
+
+
+class Talks:
+    """A `limner.data.conversations.Conversations` source.
+
+    Args:
+        rows: what was said.
+        pictures: folder that the rows' paths start from.
+        size: pixels of a side; None leaves pictures as they are.
+        mode: ``crop`` to the central square, or ``pad`` with white, which keeps what stands at the edges.
+        max_pixels: larger pictures are refused.
+
+    A broken picture raises `InputError` when it is asked for.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        pictures: Path,
+        size: int | None,
+        mode: str = "pad",
+        *,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.rows, self.pictures, self.size, self.mode = rows, pictures, size, mode
+        self.max_pixels = max_pixels
+
+    @classmethod
+    def read(cls, file: str | Path, pictures: str | Path | None, size: int | None, mode: str = "pad") -> Talks:
+        """A file's conversations; raises `InputError` naming its first unsound row, if there is one, or the first
+        picture that is not there. ``pictures`` None: paths start from the file's own folder."""
+        folder = folder_of(file, pictures)
+        listing = list_talks(file)
+        if problems := listing.problems or missing(listing.rows, folder, file):
+            raise InputError(problems[0])
+        if not listing.rows:
+            raise InputError(f"'{file}' holds no talk: give a file with rows in it")
+        return cls(listing.rows, folder, size, mode)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Conversation:
+        row = self.rows[index]
+        if row.picture is None:
+            return Conversation(None, row.turns, row.apart)
+        image = read_image(self.pictures / row.picture, max_pixels=self.max_pixels)
+        fitted = image if self.size is None else fit(image, self.size, self.mode)
+        return Conversation(fitted, row.turns, row.apart)
+
+    def pictured(self) -> Talks:
+        """The conversations that have a picture."""
+        return self._of([row for row in self.rows if row.picture is not None])
+
+    def parted(self, count: int) -> tuple[Talks, Talks]:
+        """All but the last ``count`` conversations, and these."""
+        edge = len(self.rows) - count
+        return self._of(self.rows[:edge]), self._of(self.rows[edge:])
+
+    def _of(self, rows: Sequence[Row]) -> Talks:
+        return Talks(rows, self.pictures, self.size, self.mode, max_pixels=self.max_pixels)
+
+
+class Reshuffled:
+    """A source that goes on forever: all its conversations in random order, then all in another.
+
+    Args:
+        source: of as many conversations as there are.
+        seed: of the orders.
+    """
+
+    def __init__(self, source: Conversations, seed: int) -> None:
+        self.source, self.seed = source, seed
+        self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+    def __getitem__(self, index: int) -> Conversation:
+        epoch, place = divmod(index, len(self.source))
+        if self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng((self.seed, epoch)).permutation(len(self.source))
+        return self.source[int(self._order[1][place])]
+
+
+def list_talks(file: str | Path) -> Listing:
+    """Rows of a file, and what is wrong with the others, opening no picture.
+
+    Raises `InputError` if the file cannot be read or is of neither format.
+    """
+    content = _parsed(Path(file))
+    if isinstance(content, list):
+        rows, problems = llava.rows(content, str(file))
+        return Listing("LLaVA conversations", rows, problems)
+    if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
+        rows, problems = coco.rows(content, str(file))
+        return Listing("COCO captions", rows, problems)
+    raise InputError(
+        f"'{file}' is neither a list of LLaVA conversations nor COCO captions: write "
+        '[{"id": ..., "image": ..., "conversations": [...]}, ...], or {"images": [...], "annotations": [...]}'
+    )
+
+
+def missing(rows: Sequence[Row], folder: Path, file: str | Path) -> list[str]:
+    """A sentence for every row whose picture is not in the folder."""
+    there: dict[str, bool] = {}
+    for row in rows:
+        if row.picture is not None and row.picture not in there:
+            there[row.picture] = (folder / row.picture).is_file()
+    return [
+        f"{row.name} of '{file}' shows '{row.picture}', which is not in '{folder}': add it, or give "
+        "the folder that it is in"
+        for row in rows
+        if row.picture is not None and not there[row.picture]
+    ]
+
+
+def folder_of(file: str | Path, pictures: str | Path | None) -> Path:
+    """Where pictures are looked for; raises `InputError` if that is no folder."""
+    folder = Path(file).parent if pictures is None else Path(pictures)
+    if not folder.is_dir():
+        raise InputError(f"'{folder}' is not a folder: give the one that the pictures of '{file}' are in")
+    return folder
+
+
+def _parsed(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"'{file}' cannot be read ({error.strerror}): give a JSON file of talk") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"'{file}' is not JSON ({error}): fetch or export it again") from None
