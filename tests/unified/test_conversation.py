@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from limner.data.conversations import Turn
+from limner.data.conversations import Conversation, Turn
 from limner.errors import InputError
 from limner.languages.subwords import Subwords
-from limner.unified.conversation import NOTHING, PADDING, PICTURE, pack
+from limner.unified.conversation import NOTHING, PADDING, PICTURE, pack, pack_talks
 
 TURNS = (Turn("what colour ?", "red"), Turn("how many ?", "two things"))
 
@@ -68,3 +69,30 @@ def test_rows_that_are_too_long_lose_whole_turns(words: Subwords) -> None:
         assert cut.to_dict()[name].equal(tensor), name
     with pytest.raises(InputError, match="a picture of 30 slots and 'what colour \\?' make"):
         pack([TURNS], words, patches=30, length=31)
+
+
+def test_a_first_answer_that_is_too_long_loses_its_end(words: Subwords) -> None:
+    long = Turn("what colour ?", "red red red red")
+    count = len(words.ids(long.question))
+    packed = pack([[long]], words, patches=2, length=2 + count + 2)
+    learnt = packed.targets[0][packed.targets[0] != NOTHING].tolist()
+    assert learnt == words.ids("red red")
+    assert packed.ids.shape[1] == 2 + count + 2
+
+
+def test_rows_with_and_without_pictures_lie_in_one_batch(words: Subwords) -> None:
+    shown = np.zeros((4, 4, 3), np.uint8)
+    talks = [Conversation(None, TURNS, apart=False), Conversation(shown, TURNS), Conversation(None, TURNS[:1])]
+    packed = pack_talks(talks, words, patches=2)
+    assert packed.pictured().tolist() == [False, True, False]
+    assert (packed.ids == PICTURE).sum(1).tolist() == [0, 2, 0]
+    alone = [
+        pack([TURNS], words, 0, apart=False),
+        pack([TURNS], words, 2),
+        pack([TURNS[:1]], words, 0),
+    ]
+    for row, one in enumerate(alone):
+        count = int(one.lengths()[0])
+        assert packed.lengths()[row] == count
+        for name, tensor in one.to_dict().items():
+            assert packed.to_dict()[name][row, :count].equal(tensor[0]), name

@@ -4,7 +4,7 @@
     targets   at each slot the subword that comes next, where that belongs to an answer; nothing else is learnt
 
 Turns that stand apart share the picture and do not see each other: many questions about one picture cost one reading of
-it. Turns of a dialogue are one text.
+it. Turns of a dialogue are one text. A row without a picture begins with its first question.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from limner.data.conversations import Turn
+from limner.data.conversations import Conversation, Turn
 from limner.errors import InputError
 from limner.languages.language import sight
 
@@ -34,6 +34,9 @@ class Vocabulary(Protocol):
         """The subword that ends an answer."""
 
     def ids(self, text: str) -> list[int]: ...
+
+    def asked(self, question: str) -> list[int]:
+        """A question as the model is asked it; a chat model's stands between signs of who speaks."""
 
     def text(self, ids: Sequence[int]) -> str: ...
 
@@ -56,6 +59,10 @@ class Packed:
     def visible(self) -> Bool[Tensor, "b n n"]:
         """Who sees whom."""
         return sight(self.segments, self.pictures)
+
+    def pictured(self) -> Bool[Tensor, "b"]:
+        """Which rows begin with a picture."""
+        return self.ids[:, 0] == PICTURE
 
     def lengths(self) -> Int[Tensor, "b"]:
         """Slots of each row that do not pad."""
@@ -87,33 +94,47 @@ def pack(
         vocabulary: of the language model.
         patches: slots of the picture; 0 for talk without one.
         apart: turns do not see each other.
-        length: most slots of a row; longer rows lose whole turns from their end, but never the first.
+        length: most slots of a row; longer rows lose whole turns from their end, and of the first its answer's end.
 
-    Raises `InputError` if a picture with its first turn is longer than ``length``.
+    Raises `InputError` if a picture with its first question is longer than ``length``.
     """
-    packed = [_row(turns, vocabulary, patches, apart, length) for turns in rows]
-    longest = max(len(row) for row in packed)
-    padding = (0, NOTHING, PADDING, 0, 0)
-    slots = torch.tensor([row + [padding] * (longest - len(row)) for row in packed])
-    return Packed(*slots.unbind(-1))
+    return _padded([_row(turns, vocabulary, patches, apart, length) for turns in rows])
+
+
+def pack_talks(
+    talks: Sequence[Conversation], vocabulary: Vocabulary, patches: int, *, length: int | None = None
+) -> Packed:
+    """Conversations, some about a picture of so many ``patches`` and some about none; otherwise as `pack`."""
+    return _padded(
+        [_row(talk.turns, vocabulary, patches if talk.image is not None else 0, talk.apart, length) for talk in talks]
+    )
 
 
 _Slot = tuple[int, int, int, int, int]
+
+
+def _padded(rows: list[list[_Slot]]) -> Packed:
+    longest = max(len(row) for row in rows)
+    padding = (0, NOTHING, PADDING, 0, 0)
+    slots = torch.tensor([row + [padding] * (longest - len(row)) for row in rows])
+    return Packed(*slots.unbind(-1))
 
 
 def _row(turns: Sequence[Turn], vocabulary: Vocabulary, patches: int, apart: bool, length: int | None) -> list[_Slot]:
     row: list[_Slot] = [(PICTURE, NOTHING, 0, 1, place) for place in range(patches)]
     place = patches
     for number, turn in enumerate(turns):
-        asked, given = vocabulary.ids(turn.question), vocabulary.ids(turn.answer)
+        asked, given = vocabulary.asked(turn.question), vocabulary.ids(turn.answer)
         told = asked + ([*given, vocabulary.end()] if turn.answer else [])
         if length is not None and len(row) + len(told) > length:
-            if number == 0:
+            if number > 0:
+                break
+            told = told[: length - patches]
+            if len(told) <= len(asked):
                 raise InputError(
-                    f"a picture of {patches} slots and {turn.question[:40]!r} make {len(row) + len(told)} slots, but "
-                    f"there are {length}: ask for less, or allow more"
+                    f"a picture of {patches} slots and {turn.question[:40]!r} make {patches + len(asked)} slots, but "
+                    f"there are {length}, with the answer: ask for less, or allow more"
                 )
-            break
         comes = [*told[1:], NOTHING]
         targets = [subword if index + 1 >= len(asked) else NOTHING for index, subword in enumerate(comes)]
         start = patches if apart else place

@@ -88,7 +88,7 @@ class Seer(nn.Module):
 
     def at_pictures(self, packed: Packed, hidden: Vectors) -> tuple[Float[Tensor, "b m d"], Bool[Tensor, "b"]]:
         """Of last hidden states those at the picture's slots, where rows have one, and which rows do."""
-        return hidden[:, : self.slots], packed.ids[:, 0] == PICTURE
+        return hidden[:, : self.slots], packed.pictured()
 
     def answer_loss(self, packed: Packed, hidden: Vectors) -> Float[Tensor, ""]:
         """Mean cross-entropy, in nats, of the subwords of answers."""
