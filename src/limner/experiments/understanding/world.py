@@ -50,14 +50,15 @@ from limner.unified.seer import Seer
 SIZE, PATCH = 64, 8
 WIDTH, DEPTH = 128, 2  # of the language model; the encoder is as wide
 SUBWORDS, LONGEST = 256, 40
-ENCODER_IMAGES, READING_ROWS, SEEING_IMAGES = 16_000, 8_000, 4_800
+ENCODER_IMAGES, READING_ROWS, SEEING_IMAGES = 16_000, 8_000, 3_600
 ALIGNED = 3  # one picture of so many aligns, where there are two stages
-SHOWN, HELD_OUT = 3_200, 500  # pictures that are taught and asked about
+SHOWN, HELD_OUT = 2_400, 500  # pictures that are taught and asked about
 TURNS = 12  # questions about each
 SPOKEN = 500  # scenes whose talk the vocabulary is made of
 TAUGHT: dict[str, Any] = {"sample_every": 10**9, "checkpoint_every": 10**9, "beta2": 0.95}
 ENCODER: dict[str, Any] = {**TAUGHT, "batch": 32, "lr": 1e-3, "muon": 3e-3, "warmup": 2_000, "ema": 2_000}
-LANGUAGE: dict[str, Any] = {**TAUGHT, "batch": 16, "lr": 1e-3, "muon": 3e-3, "warmup": 1_000, "ema": 1_000}
+READING: dict[str, Any] = {**TAUGHT, "batch": 16, "lr": 1e-3, "muon": 3e-3, "warmup": 1_000, "ema": 1_000}
+SEEING: dict[str, Any] = {**READING, "lr": 3e-3, "warmup": 500, "ema": 500}
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +152,7 @@ def language_of(experiment: Experiment, vocabulary: Subwords, seed: int) -> Lang
     torch.manual_seed(derive_seed(seed, "language"))
     model = LanguageTransformer(len(vocabulary), width=WIDTH, depth=DEPTH, heads=WIDTH // 64)
     source = scenes(derive_seed(seed, "read"), "train", SIZE, 1_000_000)
-    settings = Settings(seed=seed, images=round(READING_ROWS * experiment.scale), **LANGUAGE)
+    settings = Settings(seed=seed, images=round(READING_ROWS * experiment.scale), **READING)
     trained = finished(experiment, Reading(model, source, vocabulary, TURNS), settings, "reading")
     assert isinstance(trained, LanguageTransformer)
     return trained
@@ -170,13 +171,13 @@ def taught(experiment: Experiment, arm: Arm, seed: int) -> Seer:
     if aligning:
         language.requires_grad_(False)
         alone = Seeing(model, shared.taught, seed, describe=True)
-        first = finished(experiment, alone, Settings(seed=seed, images=aligning, **LANGUAGE), f"{arm.name}-first")
+        first = finished(experiment, alone, Settings(seed=seed, images=aligning, **SEEING), f"{arm.name}-first")
         connector.load_state_dict(first.connector.state_dict())
         language.requires_grad_(True)
     torch.manual_seed(derive_seed(seed, "supervision"))
     supervision = arm.supervise(shared) if arm.supervise is not None else None
     task = Seeing(model, shared.taught, seed, shuffled=arm.shuffled, supervision=supervision)
-    trained = finished(experiment, task, Settings(seed=seed, images=images - aligning, **LANGUAGE), arm.name)
+    trained = finished(experiment, task, Settings(seed=seed, images=images - aligning, **SEEING), arm.name)
     assert isinstance(trained, Seer)
     return trained
 
@@ -236,7 +237,9 @@ class Answers:
             name: {kind: summary([one["seeing"][kind] for one in found]) for kind in first["seeing"]}
             for name, found in self.by_arm.items()
         }
-        return {"accuracy": arms, "majority": {kind: round(share, 4) for kind, share in first["majority"].items()}}
+        every = [one["majority"] for one in next(iter(self.by_arm.values()))]
+        common = {kind: round(sum(one[kind] for one in every) / len(every), 4) for kind in every[0]}
+        return {"accuracy": arms, "majority": common}
 
 
 def compared(experiment: Experiment, *arms: Arm) -> Answers:
