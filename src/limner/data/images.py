@@ -71,7 +71,7 @@ def read_picture(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, na
             if width * height > max_pixels:
                 raise _too_large(name, f"{width}x{height} pixels, more than the {max_pixels:,} allowed")
             _load(image)
-            picture = Picture(_turn(image, _to_rgb(image)), str(image.format))
+            picture = Picture(to_rgb(image), str(image.format))
     except InputError:
         raise
     except UnidentifiedImageError:
@@ -145,7 +145,12 @@ def _load(image: Image.Image) -> None:
         image.load()
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    """The pixels of a Pillow image, with everything that `read_image` does to them."""
+    return _turn(image, _opaque(image))
+
+
+def _opaque(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:

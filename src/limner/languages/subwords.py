@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from limner.errors import CheckpointError, InputError
 
 PAD, UNKNOWN, END = "[pad]", "[unknown]", "[end]"
+_STOPS = re.compile(r" ([.,;:!?])")
 
 
 class Subwords(nn.Module):
@@ -72,9 +74,9 @@ class Subwords(nn.Module):
         return self.ids(question)
 
     def text(self, ids: Sequence[int]) -> str:
-        """The text of subwords, up to the sign for the end."""
+        """The text of subwords, up to the sign for the end, with no blank before a stop or comma."""
         ended = ids[: list(ids).index(self.end())] if self.end() in ids else ids
-        return self.vocabulary.decode(list(ended))
+        return _STOPS.sub(r"\1", self.vocabulary.decode(list(ended)))
 
     def word(self, row: int) -> str:
         """A subword as a person writes it: "▁red" is "red", and a part within a word is "-angle"."""

@@ -40,6 +40,9 @@ class Vocabulary(Protocol):
 
     def text(self, ids: Sequence[int]) -> str: ...
 
+    def word(self, row: int) -> str:
+        """A subword as people spell it."""
+
 
 @dataclass(frozen=True)
 class Packed:

@@ -18,12 +18,14 @@ from torch.nn import functional
 
 from limner.connectors.connector import Connector
 from limner.data.conversations import DESCRIBE, Turn
+from limner.data.preprocess import Given, preprocess
 from limner.encoders.encoder import VisionEncoder
 from limner.errors import InputError
 from limner.languages.language import LanguageModel, Vectors
 from limner.languages.speaking import speak
 from limner.types import Image
 from limner.unified.conversation import NOTHING, PICTURE, Packed, Vocabulary, pack
+from limner.unified.words import PatchWords, patch_words
 
 ANSWER = 24  # subwords of the longest answer, unless more are asked for
 BATCH = 32  # questions that are answered at a time
@@ -95,9 +97,23 @@ class Seer(nn.Module):
         learnt = packed.targets != NOTHING
         return functional.cross_entropy(self.language.logits(hidden[learnt][None])[0].float(), packed.targets[learnt])
 
-    def see(self, image: Float[Tensor, "*one 3 h w"], question: str = DESCRIBE) -> str:
-        """The answer to one question about one picture ``[3 h w]`` or ``[1 3 h w]``."""
-        return self.answers(image.reshape(1, *image.shape[-3:]), [question])[0]
+    @property
+    def size(self) -> int:
+        """Pixels on a side of what it sees."""
+        return self.encoder.size
+
+    def see(self, image: Given, question: str | None = None) -> str:
+        """The answer to a question about a picture, or without one its description; errors as those of `preprocess`."""
+        return self.answers(self._ready(image), [DESCRIBE if question is None else question])[0]
+
+    @torch.no_grad()
+    def words(self, image: Given, count: int = 5) -> PatchWords:
+        """The words that weigh most in every patch of a picture; errors as those of `preprocess` and `patch_words`."""
+        features = self.encoder.features(self._ready(image))
+        return patch_words(self.connector, features, self.language.words, self.vocabulary, count)
+
+    def _ready(self, image: Given) -> Float[Tensor, "1 3 h w"]:
+        return preprocess(image, self.size).to(self.language.words.device)
 
     @torch.no_grad()
     def answers(self, images: Image | None, questions: Sequence[str], *, limit: int = ANSWER) -> list[str]:

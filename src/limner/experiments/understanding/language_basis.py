@@ -6,15 +6,14 @@ import json
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from limner.connectors.bases import AllWords, Basis
 from limner.connectors.basis import LanguageBasis
 from limner.connectors.coefficients import Softmax
 from limner.connectors.connector import Reader
 from limner.connectors.controls import Matched
+from limner.connectors.lens import nearest_words
 from limner.connectors.scores import DenseHead
 from limner.connectors.ties import Stopped
 from limner.data.scenes.world import WORLD as SIDE
@@ -90,7 +89,7 @@ def hit_rates(model: Seer, world: World) -> dict[str, float]:
     top = (
         connector.top_words(features, words, TOP)[0]
         if isinstance(connector, Reader)
-        else lens(connector(features, words), words)
+        else nearest_words(connector(features, words), words, TOP)[0]
     )
     hits: dict[str, list[bool]] = {"colour": [], "shape": []}
     for row, scene in enumerate(world.asked.shown):
@@ -101,12 +100,3 @@ def hit_rates(model: Seer, world: World) -> dict[str, float]:
                 (word,) = world.vocabulary.ids(getattr(thing, attribute))
                 found.append(word in read)
     return {attribute: sum(found) / len(found) for attribute, found in hits.items()}
-
-
-def lens(vectors: Float[Tensor, "b n d"], words: Float[Tensor, "v d"]) -> Tensor:
-    """The words of the least angle to each vector, both seen from the mean of words: a logit lens for connectors that
-    know of no words."""
-    mean = words.mean(0)
-    return (
-        (functional.normalize(vectors - mean, dim=-1) @ functional.normalize(words - mean, dim=-1).mT).topk(TOP).indices
-    )

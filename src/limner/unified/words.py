@@ -1,0 +1,90 @@
+"""What a model that sees reads in each patch of a picture, word by word.
+
+    mixture        a connector that builds its vectors from words says how much of each it took
+    logit lens     any other: the words nearest to a patch's vector, and the cosines between them
+
+Only the first is what the language model is given; the second is a guess at it, to compare with.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from jaxtyping import Float
+from torch import Tensor
+
+from limner.connectors.connector import Connector, Reader
+from limner.connectors.lens import nearest_words
+from limner.errors import InputError
+from limner.unified.conversation import Vocabulary
+
+Reading: TypeAlias = Literal["mixture", "logit lens"]
+
+
+class Weighed(NamedTuple):
+    """A word as people spell it, and its coefficient, or where that is not known its cosine."""
+
+    word: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class PatchWords:
+    """The heaviest words of every patch: ``patches[row][column]``, heaviest first, and how they were read."""
+
+    patches: tuple[tuple[tuple[Weighed, ...], ...], ...]
+    reading: Reading
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self.patches), len(self.patches[0])
+
+    def heaviest(self, count: int = 5) -> list[Weighed]:
+        """The words that weigh most in the whole picture: means over patches, of the words that are listed."""
+        total: dict[str, float] = defaultdict(float)
+        for row in self.patches:
+            for patch in row:
+                for word, weight in patch:
+                    total[word] += weight
+        rows, columns = self.grid
+        order = sorted(total, key=lambda word: total[word], reverse=True)
+        return [Weighed(word, total[word] / (rows * columns)) for word in order[:count]]
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"reading", "grid", "patches"}``, every patch a list of [word, weight]."""
+        patches = [[[[word, round(weight, 4)] for word, weight in patch] for patch in row] for row in self.patches]
+        return {"reading": self.reading, "grid": list(self.grid), "patches": patches}
+
+
+def patch_words(
+    connector: Connector,
+    features: Float[Tensor, "1 n f"],
+    table: Float[Tensor, "v d"],
+    vocabulary: Vocabulary,
+    count: int,
+) -> PatchWords:
+    """The ``count`` heaviest words of every patch of a square picture, row by row.
+
+    Raises `InputError` if the connector makes no vector per patch, or for a count that there cannot be.
+    """
+    patches = features.shape[1]
+    side = int(patches**0.5)
+    if not 1 <= count <= len(table):
+        raise InputError(f"{count} words of a patch cannot be read: ask for 1 to {len(table)}")
+    if isinstance(connector, Reader):
+        reading: Reading = "mixture"
+        ids, weights = connector.top_words(features, table, count)
+    elif connector.slots(patches) == patches:
+        reading = "logit lens"
+        ids, weights = nearest_words(connector(features, table), table, count)
+    else:
+        raise InputError(
+            f"this connector makes {connector.slots(patches)} vectors of {patches} patches, so that none has words of "
+            "its own: read those of a language basis or an MLP"
+        )
+    rows = zip(ids[0].tolist(), weights[0].tolist(), strict=True)
+    read = [tuple(Weighed(vocabulary.word(i), w) for i, w in zip(*row, strict=True)) for row in rows]
+    return PatchWords(tuple(tuple(read[at : at + side]) for at in range(0, patches, side)), reading)
