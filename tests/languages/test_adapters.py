@@ -41,7 +41,7 @@ def taught(language, steps: int = 3) -> None:
 def test_adapters_learn_alone_and_can_be_merged(language):
     from limner.languages.adapters import adapt, merge
 
-    dtype = language.words.dtype
+    dtype = language.model.model.norm.weight.dtype
     with torch.no_grad():
         before = said(language)
     names = set(language.state_dict())
@@ -50,7 +50,7 @@ def test_adapters_learn_alone_and_can_be_merged(language):
     assert len(learning) == 2 * 7 * 2  # A and B of seven matrices in two blocks
     assert all("lora_" in name for name in learning)
     assert {weight.dtype for weight in learning.values()} == {torch.float32}
-    assert language.words.dtype == dtype
+    assert language.model.model.norm.weight.dtype == dtype
     with torch.no_grad():
         torch.testing.assert_close(said(language), before)
     frozen = {name: weight.clone() for name, weight in language.named_parameters() if not weight.requires_grad}

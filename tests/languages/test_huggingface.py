@@ -119,7 +119,8 @@ def test_half_precision_stays_inside(folder, language):
     from limner.languages.huggingface import HuggingFaceLanguage
 
     half = HuggingFaceLanguage.read(folder, dtype=torch.bfloat16)
-    assert {weight.dtype for weight in half.parameters()} == {torch.bfloat16}
+    assert half.words.dtype == torch.float32
+    assert {weight.dtype for weight in half.parameters() if weight is not half.words} == {torch.bfloat16}
     x = language.embed(ids(1, 8))
     whole, rounded = (model(x, places(1, 8), visible(1, 8)) for model in (language, half))
     assert rounded.dtype == torch.float32
@@ -220,3 +221,18 @@ def test_subwords(tmp_path):
     assert words.word(len(words) + 2) == f"[{len(words) + 2}]"
     with pytest.raises(InputError, match="has no place for the question"):
         PretrainedSubwords.read(tmp_path, prompt="question:")
+
+
+def test_a_head_that_is_the_table_is_saved_once(tmp_path):
+    import copy
+
+    from limner.languages.huggingface import HuggingFaceLanguage
+
+    language = HuggingFaceLanguage.read(write_language(tmp_path, tie_word_embeddings=True))
+    state = language.state_dict()
+    assert "model.model.embed_tokens.weight" in state
+    assert "model.lm_head.weight" not in state
+    twin = copy.deepcopy(language)
+    twin.load_state_dict({name: value + 1 for name, value in state.items()})
+    assert torch.equal(twin.words, language.words + 1)
+    assert twin.model.lm_head.weight is twin.words

@@ -12,6 +12,7 @@ preprocessor_config.json says. Nothing is downloaded.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,24 @@ class PretrainedEncoder(nn.Module):
         Raises InputError if `transformers` is not installed, or the folder holds no vision model with its
         preprocessor_config.json.
         """
+        return cls._made(
+            folder,
+            layer,
+            lambda library: library.AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True),
+        )
+
+    @classmethod
+    def shaped(cls, folder: Path, *, layer: int = -1) -> PretrainedEncoder:
+        """The tower that a folder describes, with random weights; errors as those of `read`."""
+
+        def model(library: Any) -> Any:
+            config = library.AutoConfig.from_pretrained(folder, local_files_only=True)
+            return library.AutoModel.from_config(config).float()
+
+        return cls._made(folder, layer, model)
+
+    @classmethod
+    def _made(cls, folder: Path, layer: int, model_fn: Callable[[Any], Any]) -> PretrainedEncoder:
         try:
             import transformers
         except ImportError:
@@ -66,7 +85,7 @@ class PretrainedEncoder(nn.Module):
                 f"{folder / PIXELS} does not say how pixels are normalised ({error!r}): copy it too"
             ) from None
         try:
-            model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+            model = model_fn(transformers)
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0][:120]
             raise InputError(f"{folder} cannot be read as a model ({reason}): copy config and weights") from None

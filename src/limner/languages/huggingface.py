@@ -47,14 +47,19 @@ class HuggingFaceLanguage(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model: Any = model
-        config: Any = model.config
-        self.width: int = config.hidden_size
-        self.length: int = config.max_position_embeddings
+        self.model: Any
+        self.model = model
+        self.width: int = self.model.config.hidden_size
+        self.length: int = self.model.config.max_position_embeddings
+        names = {module: name for name, module in self.named_modules()}
+        table, head = self.model.get_input_embeddings(), self.model.get_output_embeddings()
+        self.tied = (f"{names[head]}.weight", f"{names[table]}.weight") if head.weight is table.weight else None
+        self.register_state_dict_post_hook(_saved_once)
+        self.register_load_state_dict_pre_hook(_read_twice)
 
     @classmethod
     def read(cls, folder: Path, *, dtype: torch.dtype = torch.float32) -> HuggingFaceLanguage:
-        """The model of a folder with its weights.
+        """The model of a folder with its weights in ``dtype``, but the table of words in fp32: connectors mix its rows.
 
         Raises InputError if `transformers` is not installed, if the folder holds no causal language model with all of
         its weights, or one that does more than blocks, a norm and a linear head: sliding windows, capped logits.
@@ -76,7 +81,9 @@ class HuggingFaceLanguage(nn.Module):
             raise _unreadable(folder, error) from None
         if missing := sorted(found["missing_keys"]):
             raise InputError(f"{folder} lacks the weights of {missing[0]}, {len(missing)} in all: copy it again")
-        return cls._sound(model, folder)
+        language = cls._sound(model, folder)
+        model.get_input_embeddings().float()
+        return language
 
     @classmethod
     def shaped(cls, folder: Path) -> HuggingFaceLanguage:
@@ -107,12 +114,12 @@ class HuggingFaceLanguage(nn.Module):
 
     @property
     def words(self) -> Float[Tensor, "v d"]:
-        """The table, live, as it is stored."""
+        """The table, live."""
         return self.model.get_input_embeddings().weight
 
     def embed(self, ids: Int[Tensor, "b n"]) -> Vectors:
         """Rows of the table."""
-        return self.model.get_input_embeddings()(ids).float()
+        return self.model.get_input_embeddings()(ids)
 
     def forward(
         self,
@@ -124,8 +131,9 @@ class HuggingFaceLanguage(nn.Module):
         """Last hidden states; raises `InputError` for places beyond ``length``."""
         if int(places.max()) >= self.length:
             raise InputError(f"a text of {int(places.max()) + 1} slots is longer than this model's {self.length}")
+        blocks = (weight.dtype for weight in self.model.base_model.parameters() if weight is not self.words)
         seen = self.model.base_model(
-            inputs_embeds=x.to(self.words.dtype),
+            inputs_embeds=x.to(next(blocks)),
             attention_mask=visible[:, None],
             position_ids=places,
             past_key_values=None if cache is None else cache.states,
@@ -143,6 +151,17 @@ class HuggingFaceLanguage(nn.Module):
         if length > self.length:
             raise InputError(f"{length} slots are more than this model's {self.length}: ask for less")
         return Past(library().DynamicCache(config=self.model.config))
+
+
+def _saved_once(module: HuggingFaceLanguage, state: dict[str, Any], prefix: str, _: Any) -> None:
+    """A head that is the table is no weight of its own."""
+    if module.tied is not None:
+        del state[prefix + module.tied[0]]
+
+
+def _read_twice(module: HuggingFaceLanguage, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    if module.tied is not None and prefix + module.tied[1] in state:
+        state[prefix + module.tied[0]] = state[prefix + module.tied[1]]
 
 
 def library() -> Any:

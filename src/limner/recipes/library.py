@@ -35,6 +35,11 @@ WEIGHTS = "weights.safetensors"
 CARD = "recipe.json"
 RELEASE = "release"  # of converted weights: what they were recognised as
 TOKENIZER = "tokenizer"  # the knob, and the folder in which a generator carries a tokenizer that ships nowhere
+DESCRIBED = ("encoder", "language")  # knobs that may name folders of transformers, whose descriptions are carried
+DESCRIPTION = (
+    *("config.json", "generation_config.json", "preprocessor_config.json", "chat_template.jinja", "tokenizer.json"),
+    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"),
+)
 
 
 def find_recipe(path: str) -> Recipe:
@@ -51,8 +56,9 @@ def find_recipe(path: str) -> Recipe:
 def save(model: nn.Module, folder: Path, *, recipe: str, knobs: Settings, facts: dict[str, Any]) -> Path:
     """Write a model in bf16: its floating parameters halved, buffers and integers as they are.
 
-    A generator over a tokenizer of one's own gets a copy of it, so that its folder can be moved or given away. Files
-    are written aside and renamed, recipe.json last. Raises `InputError` if the folder cannot be written.
+    A generator over a tokenizer of one's own gets a copy of it, and what was put together from folders of transformers
+    a copy of all but their weights, so that its folder can be moved or given away. Files are written aside and renamed,
+    recipe.json last. Raises `InputError` if the folder cannot be written.
     """
     parameters = {name for name, _ in model.named_parameters()}
     tensors = {
@@ -82,6 +88,8 @@ def _write(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any]) -> Pa
         card = {**card, "weights": file_hash(aside[0])}
         aside[1].write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         _carry_tokenizer(card["knobs"].get(TOKENIZER), folder)
+        for knob in DESCRIBED:
+            _carry_description(card["knobs"].get(knob), folder / knob)
         aside[0].replace(folder / WEIGHTS)
         aside[1].replace(folder / CARD)
     except OSError as error:
@@ -100,6 +108,20 @@ def _carry_tokenizer(name: str | None, folder: Path) -> None:
             shutil.copyfile(source / file, aside / file)
         shutil.rmtree(folder / TOKENIZER, ignore_errors=True)
         aside.replace(folder / TOKENIZER)
+
+
+def _carry_description(name: str | None, folder: Path) -> None:
+    if name is None or not is_described(name) or Path(name) == folder:
+        return
+    folder.mkdir(exist_ok=True)
+    for file in DESCRIPTION:
+        if (Path(name) / file).is_file():
+            shutil.copyfile(Path(name) / file, folder / file)
+
+
+def is_described(name: str) -> bool:
+    """Is it a folder as transformers writes them, and not one of limner's models?"""
+    return (Path(name) / DESCRIPTION[0]).is_file()
 
 
 def shipped_models() -> dict[str, Path]:
@@ -161,6 +183,7 @@ def load(name: str | Path, *, trust: bool = False) -> Any:
         return load_released(folder / WEIGHTS).model
     recipe = recipe_of(card, folder)
     own = {TOKENIZER: str(folder / TOKENIZER)} if (folder / TOKENIZER / CARD).is_file() else {}
+    own |= {knob: str(folder / knob) for knob in DESCRIBED if is_described(str(folder / knob))}
     model = recipe.build(parse_knobs(recipe.knobs, {**card["knobs"], **own}, folder))
     fill(model, tensors, folder)
     return model.float().eval().requires_grad_(False)

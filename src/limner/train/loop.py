@@ -44,6 +44,7 @@ class Run:
         if task.extra is not None:
             self.modules["extra"] = task.extra.to(device)
         self.average = WeightAverage(task.model, settings.ema_decay())
+        self.frozen = {name for name, weight in task.model.named_parameters() if not weight.requires_grad}
         self.names = {
             f"{group}.{name}": parameter
             for group, module in self.modules.items()
@@ -56,7 +57,8 @@ class Run:
     def save(self) -> Path:
         """Write a checkpoint of this moment."""
         tensors = {group: dict(module.state_dict()) for group, module in self.modules.items()}
-        tensors["average"] = dict(self.average.model.state_dict())
+        average = self.average.model.state_dict().items()
+        tensors["average"] = {name: value for name, value in average if name not in self.frozen}
         tensors["optimizer"] = {
             f"{name}/{key}": value
             for name, parameter in self.names.items()
@@ -90,7 +92,7 @@ class Run:
                 )
         for group, module in self.modules.items():
             module.load_state_dict(tensors[group])
-        self.average.model.load_state_dict(tensors["average"])
+        self.average.model.load_state_dict({**tensors["model"], **tensors["average"]})
         slots: dict[str, dict[str, Tensor]] = {name: {} for name in self.names}
         for key, value in tensors["optimizer"].items():
             name, slot = key.rsplit("/", 1)

@@ -1,69 +1,58 @@
-"""Teaching a model that sees by questions about scenes, whatever its connector.
+"""Teaching a model that sees by talk about pictures, whatever its connector: questions about scenes, or a file of talk.
 
-The vocabulary is learned from the questions, answers and captions. The encoder comes from a recipe of encoders and
-stays as it is, or is trained along; its weights are saved with the model.
+A small language model's vocabulary is learned from what is said. An encoder that was given stays as it is, or is
+trained along; its weights are saved with the model. What the model is put together from: `parts`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from limner.connectors.connector import Connector
-from limner.data.conversations import AskedScenes, Conversation
+from limner.data.conversations import AskedScenes, Conversation, Conversations
 from limner.data.scenes import Scenes
+from limner.data.talks import Reshuffled, Talks
 from limner.encoders.matcher import Matcher
-from limner.encoders.vit import VisionTransformer
 from limner.errors import InputError
 from limner.evaluate.answering import Picture, answering_scores, asked_of
 from limner.evaluate.protocol import Protocol
 from limner.evaluate.report import pictures_hash, report
 from limner.languages.subwords import Subwords
-from limner.languages.transformer import LanguageTransformer
 from limner.nn.pixels import to_tensor
-from limner.recipes.library import load, weights_hash
+from limner.recipes.library import is_described, load, weights_hash
 from limner.recipes.recipe import Question
-from limner.tokenizers.autoencoder import Autoencoder
-from limner.train.settings import Settings
+from limner.recipes.understanding import parts
+from limner.recipes.understanding.parts import adopt_aligned, require_weights
+from limner.tokenizers.tokenizer import QuantizingTokenizer
 from limner.types import Image, Rng
-from limner.unified.conversation import Packed, pack
+from limner.unified.conversation import NOTHING, Packed, pack_talks
 from limner.unified.reconstruction import Reconstruction
 from limner.unified.seer import Seer
-from limner.unified.targets import FoldedLatents, resized
+from limner.unified.targets import FoldedLatents, LatentTokenizer, resized
 
 READ = 1_000  # scenes of each source whose talk the vocabulary is learned from
 CHECKED = 60  # held-out scenes that are asked about while training
 ASKED = 500  # and when evaluating
 SHOWN = 32  # of those that it is checked on are drawn in previews
+HELD_OUT = 20  # one row of so many of a file is held out, up to CHECKED
+CHECKED_AT_ONCE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(Settings):
-    """A small model that sees: vision transformer, connector, language model."""
+class Knobs(parts.Knobs):
+    """A model that sees, and what it is taught by."""
 
-    encoder: str | None = None
-    """Name or folder of a trained encoder; without one it is trained along, which takes far longer."""
-    learns_to_see: bool = False
-    """Go on training an encoder that was given."""
-    size: int = 64
-    """Pixels on a side."""
-    patch: int = 8
-    """Pixels on a side of a patch."""
-    encoder_width: int = 192
-    """Width of the vision transformer."""
-    encoder_depth: int = 4
-    """Blocks of the vision transformer."""
-    width: int = 256
-    """Width of the language model."""
-    depth: int = 4
-    """Blocks of the language model."""
-    vocabulary: int = 512
-    """Subwords there are."""
+    data: str | None = None
+    """A JSON file of LLaVA conversations or COCO captions; without one, questions about scenes."""
+    pictures: str | None = None
+    """Folder that the pictures' paths in that file start from; without one, the file's own."""
+    fitted: Literal["pad", "crop"] = "pad"
+    """How such a picture becomes square: padded with white, or cropped to the middle."""
     turns: int = 6
     """Most questions about a scene."""
     images: int = 200_000
@@ -77,19 +66,19 @@ class Knobs(Settings):
     checkpoint_every: int = 10_000
 
 
-def seer(knobs: Knobs, connector: Connector) -> Seer:
-    """A freshly initialised model around a connector."""
-    encoder = VisionTransformer(
-        size=knobs.size,
-        patch=knobs.patch,
-        width=knobs.encoder_width,
-        depth=knobs.encoder_depth,
-        heads=max(knobs.encoder_width // 64, 1),
-        activation=functional.silu,
-    )
-    language = LanguageTransformer(knobs.vocabulary, width=knobs.width, depth=knobs.depth, heads=knobs.width // 64)
-    learns = knobs.encoder is None or knobs.learns_to_see
-    return Seer(encoder, connector, language, Subwords(knobs.vocabulary), learns_to_see=learns)
+def lessons(knobs: Knobs, size: int) -> tuple[list[Conversations], list[Conversation]]:
+    """Sources to learn from, whose pictures have ``size`` pixels on a side, and conversations held out from them;
+    raises `InputError` for a file of talk that cannot be used."""
+    if knobs.data is None:
+        held_out = Scenes(0, split="heldout", size=size, objects=(1, 4))
+        return list(sources(replace(knobs, size=size))), talks(held_out, CHECKED)
+    told = Talks.read(knobs.data, knobs.pictures, size, knobs.fitted)
+    if knobs.stage == "align":
+        told = told.pictured()
+    taught, last = told.parted(min(CHECKED, len(told) // HELD_OUT))
+    if not len(taught):
+        raise InputError(f"--data {knobs.data} has no row with a picture, and aligning takes no others: give another")
+    return [Reshuffled(taught, knobs.seed)], [last[index] for index in range(len(last))]
 
 
 def sources(knobs: Knobs) -> list[AskedScenes]:
@@ -104,16 +93,16 @@ def sources(knobs: Knobs) -> list[AskedScenes]:
     return [AskedScenes(one, turns=knobs.turns) for one in scenes]
 
 
-def said(sources: Iterable[AskedScenes]) -> Iterable[str]:
+def said(sources: Iterable[Conversations]) -> Iterable[str]:
     """What is asked, answered and told."""
     for source in sources:
-        for index in range(READ):
+        for index in range(min(READ, len(source))):
             for turn in source[index].turns:
                 yield from turn[:2]
 
 
 class AskedTask:
-    """Trains a `Seer` on conversations about scenes.
+    """Trains a `Seer` on conversations, most of them about pictures.
 
     Args:
         model: what is trained.
@@ -121,36 +110,46 @@ class AskedTask:
         held_out: conversations that it is checked on.
         reconstruction: what else hidden states at pictures are taught by; trained beside the model and not shipped.
         weight: of that loss.
+        length: most slots of a row; None leaves rows as long as they are.
     """
 
     def __init__(
         self,
         model: Seer,
-        sources: Sequence[AskedScenes],
+        sources: Sequence[Conversations],
         held_out: Sequence[Conversation],
         reconstruction: Reconstruction | None = None,
         weight: float = 1.0,
+        length: int | None = None,
     ) -> None:
         self.model: nn.Module = model
         self.extra: nn.Module | None = reconstruction
         self.sources, self.held_out = sources, held_out
-        self.reconstruction, self.weight = reconstruction, weight
+        self.reconstruction, self.weight, self.length = reconstruction, weight, length
 
     def batch(self, start: int, size: int) -> dict[str, Tensor]:
-        """Pictures and packed turns of items ``start .. start + size``."""
-        assert isinstance(self.model, Seer)
+        """Pictures and packed turns of items ``start .. start + size``; where there is no picture, a blank."""
         count = len(self.sources)
         talks = [
             self.sources[k % count][(k // count) % len(self.sources[k % count])] for k in range(start, start + size)
         ]
-        packed = pack([talk.turns for talk in talks], self.model.vocabulary, self.model.slots)
-        return {"image": to_tensor([talk.image for talk in talks]), **packed.to_dict()}
+        return self._packed(talks)
+
+    def _packed(self, talks: Sequence[Conversation]) -> dict[str, Tensor]:
+        assert isinstance(self.model, Seer)
+        packed = pack_talks(talks, self.model.vocabulary, self.model.slots, length=self.length)
+        size = self.model.encoder.size
+        blank = np.zeros((size, size, 3), np.uint8)
+        images = [blank if talk.image is None else talk.image for talk in talks]
+        return {"image": to_tensor(images), **packed.to_dict()}
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Cross-entropy of the answers, and what reconstruction adds."""
         assert isinstance(model, Seer)
         packed = Packed(**{name: value for name, value in batch.items() if name != "image"})
-        hidden = model.hidden(packed, model.vectors(batch["image"]))
+        pictured = packed.pictured()
+        vectors = model.vectors(batch["image"][pictured]) if pictured.any() else None
+        hidden = model.hidden(packed, vectors)
         answers = model.answer_loss(packed, hidden)
         if self.reconstruction is None:
             return answers, {}
@@ -161,9 +160,10 @@ class AskedTask:
     def preview(self, model: nn.Module) -> Image | None:
         """Held-out pictures, eight in a row, above what the model holds of them; nothing if it only speaks."""
         assert isinstance(model, Seer)
-        if self.reconstruction is None:
+        shown = [talk.image for talk in self.held_out if talk.image is not None][:SHOWN]
+        if self.reconstruction is None or not shown:
             return None
-        image = to_tensor([talk.image for talk in self.held_out[:SHOWN]]).to(model.language.words.device)
+        image = to_tensor(shown).to(model.language.words.device)
         rebuilt = self.reconstruction.picture(model.looking(image), Rng(range(len(image)), image.device))
         if rebuilt is None:
             return None
@@ -171,27 +171,47 @@ class AskedTask:
         return torch.cat([row for pair in zip(image.split(8), rebuilt.split(8), strict=True) for row in pair])
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Answers to a few held-out questions."""
+        """Answers to a few held-out questions, or, where no one answer is right, how unlikely those given are."""
         assert isinstance(model, Seer)
-        scores = answering_scores(answers_of(model), *asked_of(self.held_out))
+        images, turns = asked_of(self.held_out)
+        if not turns:
+            return {"heldout/answers": self._unlikely(model)} if self.held_out else {}
+        scores = answering_scores(answers_of(model), images, turns)
         return {name: value for name, value in scores.items() if name.startswith(("qa/", "blind/"))}
+
+    def _unlikely(self, model: Seer) -> float:
+        """Mean cross-entropy, in nats, of the subwords of held-out answers."""
+        total, count = 0.0, 0
+        for start in range(0, len(self.held_out), CHECKED_AT_ONCE):
+            batch = self._packed(self.held_out[start : start + CHECKED_AT_ONCE])
+            batch = {name: value.to(model.language.words.device) for name, value in batch.items()}
+            image = batch.pop("image")
+            packed = Packed(**batch)
+            pictured, learnt = packed.pictured(), int((packed.targets != NOTHING).sum())
+            vectors = model.vectors(image[pictured]) if pictured.any() else None
+            total += learnt * float(model.answer_loss(packed, model.hidden(packed, vectors)))
+            count += learnt
+        return total / count
 
 
 def asked_task(
     knobs: Knobs, model: Seer, reconstruction: Reconstruction | None = None, weight: float = 1.0
 ) -> AskedTask:
-    """Train on questions about scenes, with the encoder's weights and a vocabulary of what is said, and by what else
-    pictures teach; raises `InputError` if ``--encoder`` names none or one of other sizes."""
-    taught = sources(knobs)
-    model.vocabulary = Subwords.trained(said(taught), size=knobs.vocabulary, length=knobs.vocabulary, speaks=True)
+    """Train on talk about pictures, with the encoder's weights and, for the small language model, a vocabulary of what
+    is said, and by what else pictures teach; raises `InputError` if ``--encoder`` names none or one of other sizes, and
+    errors as those of `lessons` and `adopt_aligned`."""
+    require_weights(knobs)
+    taught, held_out = lessons(knobs, model.encoder.size)
+    if knobs.language is None:
+        model.vocabulary = Subwords.trained(said(taught), size=knobs.vocabulary, length=knobs.vocabulary, speaks=True)
     adopt_encoder(knobs, model)
-    held_out = Scenes(0, split="heldout", size=knobs.size, objects=(1, 4))
-    return AskedTask(model, taught, talks(held_out, CHECKED), reconstruction, weight)
+    adopt_aligned(knobs, model, reconstruction)
+    return AskedTask(model, taught, held_out, reconstruction, weight, knobs.length)
 
 
 def adopt_encoder(knobs: Knobs, model: Seer) -> None:
     """Start from the encoder that the knobs name, if they do; errors as those of `asked_task`."""
-    if knobs.encoder is None:
+    if knobs.encoder is None or is_described(knobs.encoder):
         return
     given = load(knobs.encoder)
     own = cast(nn.Module, given.encoder) if isinstance(given, Matcher) else nn.Module()
@@ -208,9 +228,9 @@ def latents_of(name: str, model: Seer) -> FoldedLatents:
     """A tokenizer's latents of a picture, shared out among the model's slots; raises `InputError` if it is no tokenizer
     of latents, or if they cannot be shared out."""
     tokenizer = load(name)
-    if not isinstance(tokenizer, Autoencoder) or tokenizer.quantizer.discrete:
+    if not isinstance(tokenizer, QuantizingTokenizer) or tokenizer.quantizer.discrete:
         raise InputError(f"--latents {name} is no tokenizer of latents: choose one such as vae-64")
-    return FoldedLatents(tokenizer, tokenizer.quantizer.channels, model.slots)
+    return FoldedLatents(cast(LatentTokenizer, tokenizer), tokenizer.quantizer.channels, model.slots)
 
 
 def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -249,7 +269,8 @@ def seeing_scores(model: Seer, asked: Question) -> dict[str, Any]:
         resize="rendered at this size",
         judge="equal words",
         reference_hash=pictures_hash(
-            (talk.image for talk in every), (part for talk in every for turn in talk.turns for part in turn)
+            (talk.image for talk in every if talk.image is not None),
+            (part for talk in every for turn in talk.turns for part in turn),
         ),
     )
     return report(asked.name, weights_hash(asked.name), protocol, scores)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from limner.connectors.bases import AllWords, Basis, ChosenWords, Clusters, Principal, most_frequent, random_subset
 from limner.connectors.basis import LanguageBasis, Leak
 from limner.connectors.coefficients import Phi, Softmax, Sparsemax, TopK, Unconstrained
+from limner.connectors.connector import Words
 from limner.connectors.controls import Learned, Matched
 from limner.connectors.scores import AttentionHead, DenseHead
 from limner.connectors.ties import Snapshot, Stopped
@@ -33,7 +34,9 @@ from limner.languages.subwords import Subwords
 from limner.recipes.library import load
 from limner.recipes.recipe import Claim, Recipe
 from limner.recipes.understanding import llava
-from limner.recipes.understanding.asked import AskedTask, asked_task, said, seeing_scores, seer, sources
+from limner.recipes.understanding.asked import AskedTask, asked_task, said, seeing_scores
+from limner.recipes.understanding.parts import parts, seer
+from limner.unified.conversation import PICTURE
 from limner.unified.seer import Seer
 
 MEASURED = 32  # pictures from which the gain is started
@@ -74,9 +77,9 @@ def phi(knobs: Knobs) -> Phi:
     return Softmax(knobs.tau) if knobs.phi == "softmax" else Sparsemax(knobs.tau)
 
 
-def basis(knobs: Knobs, chosen: Int[Tensor, "entries"]) -> Basis:
-    """What is mixed, untied; ``chosen``: the words of a basis of some."""
-    vocabulary, entries, width = knobs.vocabulary, knobs.entries, knobs.width
+def basis(knobs: Knobs, words: Words, chosen: Int[Tensor, "entries"]) -> Basis:
+    """What is mixed of a table of ``words``, untied; ``chosen``: the words of a basis of some."""
+    (vocabulary, width), entries = words.shape, knobs.entries
     return {
         "all": lambda: AllWords(vocabulary),
         "frequent": lambda: ChosenWords(chosen),
@@ -88,44 +91,60 @@ def basis(knobs: Knobs, chosen: Int[Tensor, "entries"]) -> Basis:
     }[knobs.basis]()
 
 
-def connector(knobs: Knobs, chosen: Int[Tensor, "entries"]) -> LanguageBasis:
-    """The connector, not settled."""
-    mixed = basis(knobs, chosen)
-    tied = {"live": lambda: mixed, "stopped": lambda: Stopped(mixed), "snapshot": lambda: Snapshot(mixed, knobs.width)}
-    width = knobs.encoder_width
+def connector(knobs: Knobs, features: int, words: Words, chosen: Int[Tensor, "entries"]) -> LanguageBasis:
+    """The connector between patches of so many ``features`` and a table of ``words``, not settled."""
+    mixed, width = basis(knobs, words, chosen), words.shape[1]
+    tied = {"live": lambda: mixed, "stopped": lambda: Stopped(mixed), "snapshot": lambda: Snapshot(mixed, width)}
     head = (
-        DenseHead(nn.Identity(), width, mixed.size)  # the encoder's features are normalised
+        DenseHead(nn.Identity(), features, mixed.size)  # the encoder's features are normalised
         if knobs.head == "dense"
-        else AttentionHead(nn.Identity(), width, knobs.width)
+        else AttentionHead(nn.Identity(), features, width)
     )
-    leak = Leak(width, knobs.leak, knobs.width) if knobs.leak else None
+    leak = Leak(features, knobs.leak, width) if knobs.leak else None
     return LanguageBasis(head, phi(knobs), tied[knobs.tie](), centred=knobs.centred, leak=leak)
 
 
 def build(knobs: Knobs) -> Seer:
     """A freshly initialised model that sees in words; which words are the most frequent, only `task` knows."""
-    made = connector(knobs, random_subset(knobs.vocabulary, knobs.entries, knobs.seed))
-    model = seer(knobs, made)
-    made.settle(model.language.words, torch.randn(1, model.encoder.grid**2, knobs.encoder_width))
-    return model
+    made = parts(knobs)
+    words, features = made.language.words.detach(), made.encoder.width
+    joined = connector(knobs, features, words, random_subset(len(words), knobs.entries, knobs.seed))
+    joined.settle(words, torch.randn(1, made.encoder.grid**2, features))
+    return seer(knobs, made, joined)
 
 
 def task(knobs: Knobs) -> AskedTask:
-    """How it is trained; raises `InputError` for a ``--classifier`` that there is not, and errors as `asked_task`."""
-    model = build(knobs)
-    made = asked_task(knobs, model)
-    subwords = cast(Subwords, model.vocabulary)
-    chosen = random_subset(knobs.vocabulary, knobs.entries, knobs.seed)
+    """How it is trained; errors as those of `settle` and `asked_task`."""
+    made = asked_task(knobs, build(knobs))
+    settle(knobs, made)
+    return made
+
+
+def settle(knobs: Knobs, made: AskedTask) -> None:
+    """Decide which words are mixed, and how far, by what is said and shown; what was aligned is settled.
+
+    Raises `InputError` for a ``--classifier`` that there is not.
+    """
+    if knobs.aligned is not None:
+        return
+    model = cast(Seer, made.model)
+    table = model.language.words.detach()
+    chosen = random_subset(len(table), knobs.entries, knobs.seed)
     if knobs.basis == "frequent":
-        texts = (subwords.ids(text) for text in said(sources(knobs)))
-        chosen = most_frequent(texts, knobs.vocabulary, knobs.entries)
-        model.connector = connector(knobs, chosen)
+        texts = (model.vocabulary.ids(text) for text in said(made.sources))
+        chosen = most_frequent(texts, len(table), knobs.entries)
+        model.connector = connector(knobs, model.encoder.width, table, chosen)
     words = cast(LanguageBasis, model.connector)
     if knobs.classifier:
-        start(knobs, words, subwords, chosen)
+        if knobs.language is not None:
+            raise InputError("--classifier names subwords of limner's own: leave it out, or leave out --language")
+        start(knobs, words, cast(Subwords, model.vocabulary), chosen)
+    batch = made.batch(0, MEASURED)
+    shown = batch["image"][batch["ids"][:, 0] == PICTURE]
+    if not len(shown):
+        raise InputError(f"none of {MEASURED} rows of --data {knobs.data} has a picture: give rows to be seen")
     with torch.no_grad():
-        words.settle(model.language.words, model.encoder.features(made.batch(0, MEASURED)["image"]))
-    return made
+        words.settle(table, model.encoder.features(shown))
 
 
 def start(knobs: Knobs, words: LanguageBasis, subwords: Subwords, chosen: Int[Tensor, "entries"]) -> None:

@@ -2,10 +2,13 @@
 
 Liu et al., arXiv:2304.08485 and arXiv:2310.03744: the picture's vectors stand before the words, and only answers bear a
 loss. Deviations of the small model: the language model is trained from the start, on the same talk, so alignment and
-instruction are one stage; many questions about one picture share one reading of it.
+instruction are one stage; many questions about one picture share one reading of it. With models that others trained
+(docs/real-scale.md) there are two stages.
 
     limner train superclass --out runs/superclass
     limner train llava --encoder runs/superclass --out runs/llava
+    limner train llava --encoder clip --encoder-layer -2 --language vicuna --data llava.json --stage align --out runs/a
+    limner train llava --encoder clip --encoder-layer -2 --language vicuna --data mix.json --aligned runs/a --lora 128
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from dataclasses import dataclass
 from limner.connectors.mlp import MlpConnector
 from limner.recipes.recipe import Claim, Recipe
 from limner.recipes.understanding import asked
-from limner.recipes.understanding.asked import AskedTask, asked_task, seeing_scores, seer
+from limner.recipes.understanding.asked import AskedTask, asked_task, seeing_scores
+from limner.recipes.understanding.parts import parts, seer
 from limner.unified.seer import Seer
 
 
@@ -26,7 +30,8 @@ class Knobs(asked.Knobs):
 
 def build(knobs: Knobs) -> Seer:
     """A freshly initialised LLaVA."""
-    return seer(knobs, MlpConnector(knobs.encoder_width, knobs.width))
+    made = parts(knobs)
+    return seer(knobs, made, MlpConnector(made.encoder.width, made.language.width))
 
 
 def task(knobs: Knobs) -> AskedTask:

@@ -18,7 +18,8 @@ from limner.connectors.coefficients import Gumbel, Phi, Softmax, StraightThrough
 from limner.connectors.ovis import OvisConnector
 from limner.recipes.recipe import Claim, Recipe
 from limner.recipes.understanding import llava
-from limner.recipes.understanding.asked import AskedTask, asked_task, seeing_scores, seer
+from limner.recipes.understanding.asked import AskedTask, asked_task, seeing_scores
+from limner.recipes.understanding.parts import parts, seer
 from limner.unified.seer import Seer
 
 
@@ -50,8 +51,10 @@ def phi(knobs: Knobs) -> Phi:
 
 def build(knobs: Knobs) -> Seer:
     """A freshly initialised Ovis."""
-    connector = OvisConnector(knobs.encoder_width, knobs.entries, knobs.width, phi(knobs), stride=knobs.stride)
-    model = seer(knobs, connector)
+    made = parts(knobs)
+    features, width = made.encoder.width, made.language.width
+    connector = OvisConnector(features, knobs.entries, width, phi(knobs), stride=knobs.stride)
+    model = seer(knobs, made, connector)
     connector.settle(model.language.words)
     return model
 

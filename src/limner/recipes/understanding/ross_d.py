@@ -21,6 +21,7 @@ from limner.recipes.understanding.asked import AskedTask, asked_task, latents_of
 from limner.recipes.understanding.llava import build
 from limner.unified.denoiser import TokenDenoiser
 from limner.unified.reconstruction import Denoising, Reconstruction
+from limner.unified.seer import Seer
 from limner.unified.targets import side_of
 
 
@@ -46,22 +47,26 @@ class Knobs(llava.Knobs):
     """A control: reconstruction teaches the language model nothing."""
 
 
-def task(knobs: Knobs) -> AskedTask:
-    """How it is trained; errors as those of `asked_task` and `latents_of`."""
-    model = build(knobs)
-    target = latents_of(knobs.latents, model)
+def reconstruction(knobs: Knobs, model: Seer) -> Reconstruction:
+    """Denoising of a picture's latents from what the model holds at its slots; errors as those of `latents_of`."""
+    target, width = latents_of(knobs.latents, model), model.language.width
     network = TokenDenoiser(
         target.channels,
-        knobs.width,
+        width,
         side_of(model.slots),
         width=knobs.denoiser_width,
         depth=knobs.denoiser_depth,
         heads=max(knobs.denoiser_width // 32, 1),
         steered=not knobs.summed,
     )
-    objective = Denoising(knobs.width, network, draws=knobs.draws)
-    reconstruction = Reconstruction(target, objective, shuffled=knobs.shuffled, stopped=knobs.stopped)
-    return asked_task(knobs, model, reconstruction, knobs.weight)
+    objective = Denoising(width, network, draws=knobs.draws)
+    return Reconstruction(target, objective, shuffled=knobs.shuffled, stopped=knobs.stopped)
+
+
+def task(knobs: Knobs) -> AskedTask:
+    """How it is trained; errors as those of `asked_task` and `reconstruction`."""
+    model = build(knobs)
+    return asked_task(knobs, model, reconstruction(knobs, model), knobs.weight)
 
 
 RECIPE = Recipe(

@@ -40,8 +40,10 @@ class Knobs(llava.Knobs):
 def task(knobs: Knobs) -> AskedTask:
     """How it is trained; errors as those of `asked_task` and `latents_of`."""
     model = build(knobs)
-    target: Target = Pixels(knobs.size, model.slots) if knobs.latents is None else latents_of(knobs.latents, model)
-    objective = Regression(knobs.width, target.channels, cosine=knobs.cosine)
+    target: Target = (
+        Pixels(model.encoder.size, model.slots) if knobs.latents is None else latents_of(knobs.latents, model)
+    )
+    objective = Regression(model.language.width, target.channels, cosine=knobs.cosine)
     reconstruction = Reconstruction(target, objective, shuffled=knobs.shuffled, stopped=knobs.stopped)
     return asked_task(knobs, model, reconstruction, knobs.weight)
 
