@@ -17,12 +17,13 @@ class MlpConnector(nn.Module):
         width: channels of a word.
         normalised: bring every vector to the mean square length of a word by a LayerNorm, as a control for connectors
             whose mixtures of words are of bounded length.
+        hidden: inner channels; as many as a word has if not given.
     """
 
-    def __init__(self, features: int, width: int, *, normalised: bool = False) -> None:
+    def __init__(self, features: int, width: int, *, normalised: bool = False, hidden: int | None = None) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(features, width)
-        self.fc2 = nn.Linear(width, width)
+        self.fc1 = nn.Linear(features, hidden or width)
+        self.fc2 = nn.Linear(hidden or width, width)
         self.norm = nn.LayerNorm(width, elementwise_affine=False) if normalised else nn.Identity()
         self.normalised = normalised
 

@@ -1,0 +1,1 @@
+"""Studies: pre-registered hypotheses, each with its controls; see `limner study`."""

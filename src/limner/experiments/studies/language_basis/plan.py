@@ -1,0 +1,86 @@
+"""Which trials a hypothesis needs.
+
+Learning rates are chosen first, on scenes that nothing learns from and nothing is tested by: three for every arm with
+the first seed, once at all scenes and once at few. A rank takes the rate of its family's `RANK`. What is chosen is then
+trained with every seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from limner.experiments.studies.language_basis.arms import RANKS, SHARES
+from limner.experiments.studies.language_basis.pretrained import TRAINING
+from limner.experiments.studies.language_basis.trial import Trial
+
+RATES = (3e-3, 1e-2, 3e-2)
+MIDDLE = RATES[1]
+GRID = (128, 400, 1280, 4000, TRAINING)  # scenes: 1, 3, 10, 31 and 100 %
+FEW_SCENES = 400  # where the rates of small data are chosen; they hold up to `SMALL`
+SMALL = 1280
+RANK = 8
+FAMILIES = ("svd", "clusters", "frequent", "subset", "random")
+FREE = ("mlp", "mlp-preconditioned", "free-words", "free-matched", "free-permuted")
+BOUNDED = ("mlp-normed", "soft-words", "soft-matched", "soft-learned", "few-words", "few-matched")
+SIZED = ("mlp", *BOUNDED)
+RANKED = tuple(f"{family}-{rank}" for family in FAMILIES for rank in RANKS)
+FREQUENT = tuple(f"soft-frequent-{count}" for count in SHARES)
+CARRIED = ("mlp", "free-words", "soft-words", "few-words", "soft-matched")
+ROSS = ("none", "denoising", "regression", "shuffled", "stopped")
+SEEN_BY = ("mlp", "soft-words", "soft-words-leak")
+HYPOTHESES = ("H1", "H2", "H3", "H4", "H5")
+
+Results: TypeAlias = Mapping[str, dict[str, Any]]  # contents of the files that there are, by name
+
+
+def tutor(arm: str) -> str:
+    """The arm whose learning rate an arm takes: mostly itself."""
+    family = arm.rsplit("-", 1)[0]
+    if family in FAMILIES:
+        return f"{family}-{RANK}"
+    return "soft-words" if arm in FREQUENT or arm.startswith("soft-words") else arm
+
+
+def tuning(arm: str, scenes: int) -> list[Trial]:
+    """The trials that an arm's rate is chosen by."""
+    size = FEW_SCENES if scenes <= SMALL else TRAINING
+    return [Trial(tutor(arm), 0, rate, size) for rate in RATES]
+
+
+def rate(arm: str, scenes: int, results: Results) -> float | None:
+    """The rate with the best accuracy on scenes to check by; None while one of them is missing."""
+    tried = [(results[trial.name]["check"], trial.rate) for trial in tuning(arm, scenes) if trial.name in results]
+    return max(tried)[1] if len(tried) == len(RATES) else None
+
+
+def wanted(hypothesis: str, seed: int) -> list[tuple[str, int, bool, str]]:
+    """Arm, scenes, language model (wider or not) and what pictures are given back by, of every training of a seed."""
+    whole = TRAINING
+    if hypothesis == "H1":
+        return [(arm, whole, False, "none") for arm in FREE]
+    if hypothesis == "H2":
+        return [(arm, size, False, "none") for size in reversed(GRID) for arm in SIZED]
+    if hypothesis == "H3":
+        return [(arm, whole, False, "none") for arm in ("mlp", "free-words", "soft-words", *RANKED, *FREQUENT)]
+    if hypothesis == "H4":
+        carried = [(arm, whole, False, "none") for arm in CARRIED]
+        return carried + [(arm, whole, True, "none") for arm in CARRIED if arm != "soft-matched"]
+    return [(arm, whole, False, ross) for arm in SEEN_BY for ross in ROSS]
+
+
+def trials(hypotheses: Sequence[str], seeds: int, results: Results) -> Iterator[Trial]:
+    """What is missing, in order of urgency; those whose rate is not chosen yet come after those that choose it."""
+    for hypothesis in hypotheses:
+        for seed in range(seeds):
+            for arm, scenes, wide, ross in wanted(hypothesis, seed):
+                yield from _for(arm, scenes, wide, ross, seed, results)
+
+
+def _for(arm: str, scenes: int, wide: bool, ross: str, seed: int, results: Results) -> Iterator[Trial]:
+    yield from (trial for trial in tuning(arm, scenes) if trial.name not in results)
+    chosen = rate(arm, scenes, results)
+    if chosen is not None:
+        trial = Trial(arm, seed, chosen, scenes, wide, ross)
+        if trial.name not in results:
+            yield trial

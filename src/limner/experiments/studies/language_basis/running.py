@@ -1,0 +1,74 @@
+"""Runs what is missing of a study, and reads what there is.
+
+A study is a folder: ``world`` holds what is made once, ``trials`` one small file per training. Whoever stops it loses
+the training at hand and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limner.errors import InputError
+from limner.experiments.studies.language_basis import trial as trials_of
+from limner.experiments.studies.language_basis.facts import facts
+from limner.experiments.studies.language_basis.plan import trials
+from limner.experiments.studies.language_basis.pretrained import Pretrained
+
+
+@dataclass(frozen=True)
+class Study:
+    """How a study is run: ``folder`` of its trainings, ``seeds`` of each, ``hypotheses`` in order of urgency, ``scale``
+    of steps and scenes, ``minutes`` after which it stops (0: none)."""
+
+    folder: Path
+    seeds: int
+    hypotheses: Sequence[str]
+    scale: float
+    minutes: float
+    say: Callable[[str], None]
+
+    def run(self) -> bool:
+        """Train what is missing; False if time ran out before all was there."""
+        began = time.monotonic()
+        pretrained = Pretrained(self.folder / "world", self.scale, self.say)
+        results = read(self.folder)
+        on = trials_of.bench(pretrained)
+        for seed in range(self.seeds):
+            if f"facts-{seed}" not in results:
+                results[f"facts-{seed}"] = self._kept(f"facts-{seed}", facts(on, seed))
+        for trial in trials(self.hypotheses, self.seeds, results):
+            if 0 < self.minutes * 60 < time.monotonic() - began:
+                return False
+            self.say(f"{len(results)} done; {trial.name}")
+            results[trial.name] = self._kept(trial.name, trials_of.run(trial, on))
+        return True
+
+    def _kept(self, name: str, content: dict[str, Any]) -> dict[str, Any]:
+        file = self.folder / "trials" / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside = file.with_suffix(".writing")
+        aside.write_text(json.dumps(content), encoding="utf-8")
+        aside.rename(file)
+        return content
+
+
+def read(folder: Path) -> dict[str, dict[str, Any]]:
+    """Results by name; of a study's folder, or of the one file that `write` made."""
+    try:
+        if folder.is_file():
+            return json.loads(folder.read_text(encoding="utf-8"))
+        files = sorted((folder / "trials").glob("*.json"))
+        return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} holds no results of a study ({error}): delete the file that is damaged") from None
+
+
+def write(results: dict[str, dict[str, Any]], file: Path) -> None:
+    """All results as one file, a line for each."""
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(results[name])}" for name in sorted(results))
+    file.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
