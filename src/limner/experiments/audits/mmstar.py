@@ -35,7 +35,7 @@ from limner.train.loop import train
 from limner.train.settings import Settings
 from limner.types import derive_seed
 
-BASE_LESSONS, SEEING_LESSONS = 60_000, 160_000
+BASE_LESSONS, SEEING_LESSONS = 40_000, 90_000
 SCENES = 4_000  # that are asked about in training
 SPOKEN = 4_000  # lessons that the vocabulary is made of
 FACT_SHEETS = 10  # ways in which the options of every fact are drawn

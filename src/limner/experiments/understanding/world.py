@@ -24,6 +24,7 @@ from limner.connectors.connector import Connector
 from limner.connectors.mlp import MlpConnector
 from limner.data.stream import Stream
 from limner.encoders.matcher import Matcher
+from limner.encoders.subwords import SubwordClassifier
 from limner.encoders.vit import VisionTransformer
 from limner.experiments.experiment import Experiment
 from limner.experiments.smallworld import gap, summary
@@ -67,6 +68,7 @@ class World:
 
     seed: int
     encoder: VisionTransformer
+    classifier: nn.Linear
     language: LanguageTransformer
     vocabulary: Subwords
     taught: Album
@@ -83,6 +85,7 @@ class Arm:
         supervise: what else it is taught by.
         shuffled: a control: it is shown other pictures than those it is asked about.
         aligned: the connector alone is taught captions first.
+        frozen: the language model stays as it was; the connector alone is taught.
     """
 
     name: str
@@ -90,6 +93,7 @@ class Arm:
     supervise: Callable[[World], Supervision] | None = None
     shuffled: bool = False
     aligned: bool = False
+    frozen: bool = False
 
 
 PLAIN = Arm("llava")
@@ -116,14 +120,16 @@ def world(experiment: Experiment, seed: int) -> World:
     vocabulary = Subwords.trained(
         said(scenes(0, "train", SIZE, SPOKEN), SPOKEN), size=SUBWORDS, length=LONGEST, speaks=True
     )
-    encoder = encoder_of(experiment, vocabulary, seed)
+    seen = superclass_of(experiment, vocabulary, seed)
+    encoder, classifier = seen.encoder, seen.head.output
+    assert isinstance(encoder, VisionTransformer)
     language = language_of(experiment, vocabulary, seed)
     taught = album(scenes(seed, "train", SIZE, SHOWN), encoder, TURNS)
     asked = album(scenes(seed, "heldout", SIZE, HELD_OUT), encoder, TURNS)
-    return World(seed, encoder, language, vocabulary, taught, asked)
+    return World(seed, encoder, classifier, language, vocabulary, taught, asked)
 
 
-def encoder_of(experiment: Experiment, vocabulary: Subwords, seed: int) -> VisionTransformer:
+def superclass_of(experiment: Experiment, vocabulary: Subwords, seed: int) -> SubwordClassifier:
     """A SuperClass taught by captions of white scenes in the language model's own subwords."""
     knobs = superclass.Knobs(
         seed=seed,
@@ -143,8 +149,8 @@ def encoder_of(experiment: Experiment, vocabulary: Subwords, seed: int) -> Visio
     task.stream = Stream([scenes(derive_seed(seed, "captions"), "train", SIZE, 1_000_000)], seed=seed)
     trained = finished(experiment, task, knobs, "encoder")
     assert isinstance(trained, Matcher)
-    assert isinstance(trained.encoder, VisionTransformer)
-    return trained.encoder.requires_grad_(False)
+    assert isinstance(trained.taught, SubwordClassifier)
+    return trained.taught.requires_grad_(False)
 
 
 def language_of(experiment: Experiment, vocabulary: Subwords, seed: int) -> LanguageTransformer:
@@ -168,12 +174,12 @@ def taught(experiment: Experiment, arm: Arm, seed: int) -> Seer:
     model = Seer(shared.encoder, connector, language, shared.vocabulary)
     images = round(SEEING_IMAGES * experiment.scale)
     aligning = images // ALIGNED if arm.aligned else 0
+    language.requires_grad_(not (arm.frozen or arm.aligned))
     if aligning:
-        language.requires_grad_(False)
         alone = Seeing(model, shared.taught, seed, describe=True)
         first = finished(experiment, alone, Settings(seed=seed, images=aligning, **SEEING), f"{arm.name}-first")
         connector.load_state_dict(first.connector.state_dict())
-        language.requires_grad_(True)
+        language.requires_grad_(not arm.frozen)
     torch.manual_seed(derive_seed(seed, "supervision"))
     supervision = arm.supervise(shared) if arm.supervise is not None else None
     task = Seeing(model, shared.taught, seed, shuffled=arm.shuffled, supervision=supervision)

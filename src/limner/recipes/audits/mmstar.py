@@ -7,7 +7,7 @@ hold their answer, or that leaked. The authors drop a question that several of e
 in several orders of the options suffices, and flags are told from luck (`limner.evaluate.flags`).
 
     limner audit questions.jsonl --answers with.jsonl --blind blind.jsonl --base base.jsonl
-    limner prove audits/mmstar                           # 20 minutes on one CPU core
+    limner prove audits/mmstar                           # 6 minutes on one CPU core
 """
 
 from __future__ import annotations

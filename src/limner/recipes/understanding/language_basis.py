@@ -13,6 +13,7 @@ learned gain, without which mixtures of many words are all alike (`limner.connec
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -138,7 +139,10 @@ def settle(knobs: Knobs, made: AskedTask) -> None:
     if knobs.classifier:
         if knobs.language is not None:
             raise InputError("--classifier names subwords of limner's own: leave it out, or leave out --language")
-        start(knobs, words, cast(Subwords, model.vocabulary), chosen)
+        if knobs.head != "dense" or knobs.basis not in ("all", "frequent", "random"):
+            raise InputError("--classifier scores words: use --head dense and --basis all, frequent or random")
+        rows = range(len(table)) if knobs.basis == "all" else chosen.tolist()
+        start(knobs.encoder, words, cast(Subwords, model.vocabulary), rows)
     batch = made.batch(0, MEASURED)
     shown = batch["image"][batch["ids"][:, 0] == PICTURE]
     if not len(shown):
@@ -147,17 +151,15 @@ def settle(knobs: Knobs, made: AskedTask) -> None:
         words.settle(table, model.encoder.features(shown))
 
 
-def start(knobs: Knobs, words: LanguageBasis, subwords: Subwords, chosen: Int[Tensor, "entries"]) -> None:
-    """Begin as SuperClass's classifier: subwords that are spelled alike are the same."""
-    if knobs.head != "dense" or knobs.basis not in ("all", "frequent", "random"):
-        raise InputError("--classifier scores words: use --head dense and --basis all, frequent or random")
-    given = load(knobs.encoder) if knobs.encoder is not None else None
+def start(encoder: str | None, words: LanguageBasis, subwords: Subwords, rows: Sequence[int]) -> None:
+    """Begin as the classifier of a SuperClass, for a basis of these ``rows`` of the table: subwords that are spelled
+    alike are the same. Raises `InputError` if ``encoder`` names none."""
+    given = load(encoder) if encoder is not None else None
     taught = given.taught if isinstance(given, Matcher) else None
     if not isinstance(taught, SubwordClassifier) or len(taught.head.blocks):
         raise InputError(
-            f"--encoder {knobs.encoder} has no linear classifier into subwords: give a SuperClass of --head-depth 0"
+            f"--encoder {encoder} has no linear classifier into subwords: give a SuperClass of --head-depth 0"
         )
-    rows = range(knobs.vocabulary) if knobs.basis == "all" else chosen.tolist()
     known = cast(Subwords, cast(Matcher, given).subwords).vocabulary.get_vocab()
     ids = torch.tensor([known.get(subwords.vocabulary.id_to_token(row) or "", -1) for row in rows])
     output = taught.head.output
@@ -178,9 +180,13 @@ RECIPE = Recipe(
             source="arXiv:2503.19404, Section 4",
         ),
         Claim(
-            text="the words that weigh most in a patch name what it shows, 20 points more often than with a random "
-            "basis matched to the words, and than the words nearest to the vectors of an MLP",
+            text="the words that weigh most in a patch name what it shows more often than with a random basis matched "
+            "to the words, and than the words nearest to the vectors of an MLP",
             source="arXiv:2503.19404, Abstract",
+        ),
+        Claim(
+            text="so they do if their scores start as those of SuperClass's classifier",
+            source="arXiv:2503.19404, Abstract; the start by arXiv:2411.03313, Section 3",
         ),
     ),
 )
