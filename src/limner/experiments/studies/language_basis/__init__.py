@@ -1,10 +1,10 @@
 """Does it help to say a picture in the language model's own words? Five hypotheses with their controls.
 
-    world         scenes of one to three things, what is said of them, and how both are cut into slots
-    pretrained    the frozen parts: an encoder that has read captions, language models that have read descriptions
-    arms          the connectors that are compared, of equal parameters and operations
-    trial         one training of one connector, and what is measured of it: one small file
-    plan          which trials a hypothesis needs, and learning rates chosen on validation scenes
-    hypotheses    verdicts as pure functions of what was measured
-    page, plots   docs/studies/language-basis.md
+world         scenes of one to three things, what is said of them, and how both are cut into slots
+pretrained    the frozen parts: an encoder that has read captions, language models that have read descriptions
+arms          the connectors that are compared, of equal parameters and operations
+trial         one training of one connector, and what is measured of it: one small file
+plan          which trials a hypothesis needs, and learning rates chosen on validation scenes
+hypotheses    verdicts as pure functions of what was measured
+page, plots   docs/studies/language-basis.md
 """

@@ -1,9 +1,9 @@
 """What holds whatever the connector: how a language model answers without one, and how guesses do.
 
-    blind        the language model alone
-    majority     the commonest answer of the training scenes, by kind of question
-    present      one of the things in the picture at random, whatever the question says of it
-    told         the language model with the description in words: what it could answer at best
+blind        the language model alone
+majority     the commonest answer of the training scenes, by kind of question
+present      one of the things in the picture at random, whatever the question says of it
+told         the language model with the description in words: what it could answer at best
 """
 
 from __future__ import annotations

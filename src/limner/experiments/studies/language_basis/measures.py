@@ -1,12 +1,12 @@
 """What is measured of a trained connector, besides its loss.
 
-    accuracy     answers that are right to the last subword, by kind of question; greedy speech says the same
-    noise        the same with Gaussian noise of some deviations added to the features, and how far vectors turn by it,
-                 seen from their mean
-    rank         the same with vectors flattened to their own principal directions
-    swap         the same in front of another language model, untrained: the words of that model, or a least-squares map
-    words        how often the words of a thing are among the five that weigh most where it lies
-    blind        the language model alone, and with another scene's picture
+accuracy     answers that are right to the last subword, by kind of question; greedy speech says the same
+noise        the same with Gaussian noise of some deviations added to the features, and how far vectors turn by it,
+             seen from their mean
+rank         the same with vectors flattened to their own principal directions
+swap         the same in front of another language model, untrained: the words of that model, or a least-squares map
+words        how often the words of a thing are among the five that weigh most where it lies
+blind        the language model alone, and with another scene's picture
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Measured:
         if not isinstance(connector, LanguageBasis):
             return found
         found["words"] = self.named(connector)
-        found["gain"] = round(float(connector.log_gain.exp()), 3) if connector.log_gain is not None else 1.0
+        found["gain"] = round(float(connector.log_gain.detach().exp()), 3) if connector.log_gain is not None else 1.0
         if connector.leak is not None:
             found["leak"] = self.leaked(connector.leak)
         return found

@@ -275,7 +275,9 @@ class Pretrained:
 
 def descend(task: Task, settings: Settings) -> None:
     """Train by the house's loop without keeping anything but the weights in hand; an interruption is passed on."""
-    quiet = replace(settings, warmup=min(settings.warmup, settings.images // 4), sample_every=NEVER, checkpoint_every=NEVER)
+    quiet = replace(
+        settings, warmup=min(settings.warmup, settings.images // 4), sample_every=NEVER, checkpoint_every=NEVER
+    )
     with TemporaryDirectory() as folder:
         run = train(task, quiet, Path(folder), bar=False)
     if run.images < settings.images:

@@ -27,7 +27,7 @@ from limner.types import Image, Rng, derive_seed
 from limner.unified.seer import Seer
 
 BATCH = 16
-STEPS = 300
+STEPS = 240
 BINS = 20  # of a loss curve
 SETTLING = 64  # scenes from which gains are started
 ARMS_UNDER_NOISE = (

@@ -1,0 +1,82 @@
+"""Numbers of a study, seed by seed, and their differences in pairs.
+
+A value is looked up by what a trial depends on, at the learning rate that was chosen for it; a seed that lacks one of
+a pair counts for neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from limner.evaluate.statistics import Interval, bootstrap_mean
+from limner.experiments.studies.language_basis.plan import Results, rate
+from limner.experiments.studies.language_basis.pretrained import TRAINING
+from limner.experiments.studies.language_basis.trial import Trial
+
+Values: TypeAlias = Mapping[int, float]  # by seed
+Read: TypeAlias = Callable[[dict[str, Any]], float]
+ENOUGH = 5  # seeds that a verdict needs
+SEEDS = 100  # are looked for
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What was trained: arm, scenes, language model, and what pictures were given back by."""
+
+    arm: str
+    scenes: int = TRAINING
+    wide: bool = False
+    ross: str = "none"
+
+
+def overall(result: dict[str, Any]) -> float:
+    """Accuracy on all test questions."""
+    return result["test"]["all"]
+
+
+def of_kinds(*kinds: str) -> Read:
+    """Mean accuracy on some kinds of question."""
+    return lambda result: sum(result["test"][kind] for kind in kinds) / len(kinds)
+
+
+def under_noise(sigma: float, score: str = "all") -> Read:
+    """Under noise of ``sigma`` deviations."""
+    return lambda result: result["noise"][f"{sigma:g}"][score]
+
+
+def found(results: Results, cell: Cell) -> dict[int, dict[str, Any]]:
+    """The results of a cell by seed."""
+    chosen = rate(cell.arm, cell.scenes, results)
+    if chosen is None:
+        return {}
+    names = {seed: Trial(cell.arm, seed, chosen, cell.scenes, cell.wide, cell.ross).name for seed in range(SEEDS)}
+    return {seed: results[name] for seed, name in names.items() if name in results}
+
+
+def values(results: Results, cell: Cell, read: Read = overall) -> Values:
+    """One number of a cell by seed."""
+    return {seed: read(result) for seed, result in found(results, cell).items()}
+
+
+def minus(first: Values, second: Values) -> Values:
+    """Differences of the seeds that both have."""
+    return {seed: first[seed] - second[seed] for seed in first if seed in second}
+
+
+def mean(some: Values) -> float:
+    """Over seeds; nan without any."""
+    return sum(some.values()) / len(some) if some else float("nan")
+
+
+def interval(some: Values) -> Interval:
+    """Mean over seeds with its 95 % bootstrap interval; nan without any."""
+    if not some:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    return bootstrap_mean(list(some.values()))
+
+
+def enough(*some: Values) -> bool:
+    """Are there seeds enough everywhere?"""
+    return all(len(one) >= ENOUGH for one in some)
