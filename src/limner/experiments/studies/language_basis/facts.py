@@ -12,14 +12,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
 from limner.data.scenes import Scene
-from limner.experiments.studies.language_basis.measures import accuracy, answered
+from limner.experiments.studies.language_basis.measures import accuracy
 from limner.experiments.studies.language_basis.plan import MIDDLE
-from limner.experiments.studies.language_basis.pretrained import CHECKING, POOLS, TESTING, TRAINING, Pretrained
+from limner.experiments.studies.language_basis.pretrained import POOLS, TESTING, TRAINING, Pretrained
 from limner.experiments.studies.language_basis.trial import Bench, Trial, prepared
-from limner.experiments.studies.language_basis.world import KINDS, scenes, turns
+from limner.experiments.studies.language_basis.world import scenes, turns
 from limner.unified.seer import Seer
 
 COUNTED = 2_000  # training scenes whose answers are counted
@@ -31,20 +29,9 @@ def facts(on: Bench, seed: int) -> dict[str, Any]:
     assert isinstance(model, Seer)
     return {
         "blind": accuracy(model, on.pools["test"], None),
-        "told": told(on, seed),
+        "told": on.pretrained.told(on.pretrained.language(seed)),
         **guesses(on.pretrained),
     }
-
-
-@torch.no_grad()
-def told(on: Bench, seed: int) -> dict[str, float]:
-    """Accuracy after descriptions in words that the language model has not read."""
-    language, rows = on.language(seed), on.pretrained.rows("told")
-    held = rows.take(torch.arange(len(rows) - on.pretrained.scenes_of(CHECKING), len(rows)))
-    hidden = language(language.embed(held.packed.ids), held.packed.places, held.packed.visible())
-    right = answered(language, held.packed, hidden, held.kinds.shape[1])
-    found = {"all": float(right[held.kinds >= 0].float().mean())}
-    return found | {name: float(right[held.kinds == number].float().mean()) for number, name in enumerate(KINDS)}
 
 
 def guesses(pretrained: Pretrained) -> dict[str, dict[str, float]]:

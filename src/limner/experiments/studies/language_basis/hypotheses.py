@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from limner.evaluate.statistics import Interval
 from limner.experiments.studies.language_basis.arms import RANKS, SHARES
@@ -159,7 +160,7 @@ def knee(results: Results) -> Verdict:
         part("SVD of a quarter of the channels: within a point of all", quarter, mean(quarter) > -POINT),
         part("a tenth of the words, softmax: within a point of all", tenth, mean(tenth) > -POINT),
     ]
-    steps = [pooled(results, first, second) for first, second in zip(FAMILIES[:3], FAMILIES[1:4], strict=True)]
+    steps = [pooled(results, first, second) for first, second in pairwise(FAMILIES[:4])]
     texts = ("SVD at least as good as clusters", "clusters better than frequent words", "frequent better than random")
     for place, (text, gap) in enumerate(zip(texts, steps, strict=True)):
         met = interval(gap).high >= 0 if place == 0 else interval(gap).low > 0
@@ -205,7 +206,7 @@ def kept_by(results: Results, arm: str, where: str, how: str = "words") -> Value
     """Share of the accuracy above chance of the same arm trained for the other language model that is kept by what was
     trained for this one; chance is the answer about another scene's picture."""
     home = found(results, Cell(arm))
-    away = found(results, Cell(arm if arm != "soft-matched" else "soft-words", wide=where == "wide"))
+    away = found(results, Cell(arm.replace("matched", "words"), wide=where == "wide"))
     kept = {}
     for seed, result in home.items():
         native = away.get(seed if where == "wide" else partner(seed))

@@ -1,0 +1,236 @@
+"""The page of the study: what was asked, what came out, and what it cost."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from limner.errors import InputError
+from limner.evaluate.statistics import Interval
+from limner.experiments.studies.language_basis import sections
+from limner.experiments.studies.language_basis.arms import ALL
+from limner.experiments.studies.language_basis.costs import costs
+from limner.experiments.studies.language_basis.evidence import interval, values
+from limner.experiments.studies.language_basis.hypotheses import (
+    Verdict,
+    beats_control,
+    stopping_rule,
+    verdicts,
+)
+from limner.experiments.studies.language_basis.plan import FEW_SCENES, RATES, Results, rate, tutor
+from limner.experiments.studies.language_basis.pretrained import TRAINING
+from limner.experiments.studies.language_basis.sections import Section, Table, percent, signed
+from limner.experiments.studies.language_basis.trial import BATCH, STEPS
+from limner.experiments.studies.language_basis.world import KINDS
+
+CLAIMS = {
+    "H1": "Unconstrained coefficients over all words are no constraint: the same as an MLP, and as random rows of the "
+    "words' mean and covariance.",
+    "H2": "Convex or sparse mixtures of words help only where data are short or features noisy.",
+    "H3": "A quarter of the directions, or a tenth of the words, are enough; better bases need fewer; fine attributes "
+    "need more.",
+    "H4": "Coefficients that were learnt with one language model serve another with the same vocabulary.",
+    "H5": "Giving the picture back (ROSS) repairs what words drop. (That drawing shares it was not tried.)",
+}
+HEADINGS = {
+    "H1": "an empty constraint",
+    "H2": "words where data are short or noisy",
+    "H3": "how many vectors",
+    "H4": "to another language model",
+    "H5": "giving the picture back",
+}
+
+
+def write_page(results: Results, file: Path) -> list[Path]:
+    """Write the page and its plots beside it, in a folder of its name; returns the files. Raises `InputError` for a
+    place that cannot be written."""
+    made = {
+        "H1": sections.free_section(results),
+        "H2": sections.sized_section(results),
+        "H3": sections.rank_section(results),
+        "H4": sections.carried_section(results),
+        "H5": sections.back_section(results),
+    }
+    folder = file.with_suffix("")
+    written = [file]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for section in made.values():
+            for name, plot in section.plots.items():
+                written.append(folder / f"{name}.svg")
+                written[-1].write_text(plot, encoding="utf-8")
+        file.write_text("\n\n".join(body(results, made, folder.name)) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"'{file}' cannot be written ({error.strerror}): choose another place") from None
+    return written
+
+
+def body(results: Results, made: dict[str, Section], folder: str) -> list[str]:
+    """The paragraphs of the page."""
+    judged = verdicts(results)
+    parts = ["# Does it help to say a picture in the language model's own words?", *lead(results, judged)]
+    for verdict in judged:
+        parts += [f"## {verdict.name}: {HEADINGS[verdict.name]}", f"{CLAIMS[verdict.name]} **{said(verdict)}**"]
+        parts += [table(clauses(verdict))]
+        parts += [f"![{name}]({folder}/{name}.svg)" for name in made[verdict.name].plots]
+        parts += [table(one) for one in made[verdict.name].tables]
+    parts += ["## What can be read", READING, table(sections.words_table(results))]
+    return [*parts, *world(results), *costing(results), *LIMITS]
+
+
+def lead(results: Results, judged: Sequence[Verdict]) -> list[str]:
+    """The answer, before anything else."""
+    rows = [[f"[{one.name}](#{anchor(one.name)})", CLAIMS[one.name], f"**{said(one)}**"] for one in judged]
+    better = beats_control(results)
+    stop = stopping_rule(results)
+    beaten = "; ".join(f"{name} {signed(interval(gap))}" for name, gap in better)
+    rule = stop or (
+        "The stopping rule (if H1 holds and no convex arm beats its random-basis control, speak of interpretability "
+        f"and transfer, not accuracy) does not apply: words beat random rows in {beaten}."
+        if better
+        else "The stopping rule does not apply, for H1 does not hold; yet no convex arm beats its random-basis control."
+    )
+    return [INTRODUCTION, table((["", "hypothesis", "outcome"], rows)), rule]
+
+
+def anchor(name: str) -> str:
+    """Where a heading's link points."""
+    words = f"{name}: {HEADINGS[name]}".lower().replace(":", "").replace(",", "")
+    return words.replace(" ", "-")
+
+
+def said(verdict: Verdict) -> str:
+    """The outcome, as a sentence would say it."""
+    return {
+        "holds": "Holds",
+        "does not hold": "Does not hold",
+        "falsified": "Falsified",
+        "undecided": "Undecided: measurements are missing",
+    }[verdict.outcome] + "."
+
+
+def clauses(verdict: Verdict) -> Table:
+    """What it came to, clause by clause."""
+    rows = [
+        [one.text, number(one.measured), str(one.seeds), ("yes" if one.met else "no") if one.seeds else "-"]
+        for one in verdict.parts
+    ]
+    return ["clause", "measured, points (95 %)", "seeds", "met"], rows
+
+
+def number(some: Interval) -> str:
+    """An interval, in points."""
+    return signed(some)
+
+
+def table(content: Table) -> str:
+    """In Markdown; the first column is words."""
+    heading, rows = content
+    rule = ["---", *["---:"] * (len(heading) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [heading, rule, *rows])
+
+
+def world(results: Results) -> list[str]:
+    """The world, and what could be answered in it without looking, or at best."""
+    facts = [content for name, content in results.items() if name.startswith("facts-")]
+    rows = []
+    for name, text in (
+        ("blind", "the language model alone"),
+        ("majority", "the commonest answer of its kind"),
+        ("present", "an attribute of something in the picture, at random"),
+        ("told", "the language model, told the scene in words"),
+    ):
+        if facts:
+            means = [sum(fact[name][kind] for fact in facts) / len(facts) for kind in ("all", *KINDS)]
+            rows.append([text, *(f"{100 * one:.1f}" for one in means)])
+    others = interval(values(results, sections.Cell("mlp"), lambda one: one["others"]))
+    rows.append(["the MLP, shown another scene", percent(others), *[""] * len(KINDS)])
+    gain = [interval(values(results, sections.Cell("mlp"))).mean, others.mean]
+    gained = f"Multi-modal gain of the MLP over another scene's picture: {100 * (gain[0] - gain[1]):.1f} points."
+    return ["## The world", WORLD, table((["accuracy, %", "all", *KINDS], rows)), gained]
+
+
+def costing(results: Results) -> list[str]:
+    """Parameters, operations, learning rates, time."""
+    spent = Counter[str]()
+    counted = Counter[str]()
+    for content in results.values():
+        if "seconds" in content:
+            kind = "with the picture given back" if content["trial"]["ross"] != "none" else "of a connector alone"
+            spent[kind] += content["seconds"]["cpu"]
+            counted[kind] += 1
+    budget = [
+        [f"trainings {kind}", str(counted[kind]), f"{spent[kind] / counted[kind]:.1f}", f"{spent[kind] / 60:.0f}"]
+        for kind in sorted(counted)
+    ]
+    price = costs()
+    rows = []
+    for arm in ALL:
+        if arm.name == tutor(arm.name) or arm.name.endswith("leak"):
+            chosen = [rate(arm.name, size, results) for size in (TRAINING, FEW_SCENES)]
+            cost = price[arm.name]
+            rows.append(
+                [
+                    arm.title,
+                    f"{cost.parameters:,}",
+                    f"{cost.operations / 1e6:.1f}",
+                    f"{cost.connector / 1e6:.2f}",
+                    *("-" if one is None else f"{one:g}" for one in chosen),
+                ]
+            )
+    spread = [
+        max(some) / min(some) - 1 for some in zip(*((c.parameters, c.operations) for c in price.values()), strict=True)
+    ]
+    heading = [
+        "arm",
+        "parameters",
+        "operations of a step, M",
+        "of the connector, forward, M",
+        "rate",
+        "rate, few scenes",
+    ]
+    return [
+        "## What it cost",
+        f"{STEPS} steps of {BATCH} scenes each, whatever the number of scenes. Over all arms parameters differ by "
+        f"{100 * spread[0]:.1f} % and operations of a step by {100 * spread[1]:.1f} % at most. Rates were chosen among "
+        f"{', '.join(f'{one:g}' for one in RATES)} on validation scenes with the first seed; a rank takes its "
+        "family's at rank 8.",
+        table((["", "number", "CPU seconds each", "CPU minutes in all"], budget)),
+        table((heading, rows)),
+    ]
+
+
+INTRODUCTION = f"""\
+Five hypotheses about connectors between a frozen encoder and a frozen language model, registered before anything was
+trained, each with its controls. Written by `limner study language-basis`; every number is in
+[language-basis.json](language-basis.json). Differences are means over seeds, paired by seed, with 95 % bootstrap
+intervals: arms of one seed share the language model, the scenes, their order, and the draws that they start from. With
+five seeds such intervals are somewhat too narrow."""
+READING = """\
+Nobody told the connectors which word belongs where. A thing's colour, shape, size and the first word of its place, looked
+for among the five words that weigh most in a patch that the thing covers a quarter of:"""
+WORLD = f"""\
+Scenes of one to three things on white, 64 pixels, 12 shapes, 10 colours, 3 sizes, 9 places; questions of six kinds, up
+to six a scene; {TRAINING:,} scenes to learn from, 500 to choose rates by, 1,000 to test by. The encoder (0.8M
+parameters, 4 x 4 patches) was trained by SuperClass and by naming what lies in every patch. Each seed has a language
+model of its own (width 64, two blocks, 256 subwords), trained on descriptions of scenes with questions and answers, half
+of the descriptions in words and half in symbols, 16 slots of sums of vectors that are no words, so that it can read
+several attributes of one slot. It has met neither pictures nor mixtures of words. Both are frozen; only the connector
+learns. A pilot without symbols ended where every connector names what is in the picture and none says what belongs
+together (64 % right), so there was nothing left to compare."""
+LIMITS = (
+    "## What this does not say",
+    """\
+- A language model of 0.1M parameters reads 16 slots; nothing here is evidence about large ones, which have met far
+  richer mixtures.
+- The symbols are neutral between words and random rows. A language model that reads mixtures of words (an earlier
+  pilot mixed them into its reading) would favour bases of words; one that has met words alone does not bind.
+- One encoder, one world. At all scenes the best arms are near what the language model can answer at all, so differences
+  there are compressed; few scenes and noise are where there is room.
+- The second half of H5 (drawing through the same basis) was not tried. Existence, place and number stand for fine
+  attributes; shades of colour are not in this world.
+- Training has the same number of steps for few scenes as for many, and rates were chosen with one seed.""",
+)
+assert math

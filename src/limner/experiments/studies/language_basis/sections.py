@@ -1,0 +1,321 @@
+"""What is told of each hypothesis: tables and plots, from results alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from limner.evaluate.statistics import Interval
+from limner.experiments.studies.language_basis.arms import ARMS, RANKS, SHARES
+from limner.experiments.studies.language_basis.evidence import (
+    Cell,
+    Read,
+    Values,
+    found,
+    interval,
+    minus,
+    of_kinds,
+    overall,
+    under_noise,
+    values,
+)
+from limner.experiments.studies.language_basis.hypotheses import (
+    COARSE,
+    FINE,
+    given_back,
+    kept_by,
+)
+from limner.experiments.studies.language_basis.measures import SIGMAS
+from limner.experiments.studies.language_basis.plan import CARRIED, FAMILIES, FEW_SCENES, FREE, GRID, SIZED, Results
+from limner.experiments.studies.language_basis.plots import (
+    BROWN,
+    CYAN,
+    GREEN,
+    GREY,
+    INDIGO,
+    ORANGE,
+    RED,
+    Axis,
+    Line,
+    differences,
+    lines,
+)
+from limner.experiments.studies.language_basis.world import KINDS, VOCABULARY
+
+COLOURS = {
+    "mlp": INDIGO,
+    "mlp-normed": CYAN,
+    "soft-words": ORANGE,
+    "soft-matched": GREY,
+    "soft-learned": GREEN,
+    "few-words": RED,
+    "few-matched": BROWN,
+}
+SHORT = {
+    "mlp": "MLP",
+    "mlp-normed": "MLP, normed",
+    "soft-words": "softmax, words",
+    "soft-matched": "softmax, random rows",
+    "soft-learned": "softmax, learned table",
+    "few-words": "top-8, words",
+    "few-matched": "top-8, random rows",
+}
+FAMILY = {
+    "svd": ("principal directions", INDIGO),
+    "clusters": ("clusters of words", GREEN),
+    "frequent": ("frequent words", ORANGE),
+    "subset": ("words at random", RED),
+    "random": ("random directions", GREY),
+}
+Table = tuple[list[str], list[list[str]]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Tables, and plots by file name."""
+
+    tables: Sequence[Table]
+    plots: dict[str, str]
+
+
+def percent(some: Interval) -> str:
+    """A mean with its interval, in percent."""
+    if math.isnan(some.mean):
+        return "not measured"
+    return f"{100 * some.mean:.1f} ({100 * some.low:.1f} to {100 * some.high:.1f})"
+
+
+def signed(some: Interval) -> str:
+    """A difference with its interval, in points."""
+    if math.isnan(some.mean):
+        return "not measured"
+    return f"{100 * some.mean:+.1f} ({100 * some.low:+.1f} to {100 * some.high:+.1f})"
+
+
+def kinds_table(results: Results, arms: Sequence[str]) -> Table:
+    """Accuracy of arms at all scenes, by kind of question."""
+    rows = []
+    for arm in arms:
+        scores = [interval(values(results, Cell(arm)))]
+        scores += [interval(values(results, Cell(arm), of_kinds(kind))) for kind in KINDS]
+        rows.append([ARMS[arm].title, percent(scores[0]), *(f"{100 * one.mean:.1f}" for one in scores[1:])])
+    return ["accuracy, %", "all (95 %)", *KINDS], rows
+
+
+def free_section(results: Results) -> Section:
+    """H1."""
+    words = values(results, Cell("free-words"))
+    rows = [
+        (ARMS[arm].title, interval(minus(words, values(results, Cell(arm)))), INDIGO)
+        for arm in FREE
+        if arm != "free-words"
+    ]
+    plot = differences("Unconstrained words less ..., points of accuracy", rows, (-0.01, 0.01), (-0.03, 0.03))
+    table = ["unconstrained words less", "points (95 %)"], [[name, signed(gap)] for name, gap, _ in rows]
+    return Section([kinds_table(results, FREE), table], {"h1-differences": plot, "h1-losses": loss_plot(results)})
+
+
+def loss_plot(results: Results) -> str:
+    """Training losses of the first hypothesis' arms."""
+    drawn = []
+    colours = (INDIGO, CYAN, ORANGE, GREY, BROWN)
+    for arm, colour in zip(FREE, colours, strict=True):
+        curves = [result["curve"] for result in found(results, Cell(arm)).values()]
+        if curves:
+            means = [sum(column) / len(curves) for column in zip(*curves, strict=True)]
+            points = [((place + 1) / len(means), Interval(value, value, value)) for place, value in enumerate(means)]
+            drawn.append(Line(ARMS[arm].title, colour, points))
+    x = Axis("share of training", 0.0, 1.0, [(v, f"{v:g}") for v in (0.0, 0.25, 0.5, 0.75, 1.0)])
+    y = Axis("loss, nats", 0.08, 4.0, [(v, f"{v:g}") for v in (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)], logarithmic=True)
+    return lines("Loss of the answers in training, mean over seeds", x, y, drawn)
+
+
+def curve(results: Results, name: str, colour: str, at: Sequence[tuple[float, Values]], dashed: bool = False) -> Line:
+    """A line through what was measured of a list of settings."""
+    return Line(name, colour, [(x, interval(some)) for x, some in at if some], dashed)
+
+
+def sized_section(results: Results) -> Section:
+    """H2."""
+    x = Axis("scenes that a connector learns from", GRID[0], GRID[-1], [(n, f"{n:,}") for n in GRID], logarithmic=True)
+    y = Axis("accuracy", 0.3, 1.0, [(v / 10, f"{10 * v} %") for v in range(3, 11)])
+    by_size = [
+        curve(results, SHORT[arm], COLOURS[arm], [(n, values(results, Cell(arm, n))) for n in GRID]) for arm in SIZED
+    ]
+    sigmas = (0.0, *SIGMAS)
+    noisy = Axis("noise, in deviations of a feature", 0.0, SIGMAS[-1], [(s, f"{s:g}") for s in sigmas])
+
+    def heard(arm: str) -> list[tuple[float, Values]]:
+        return [(s, values(results, Cell(arm), under_noise(s) if s else overall)) for s in sigmas]
+
+    by_noise = [curve(results, SHORT[arm], COLOURS[arm], heard(arm)) for arm in SIZED]
+    plots = {
+        "h2-scenes": lines("Accuracy by scenes to learn from", x, y, [line for line in by_size if line.points]),
+        "h2-noise": lines("Accuracy under noise, all scenes", noisy, y, [line for line in by_noise if line.points]),
+    }
+    return Section([size_table(results), noise_table(results), over_table(results), turned_table(results)], plots)
+
+
+def size_table(results: Results) -> Table:
+    """Accuracy by scenes, and its area over their logarithm."""
+    rows = []
+    for arm in SIZED:
+        at = [values(results, Cell(arm, size)) for size in GRID]
+        rows.append([ARMS[arm].title, *(percent(interval(some)) for some in at), percent(interval(area(at)))])
+    return ["accuracy, %", *(f"{size:,} scenes" for size in GRID), "area"], rows
+
+
+def area(at: Sequence[Values]) -> Values:
+    """Mean accuracy over the logarithm of the scenes (trapezoids; the grid is even in it)."""
+    seeds = set.intersection(*(set(some) for some in at))
+    weights = [0.5, *[1.0] * (len(at) - 2), 0.5]
+    total = sum(weights)
+    return {s: sum(w * some[s] for w, some in zip(weights, at, strict=True)) / total for s in sorted(seeds)}
+
+
+def noise_table(results: Results) -> Table:
+    """Accuracy under noise."""
+    rows = []
+    for arm in SIZED:
+        heard = [percent(interval(values(results, Cell(arm), under_noise(sigma)))) for sigma in SIGMAS]
+        rows.append([ARMS[arm].title, percent(interval(values(results, Cell(arm)))), *heard])
+    return ["accuracy, %", "no noise", *(f"noise {sigma:g}" for sigma in SIGMAS)], rows
+
+
+def over_table(results: Results) -> Table:
+    """Convex arms over words less what they are compared with, where it may matter."""
+    pairs = [("soft-words", other) for other in ("mlp", "mlp-normed", "soft-matched", "soft-learned")]
+    pairs += [("few-words", other) for other in ("mlp", "few-matched")]
+    cells: list[tuple[str, Callable[[str], Cell], Read]] = [
+        (f"{size:,} scenes", lambda arm, size=size: Cell(arm, size), overall)
+        for size in GRID  # type: ignore[misc]
+    ]
+    cells += [(f"noise {sigma:g}", Cell, under_noise(sigma)) for sigma in SIGMAS]
+    rows = []
+    for first, second in pairs:
+        gaps = [minus(*(values(results, cell(arm), read) for arm in (first, second))) for _, cell, read in cells]
+        rows.append([f"{SHORT[first]} less {SHORT[second]}", *(signed(interval(gap)) for gap in gaps)])
+    return ["points (95 %)", *(name for name, _, _ in cells)], rows
+
+
+def turned_table(results: Results) -> Table:
+    """How far noise turns vectors, seen from their mean."""
+    rows = []
+    for arm in SIZED:
+        at = [interval(values(results, Cell(arm), under_noise(sigma, "turned"))).mean for sigma in SIGMAS]
+        rows.append([ARMS[arm].title, *(f"{one:.3f}" for one in at)])
+    return ["mean-centred cosine distance", *(f"noise {sigma:g}" for sigma in SIGMAS)], rows
+
+
+def rank_section(results: Results) -> Section:
+    """H3."""
+    x = Axis("vectors of the basis", RANKS[0], 64, [(n, str(n)) for n in (*RANKS, 64)], logarithmic=True)
+    y = Axis("accuracy", 0.2, 1.0, [(v / 10, f"{10 * v} %") for v in range(2, 11)])
+    whole = (64.0, values(results, Cell("free-words")))
+    drawn = [
+        curve(results, text, colour, [*((float(r), values(results, Cell(f"{name}-{r}"))) for r in RANKS), whole])
+        for name, (text, colour) in FAMILY.items()
+    ]
+    mlp = values(results, Cell("mlp"))
+    oracle = [(float(r), values(results, Cell("mlp"), lambda one, r=r: one["rank"][str(r)])) for r in RANKS]  # type: ignore[misc]
+    drawn.append(curve(results, "MLP's own directions", BROWN, [*oracle, (64.0, mlp)], dashed=True))
+    kinds = [
+        curve(
+            results,
+            kind,
+            colour,
+            [
+                *((float(r), values(results, Cell(f"svd-{r}"), of_kinds(kind))) for r in RANKS),
+                (64.0, values(results, Cell("free-words"), of_kinds(kind))),
+            ],
+        )
+        for kind, colour in zip(KINDS, (GREY, ORANGE, RED, CYAN, INDIGO, GREEN), strict=True)
+    ]
+    plots = {
+        "h3-ranks": lines("Accuracy by rank, coefficients unconstrained", x, y, [one for one in drawn if one.points]),
+        "h3-kinds": lines("Principal directions, by kind of question", x, y, [one for one in kinds if one.points]),
+    }
+    return Section([rank_table(results), share_table(results)], plots)
+
+
+def rank_table(results: Results) -> Table:
+    """Accuracy by family and rank."""
+    rows = [
+        [FAMILY[name][0], *(percent(interval(values(results, Cell(f"{name}-{rank}")))) for rank in RANKS)]
+        for name in FAMILIES
+    ]
+    for text, kinds in (("SVD: colour, shape", COARSE), ("SVD: place, number", FINE)):
+        read = of_kinds(*kinds)
+        rows.append([text, *(percent(interval(values(results, Cell(f"svd-{rank}"), read))) for rank in RANKS)])
+    return ["accuracy, %", *(f"rank {rank}" for rank in RANKS)], rows
+
+
+def share_table(results: Results) -> Table:
+    """Softmax over the most frequent words."""
+    cells = [(f"{count} words ({count / VOCABULARY:.0%})", f"soft-frequent-{count}") for count in SHARES]
+    cells.append((f"all {VOCABULARY}", "soft-words"))
+    row = [percent(interval(values(results, Cell(arm)))) for _, arm in cells]
+    return ["softmax over", *(name for name, _ in cells)], [["accuracy, %", *row]]
+
+
+def carried_section(results: Results) -> Section:
+    """H4."""
+    rows, drawn = [], []
+    for arm in (*CARRIED, "free-matched"):
+        how = "map" if arm == "mlp" else "words"
+        kept = {where: interval(kept_by(results, arm, where, how)) for where in ("second", "wide")}
+        cells = [percent(interval(values(results, Cell(arm))))]
+        for where in ("second", "wide"):
+            swapped = values(results, Cell(arm), lambda one, where=where: one[f"swap-{where}"][how])  # type: ignore[misc]
+            cells += [percent(interval(swapped)), percent(kept[where])]
+        title = ARMS[arm].title + (", least-squares map" if arm == "mlp" else "")
+        rows.append([title, *cells])
+        drawn += [(f"{title}: {where}", kept[where], INDIGO if where == "second" else ORANGE) for where in kept]
+    for where in ("second", "wide"):
+        some = interval(kept_by(results, "few-words", where, "permuted"))
+        drawn.append((f"{ARMS['few-words'].title}, permuted at the swap: {where}", some, GREY))
+    heading = ["", "at home, %", "second model, %", "kept, %", "wider model, %", "kept, %"]
+    plot = differences("Share of native accuracy above chance that is kept, %", drawn, (0.8,), (-0.2, 1.2))
+    return Section([(heading, rows)], {"h4-kept": plot})
+
+
+def back_section(results: Results) -> Section:
+    """H5."""
+    rows, drawn = [], []
+    for arm in ("mlp", "soft-words", "soft-words-leak"):
+        base = values(results, Cell(arm, FEW_SCENES), of_kinds(*FINE))
+        cells = [percent(interval(base))]
+        for ross in ("denoising", "regression", "shuffled", "stopped"):
+            gain = interval(given_back(results, arm, ross))
+            cells.append(signed(gain))
+            if not math.isnan(gain.mean):
+                drawn.append((f"{SHORT.get(arm, 'softmax, words, leak')}: {ross}", gain, COLOURS.get(arm, RED)))
+        rows.append([ARMS[arm].title, *cells])
+    heading = ["place and number", "without, %", "denoising", "regression", "shuffled pictures", "stopped"]
+    plot = differences("What giving pictures back adds to place and number, points", drawn, (), (-0.06, 0.06))
+    return Section([(heading, rows), leak_table(results)], {"h5-gains": plot})
+
+
+def leak_table(results: Results) -> Table:
+    """How much goes past the words."""
+    rows = []
+    for ross in ("none", "denoising"):
+        some = values(results, Cell("soft-words-leak", FEW_SCENES, ross=ross), lambda one: one["leak"])
+        rows.append([ross, f"{interval(some).mean:.3f}"])
+    return ["given back by", "length of the leak, of a vector's"], rows
+
+
+def words_table(results: Results) -> Table:
+    """Unsupervised readings: is a thing's word among the five that weigh most where it lies?"""
+    arms = ("free-words", "free-matched", "soft-words", "soft-matched", "few-words", "few-matched")
+    named = ("colour", "shape", "size", "place")
+    rows = [
+        [ARMS[arm].title, *(percent(interval(values(results, Cell(arm), _named(name)))) for name in named)]
+        for arm in arms
+    ]
+    return ["among the five heaviest, %", *named], rows
+
+
+def _named(name: str) -> Read:
+    return lambda result: result["words"][name]
