@@ -57,6 +57,10 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
     "understanding/language_basis": ("language-basis-64", SEEING),
     "understanding/llava": ("llava-64", SEEING),
     "understanding/ovis": ("ovis-64", {**SEEING, "entries": 32}),
+    "understanding/ross_basis": (
+        "ross-basis-64",
+        {**SEEING, "denoiser_width": 32, "denoiser_depth": 1, "draws": 1, "basis": "clusters", "entries": 32},
+    ),
     "understanding/ross_d": ("ross-d-64", {**SEEING, "denoiser_width": 32, "denoiser_depth": 1, "draws": 2}),
     "understanding/ross_r": ("ross-r-64", SEEING),
     "unified/limner": (
@@ -64,7 +68,6 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
         {
             **SEEING,
             "vocabulary": 512,
-            "classifier": False,
             "text_length": 48,
             "scenes": 8,
             "rank": 16,
@@ -84,6 +87,7 @@ NEEDS = {
     "generators/raster": "tokenizers/vq_vae",
     "generators/var": "tokenizers/multiscale",
     "generators/xar": "tokenizers/vae",
+    "understanding/ross_basis": "tokenizers/vae",
     "understanding/ross_d": "tokenizers/vae",
     "unified/limner": "tokenizers/vae",
 }

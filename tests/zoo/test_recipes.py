@@ -36,6 +36,7 @@ RECIPES = (
     "understanding/language_basis",
     "understanding/llava",
     "understanding/ovis",
+    "understanding/ross_basis",
     "understanding/ross_d",
     "understanding/ross_r",
     "unified/limner",

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.connectors.connector import Connector
+from limner.connectors.connector import Connector, Features
 from limner.data.conversations import DESCRIBE, Turn
 from limner.data.preprocess import Given, preprocess
 from limner.encoders.encoder import VisionEncoder
@@ -40,6 +40,8 @@ class Seer(nn.Module):
         language: reads and speaks; a module too.
         vocabulary: of the language model; a module if its state is to travel with the weights.
         learns_to_see: train the encoder too.
+        placed: add a learned vector per slot to what the connector makes. Mixtures of words do not say where they are,
+            and of equal ones rotary positions tell the language model nothing.
     """
 
     def __init__(
@@ -50,12 +52,15 @@ class Seer(nn.Module):
         vocabulary: Vocabulary,
         *,
         learns_to_see: bool = False,
+        placed: bool = False,
     ) -> None:
         super().__init__()
         self.encoder, self.connector, self.language, self.vocabulary = encoder, connector, language, vocabulary
         assert isinstance(encoder, nn.Module)
         encoder.requires_grad_(learns_to_see)
         self.learns_to_see = learns_to_see
+        scale = float(language.words.detach().std())
+        self.position = nn.Parameter(scale * torch.randn(self.slots, language.width)) if placed else None
 
     @property
     def slots(self) -> int:
@@ -66,10 +71,15 @@ class Seer(nn.Module):
         """A picture as vectors in the space of words."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.learns_to_see):
             features = self.encoder.features(image)
-        return self.connector(features, self.language.words)
+        return self.entering(features)
 
-    def enter(self, packed: Packed, vectors: Float[Tensor, "b m d"] | None) -> Vectors:
-        """Input vectors of every slot: words, and the picture's where the picture is."""
+    def entering(self, features: Features) -> Float[Tensor, "b m d"]:
+        """What the connector makes of an encoder's patches, as it enters the language model."""
+        vectors = self.connector(features, self.language.words)
+        return vectors if self.position is None else vectors + self.position
+
+    def enter(self, packed: Packed, vectors: Float[Tensor, "pictured m d"] | None) -> Vectors:
+        """Input vectors of every slot: words, and the picture's where rows have one."""
         x = self.language.embed(packed.ids.clamp_min(0))
         if vectors is None:
             return x
@@ -80,7 +90,7 @@ class Seer(nn.Module):
             )
         return x.masked_scatter(inside[..., None], vectors.to(x.dtype))
 
-    def hidden(self, packed: Packed, vectors: Float[Tensor, "b m d"] | None) -> Vectors:
+    def hidden(self, packed: Packed, vectors: Float[Tensor, "pictured m d"] | None) -> Vectors:
         """Last hidden states of every slot."""
         return self.language(self.enter(packed, vectors), packed.places, packed.visible())
 

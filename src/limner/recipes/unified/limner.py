@@ -7,10 +7,11 @@ Four published ideas around one small transformer, trained together on the embed
     look again    hidden states at a picture must denoise its latents    ROSS-D, arXiv:2410.09575
     draw          masked autoregression with a diffusion head            MAR, arXiv:2406.11838
 
-    L = L_answers + w_r L_reconstruction + w_a L_anchor + w_d L_drawing
+    L = L_answers + w_r L_reconstruction + w_g L_grounding + w_d L_drawing
 
-The anchor keeps a picture's mixture of words near the words of its caption, so that it can be read. Known tokens of a
-drawing enter through the principal directions of the same table of words.
+SuperClass learns which words a picture holds, not where: its patches say the words of the whole. Grounding is the
+cross-entropy between a patch's mixture and the words of what it shows, which the scenes know. Known tokens of a drawing
+enter through the principal directions of the same table of words.
 
     limner train superclass --out runs/superclass
     limner train limner --encoder runs/superclass --out runs/limner
@@ -18,6 +19,7 @@ drawing enter through the principal directions of the same table of words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -28,10 +30,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from limner.connectors.basis import LanguageBasis
+from limner.data.conversations import AskedScenes
 from limner.data.scenes import Scenes
+from limner.data.scenes.patches import patch_names
 from limner.decode.drawing import Drawer
 from limner.decode.limner import Limner
-from limner.encoders.objectives.subword_set import SubwordFrequency
 from limner.evaluate.report import merged
 from limner.generators.generator import Generator
 from limner.generators.heads.diffusion import DiffusionHead
@@ -44,7 +47,9 @@ from limner.recipes.recipe import Question, Recipe
 from limner.recipes.understanding import language_basis
 from limner.recipes.understanding.asked import CHECKED, AskedTask, adopt_encoder, said, seeing_scores, sources, talks
 from limner.recipes.understanding.language_basis import MEASURED
+from limner.recipes.understanding.parts import parts
 from limner.tokenizers.autoencoder import Autoencoder
+from limner.train.settings import Settings
 from limner.types import Image, Rng
 from limner.unified.conversation import Packed
 from limner.unified.denoiser import TokenDenoiser
@@ -54,13 +59,31 @@ from limner.unified.seer import Seer
 from limner.unified.targets import FoldedLatents, side_of
 
 SHARES = (0.25, 0.3, 0.15, 0.15, 0.15)  # of emoji, and of scenes of one thing and of two, see `captioned_worlds`
-MARKS = (0, 1, 2)  # padding, unknown letters and the end: no words
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(language_basis.Knobs):
+class Knobs(Settings):
     """A model that sees and draws."""
 
+    encoder: str | None = None
+    """Name or folder of a SuperClass, which goes on learning and whose classifier scores the words of a patch; without
+    one both are trained from the start, which takes far longer."""
+    size: int = 64
+    """Pixels on a side of what is seen."""
+    patch: int = 8
+    """Pixels on a side of a patch."""
+    encoder_width: int = 192
+    """Width of the vision transformer."""
+    encoder_depth: int = 4
+    """Blocks of the vision transformer."""
+    width: int = 256
+    """Width of the language model."""
+    depth: int = 4
+    """Blocks of the language model."""
+    vocabulary: int = 1536
+    """Subwords there are."""
+    turns: int = 6
+    """Most questions about a scene."""
     tokenizer: str = "vae-64"
     """Name or folder of the tokenizer whose latents are drawn, and denoised from what is seen."""
     folded: int = 2
@@ -87,27 +110,48 @@ class Knobs(language_basis.Knobs):
     """Weight of drawing beside answers."""
     reconstruction: float = 0.5
     """Weight of denoising what is seen."""
-    anchor: float = 0.1
-    """Weight of keeping to the words of captions."""
-    learns_to_see: bool = True
-    """Go on training the encoder that was given."""
-    classifier: bool = True
-    """Start from the given encoder's own classifier into subwords (SuperClass)."""
-    vocabulary: int = 1536
-    """Subwords there are."""
+    grounding: float = 0.5
+    """Weight of patches that say the words of what they show."""
     guidance: float = 3.0
     """Guidance that the finished model draws with."""
     images: int = 120_000
+    batch: int = 32
+    lr: float = 1e-3
     muon: float = 2e-3
+    warmup: int = 5_000
+    ema: int = 10_000
+    beta2: float = 0.95
+    sample_every: int = 10_000
+    checkpoint_every: int = 5_000
+
+    def seeing(self) -> language_basis.Knobs:
+        """Those of what sees."""
+        return language_basis.Knobs(
+            seed=self.seed,
+            encoder=self.encoder,
+            learns_to_see=True,
+            size=self.size,
+            patch=self.patch,
+            encoder_width=self.encoder_width,
+            encoder_depth=self.encoder_depth,
+            width=self.width,
+            depth=self.depth,
+            vocabulary=self.vocabulary,
+            turns=self.turns,
+        )
 
 
 def build(knobs: Knobs) -> Limner:
     """A freshly initialised model."""
-    seer = language_basis.build(knobs)
-    seer.vocabulary = subwords = Subwords(knobs.text_length)
+    seeing = knobs.seeing()
+    encoder, language, _ = parts(seeing)
+    words, subwords = language.words.detach(), Subwords(knobs.text_length)
+    joined = language_basis.connector(seeing, encoder.width, words, torch.arange(len(words)))
+    joined.settle(words, torch.randn(1, encoder.grid**2, encoder.width))
+    seer = Seer(encoder, joined, language, subwords, learns_to_see=True, placed=True)
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False, patch=knobs.folded)
     channels = tokenizer.quantizer.channels * knobs.folded**2
-    made = generator(knobs, seer.language, tokenizer.layout.length // knobs.folded**2, channels)
+    made = generator(knobs, language, tokenizer.layout.length // knobs.folded**2, channels)
     return Limner(seer, Drawer(made, subwords, tokenizer, patch=knobs.folded, guidance=knobs.guidance))
 
 
@@ -132,22 +176,19 @@ def generator(knobs: Knobs, language: LanguageModel, count: int, channels: int) 
     )
 
 
-class Lessons(nn.Module):
-    """What is trained beside the model and not shipped.
+def grounding_loss(shares: Float[Tensor, "b n v"], ids: Int[Tensor, "b n k"]) -> Float[Tensor, ""]:
+    """Cross-entropy between words and their shares in a patch, in nats; all things of a picture, and its background,
+    count alike, however many patches they fill.
 
     Args:
-        reconstruction: denoises what was seen.
-        vocabulary: subwords there are.
+        shares: of every word in every patch.
+        ids: words of what a patch shows, padded with 0; nothing but 0 where that is unclear.
     """
-
-    def __init__(self, reconstruction: Reconstruction, vocabulary: int) -> None:
-        super().__init__()
-        self.reconstruction = reconstruction
-        self.frequency = SubwordFrequency(vocabulary, MARKS)
-
-    def anchor(self, shares: Float[Tensor, "b v"], ids: Int[Tensor, "b k"]) -> Float[Tensor, ""]:
-        """Cross-entropy between the words of a caption, the rarer the weightier, and their shares in its picture."""
-        return self.frequency(shares.float().clamp_min(1e-6).log(), ids)
+    words, patches = ids > 0, (ids > 0).any(2)
+    alike = ((ids[:, :, None] == ids[:, None]).all(3) & patches[:, :, None]).sum(1).clamp_min(1)
+    weight = patches / alike
+    missed = -shares.float().clamp_min(1e-8).log().gather(2, ids) * words
+    return (weight * missed.sum(2) / words.sum(2).clamp_min(1)).sum() / weight.sum().clamp_min(1)
 
 
 class LimnerTask:
@@ -155,26 +196,44 @@ class LimnerTask:
 
     Args:
         model: what is trained.
-        seeing: conversations about pictures.
+        taught: scenes that are talked about, taken in turn.
         drawing: captions and latents.
-        lessons: trained beside the model.
+        reconstruction: of what was seen; trained beside the model and not shipped.
         knobs: weights of the losses.
     """
 
     def __init__(
-        self, model: Limner, seeing: AskedTask, drawing: CaptionedTask, lessons: Lessons, knobs: Knobs
+        self,
+        model: Limner,
+        taught: Sequence[AskedScenes],
+        drawing: CaptionedTask,
+        reconstruction: Reconstruction,
+        knobs: Knobs,
     ) -> None:
-        self.model: nn.Module = model
-        self.extra: nn.Module | None = lessons
-        self.seeing, self.drawing, self.lessons, self.knobs = seeing, drawing, lessons, knobs
+        self.model = model
+        self.extra: nn.Module | None = reconstruction
+        held_out = talks(Scenes(0, split="heldout", size=knobs.size, objects=(1, 4)), CHECKED)
+        self.seeing = AskedTask(model.seer, taught, held_out)
+        self.taught, self.drawing, self.reconstruction, self.knobs = taught, drawing, reconstruction, knobs
 
     def batch(self, start: int, size: int) -> dict[str, dict[str, Tensor]]:
         """Conversations ``start .. start + size``, and ``drawn`` times as many captions."""
         drawn = self.knobs.drawn
         return {
             "seeing": self.seeing.batch(start, size),
+            "shown": {"ids": self.shown(start, size)},
             "drawing": self.drawing.batch(start * drawn, size * drawn),
         }
+
+    def shown(self, start: int, size: int) -> Int[Tensor, "b n k"]:
+        """Words of what each patch shows, padded with 0; emoji have none."""
+        seer = self.model.seer
+        count = len(self.taught)
+        sources = [(self.taught[k % count].scenes, k // count) for k in range(start, start + size)]
+        names = [patch_names(scenes[k % len(scenes)], seer.encoder.grid) for scenes, k in sources]
+        ids = {text: seer.vocabulary.ids(text) for row in names for text in row}
+        longest = max(map(len, ids.values()))
+        return torch.tensor([[ids[text] + [0] * (longest - len(ids[text])) for text in row] for row in names])
 
     def loss(
         self, model: nn.Module, batch: dict[str, dict[str, Tensor]], rng: Rng
@@ -184,16 +243,16 @@ class LimnerTask:
         seer, knobs, (seen, drawn) = model.seer, self.knobs, (batch["seeing"], batch["drawing"])
         packed = Packed(**{name: value for name, value in seen.items() if name != "image"})
         features = seer.encoder.features(seen["image"])
-        hidden = seer.hidden(packed, seer.connector(features, seer.language.words))
+        hidden = seer.hidden(packed, seer.entering(features))
         looks, has_picture = seer.at_pictures(packed, hidden)
         words = cast(LanguageBasis, seer.connector)
         losses = {
             "answers": seer.answer_loss(packed, hidden),
-            "reconstruction": self.lessons.reconstruction(looks, seen["image"], has_picture, rng),
-            "anchor": self.lessons.anchor(words.coefficients(features, seer.language.words).mean(1), told(packed)),
+            "reconstruction": self.reconstruction(looks, seen["image"], has_picture, rng),
+            "grounding": grounding_loss(words.coefficients(features, seer.language.words), batch["shown"]["ids"]),
             "drawing": self.drawing.loss(model.drawer, drawn, rng)[0],
         }
-        weights = (1.0, knobs.reconstruction, knobs.anchor, knobs.drawing)
+        weights = (1.0, knobs.reconstruction, knobs.grounding, knobs.drawing)
         total = torch.stack([weight * loss for weight, loss in zip(weights, losses.values(), strict=True)]).sum()
         return total, {name: loss.detach() for name, loss in losses.items()}
 
@@ -208,32 +267,26 @@ class LimnerTask:
         return self.seeing.validate(model.seer)
 
 
-def told(packed: Packed) -> Int[Tensor, "b n"]:
-    """The subwords of the description, which is the last turn of every row, and 0 elsewhere."""
-    last = packed.segments == packed.segments.amax(1, keepdim=True)
-    return torch.where(last, packed.targets, 0).clamp_min(0)
-
-
 def task(knobs: Knobs) -> LimnerTask:
     """How it is trained; errors as those of `asked_task` and of `language_basis`."""
     model = build(knobs)
     seer, drawer = model.seer, model.drawer
     tokenizer = cast(Autoencoder, drawer.tokenizer)
     pieces = world_pieces(tokenizer, knobs.scenes, knobs.seed, (knobs.out or Path("runs")) / "cache")
-    taught = sources(knobs)
+    taught = sources(knobs.seeing())
     texts = chain(said(taught), pieces.captions)
     drawer.subwords.vocabulary = Subwords.trained(
         texts, size=knobs.vocabulary, length=knobs.text_length, speaks=True
     ).vocabulary
-    adopt_encoder(knobs, seer)
-    seeing = AskedTask(seer, taught, talks(Scenes(0, split="heldout", size=knobs.size, objects=(1, 4)), CHECKED))
+    adopt_encoder(knobs.seeing(), seer)
     words = cast(LanguageBasis, seer.connector)
-    if knobs.classifier:
-        language_basis.start(knobs, words, drawer.subwords, torch.arange(knobs.vocabulary))
-    with torch.no_grad():
-        words.settle(seer.language.words, seer.encoder.features(seeing.batch(0, MEASURED)["image"]))
+    if knobs.encoder is not None:
+        language_basis.start(knobs.encoder, words, drawer.subwords, range(knobs.vocabulary))
     drawing = CaptionedTask(drawer, pieces, SHARES, seed=knobs.seed)
-    return LimnerTask(model, seeing, drawing, Lessons(reconstruction(knobs, seer, tokenizer), knobs.vocabulary), knobs)
+    made = LimnerTask(model, taught, drawing, reconstruction(knobs, seer, tokenizer), knobs)
+    with torch.no_grad():
+        words.settle(seer.language.words, seer.encoder.features(made.batch(0, MEASURED)["seeing"]["image"]))
+    return made
 
 
 def reconstruction(knobs: Knobs, seer: Seer, tokenizer: Autoencoder) -> Reconstruction:
