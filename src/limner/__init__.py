@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from limner.recipes.library import load as load
+    from limner.recipes.saving import push_to_hub as push_to_hub
+    from limner.recipes.saving import save as save
 
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "load", "push_to_hub", "save"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """``limner.load`` brings torch and the recipes only when it is asked for (PEP 562)."""
+    """``limner.load`` and its like bring torch and the recipes only when they are asked for (PEP 562)."""
     if name == "load":
         from limner.recipes.library import load
 
         return load
+    if name in ("save", "push_to_hub"):
+        from limner.recipes import saving
+
+        return getattr(saving, name)
     raise AttributeError(f"module 'limner' has no attribute {name!r}")

@@ -1,18 +1,20 @@
 """Models on the Hugging Face Hub: ``hf:owner/name`` is a saved model, ``hf:owner/name/file.pth`` one file of weights.
 
 What was downloaded once is read from the cache, also offline (``HF_HUB_OFFLINE=1``). A revision may follow the name:
-``hf:owner/name@v1.0/file.pth``.
+``hf:owner/name@v1.0/file.pth``. It needs the extra ``hub``: huggingface_hub.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from limner.errors import InputError
 
 PREFIX = "hf:"
-ADDRESS = re.compile(r"hf:(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w.-]+))?(?:/(?P<file>.+))?")
+REPOSITORY = r"[\w.-]+/[\w.-]+?"
+ADDRESS = re.compile(rf"hf:(?P<repository>{REPOSITORY})(?:@(?P<revision>[\w.-]+))?(?:/(?P<file>.+))?")
 
 
 def download(address: str) -> Path:
@@ -23,16 +25,48 @@ def download(address: str) -> Path:
     match = ADDRESS.fullmatch(address)
     if match is None:
         raise InputError(f"{address!r} is no address on the Hub: write hf:owner/name or hf:owner/name/file.pth")
-    from huggingface_hub import hf_hub_download, snapshot_download
+    client = _client()
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     repository, revision, file = match["repository"], match["revision"], match["file"]
     try:
         if file is None:
-            return Path(snapshot_download(repository, revision=revision))
-        return Path(hf_hub_download(repository, file, revision=revision))
+            return Path(client.snapshot_download(repository, revision=revision))
+        return Path(client.hf_hub_download(repository, file, revision=revision))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"{address} cannot be downloaded ({reason}): check name and network, or give a local path"
+            f"{address} cannot be downloaded ({_reason(error)}): check name and network, or give a local path"
         ) from None
+
+
+def upload(folder: Path, repository: str, *, private: bool, message: str, token: str = "") -> None:
+    """Put the files of a folder into a model repository ``owner/name``, made if there is none; an empty token is the
+    account's own. Raises `InputError` if that is no name, offline, and if the Hub refuses."""
+    if re.fullmatch(REPOSITORY, repository) is None:
+        raise InputError(f"{repository!r} is no repository on the Hub: write owner/name")
+    client = _client()
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+
+    api = client.HfApi(token=token or None)
+    try:
+        api.create_repo(repository, private=private, exist_ok=True)
+        api.upload_folder(repo_id=repository, folder_path=folder, commit_message=message)
+    except (HfHubHTTPError, LocalTokenNotFoundError, OSError, ValueError) as error:
+        raise InputError(
+            f"{repository} cannot be pushed to the Hub ({_reason(error)}): check name, network and `hf auth login`, "
+            "or save to a local folder"
+        ) from None
+
+
+def _client() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise InputError(
+            "the Hub is reached by huggingface_hub, which is not installed: pip install 'limner[hub]'"
+        ) from None
+    return huggingface_hub
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__

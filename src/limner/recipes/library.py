@@ -14,6 +14,8 @@ import os
 import shutil
 import types
 import typing
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,13 +29,16 @@ from limner.catalogue.recipes import RECIPES
 from limner.errors import CheckpointError, InputError
 from limner.recipes.hub import PREFIX, download
 from limner.recipes.recipe import Recipe
-from limner.recipes.released import Released, load_released
+from limner.recipes.release import Names, State
+from limner.recipes.released import Released, load_released, load_saved, to_save
+from limner.recipes.saving import Origin, remember
 from limner.train.checkpoint import file_hash
 from limner.train.settings import Settings
 
 WEIGHTS = "weights.safetensors"
 CARD = "recipe.json"
 RELEASE = "release"  # of converted weights: what they were recognised as
+SIGNATURE = "signature"  # of a release whose weights were saved by us: by what it is known
 TOKENIZER = "tokenizer"  # the knob, and the folder in which a generator carries a tokenizer that ships nowhere
 DESCRIBED = ("encoder", "language")  # knobs that may name folders of transformers, whose descriptions are carried
 DESCRIPTION = (
@@ -60,36 +65,70 @@ def save(model: nn.Module, folder: Path, *, recipe: str, knobs: Settings, facts:
     a copy of all but their weights, so that its folder can be moved or given away. Files are written aside and renamed,
     recipe.json last. Raises `InputError` if the folder cannot be written.
     """
+    return _write_built({"recipe": recipe, "knobs": _json_knobs(knobs), **facts}, {}, model, folder)
+
+
+def build(path: str, knobs: Settings) -> nn.Module:
+    """The freshly initialised model of a recipe such as ``generators/mar``, which can be saved by itself: see
+    `limner.recipes.saving`."""
+    recipe = find_recipe(path)
+    return _remembered(recipe.build(knobs), recipe, {"recipe": path, "knobs": _json_knobs(knobs)}, {})
+
+
+def _remembered(model: nn.Module, recipe: Recipe, card: dict[str, Any], carried: dict[str, str]) -> nn.Module:
+    return remember(model, Origin(card, recipe.paper, partial(_write_built, card, carried)))
+
+
+def _write_built(card: dict[str, Any], carried: dict[str, str], model: nn.Module, folder: Path) -> Path:
+    """``carried``: folders that take the place of those that the knobs name."""
     parameters = {name for name, _ in model.named_parameters()}
     tensors = {
         name: (value.to(torch.bfloat16) if name in parameters and value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
     }
-    card = {"recipe": recipe, "knobs": _json_knobs(knobs), **facts}
-    return _write(folder, tensors, card)
+    return _write(folder, tensors, card, carried)
 
 
 def convert(source: Path, folder: Path, *, trust: bool = False) -> Released:
     """Turn a file that the authors of a system published into a model folder: its weights, under the authors' names,
     as safetensors, and a card. Errors as those of `load` and `save`."""
     released = load_released(source, trust=trust)
-    kept = {key: value for key, value in released.state.items() if key not in released.report.skipped}
+    release, skipped = released.release, released.report.skipped
+    kept = {key: value for key, value in released.state.items() if key not in skipped or release.bears(key)}
     tensors = {key: value.contiguous().clone() for key, value in kept.items()}  # shared memory cannot be saved
-    release = {"system": released.release.system, "kind": released.release.kind}
-    _write(folder, tensors, {"recipe": f"official/{release['system']}", "knobs": {}, RELEASE: release})
+    _write(folder, tensors, _release_card(released), {})
     return released
 
 
-def _write(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any]) -> Path:
+def _release_card(released: Released) -> dict[str, Any]:
+    system, kind = released.release.system, released.release.kind
+    return {"recipe": f"official/{system}", "knobs": {}, RELEASE: {"system": system, "kind": kind}}
+
+
+def _released(released: Released) -> nn.Module:
+    card = _release_card(released)
+    card[RELEASE] |= {SIGNATURE: list(released.release.signature)}
+    write = partial(_write_released, card, released.release.names, released.report.loaded, released.kept)
+    return remember(released.model, Origin(card, "", write))
+
+
+def _write_released(
+    card: dict[str, Any], names: Names, loaded: Sequence[str], kept: State, model: nn.Module, folder: Path
+) -> Path:
+    return _write(folder, to_save(model, names, loaded, kept), card, {})
+
+
+def _write(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any], carried: dict[str, str]) -> Path:
+    parts = {**card["knobs"], **carried}
     aside = folder / f".writing-{WEIGHTS}", folder / f".writing-{CARD}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_file(tensors, aside[0])
         card = {**card, "weights": file_hash(aside[0])}
         aside[1].write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        _carry_tokenizer(card["knobs"].get(TOKENIZER), folder)
+        _carry_tokenizer(parts.get(TOKENIZER), folder)
         for knob in DESCRIBED:
-            _carry_description(card["knobs"].get(knob), folder / knob)
+            _carry_description(parts.get(knob), folder / knob)
         aside[0].replace(folder / WEIGHTS)
         aside[1].replace(folder / CARD)
     except OSError as error:
@@ -153,7 +192,8 @@ def read_card(folder: Path) -> dict[str, Any]:
     """The parsed recipe.json of a model folder."""
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        return {**card, "recipe": str(card["recipe"]), "knobs": dict(card["knobs"])}
+        checked = {"recipe": str(card["recipe"]), "knobs": dict(card["knobs"])}
+        return {**card, **checked, **({RELEASE: dict(card[RELEASE])} if RELEASE in card else {})}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{folder / CARD} cannot be read ({error}): copy or save the model again") from None
 
@@ -171,7 +211,7 @@ def load(name: str | Path, *, trust: bool = False) -> Any:
     """
     path = download(str(name)) if str(name).startswith(PREFIX) else Path(name)
     if path.is_file():
-        return load_released(path, trust=trust).model
+        return _released(load_released(path, trust=trust))
     folder = locate(path)
     card = read_card(folder)
     tensors = read_weights(folder / WEIGHTS)
@@ -179,14 +219,16 @@ def load(name: str | Path, *, trust: bool = False) -> Any:
         raise CheckpointError(
             f"{folder / WEIGHTS} is not what was saved: its SHA-256 differs from {CARD}; copy it again"
         )
+    if signature := card.get(RELEASE, {}).get(SIGNATURE):
+        return _released(load_saved(tensors, signature, folder))
     if RELEASE in card:
-        return load_released(folder / WEIGHTS).model
+        return _released(load_released(folder / WEIGHTS))
     recipe = recipe_of(card, folder)
     own = {TOKENIZER: str(folder / TOKENIZER)} if (folder / TOKENIZER / CARD).is_file() else {}
     own |= {knob: str(folder / knob) for knob in DESCRIBED if is_described(str(folder / knob))}
     model = recipe.build(parse_knobs(recipe.knobs, {**card["knobs"], **own}, folder))
     fill(model, tensors, folder)
-    return model.float().eval().requires_grad_(False)
+    return _remembered(model.float().eval().requires_grad_(False), recipe, card, own)
 
 
 def recipe_of(card: dict[str, Any], folder: Path) -> Recipe:

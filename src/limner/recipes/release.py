@@ -50,8 +50,14 @@ class Release:
 
     def fits(self, state: State) -> bool:
         """Does a state dict hold every key of the signature?"""
-        patterns = [re.compile(re.escape(key).replace(r"\*", ".*")) for key in self.signature]
-        return all(any(pattern.fullmatch(key) for key in state) for pattern in patterns)
+        return all(any(pattern.fullmatch(key) for key in state) for pattern in self._patterns())
+
+    def bears(self, key: str) -> bool:
+        """Is the key one of the signature?"""
+        return any(pattern.fullmatch(key) for pattern in self._patterns())
+
+    def _patterns(self) -> list[re.Pattern[str]]:
+        return [re.compile(re.escape(key).replace(r"\*", ".*")) for key in self.signature]
 
 
 class Report(NamedTuple):

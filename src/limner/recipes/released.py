@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from limner.errors import CheckpointError
 from limner.recipes import official
-from limner.recipes.release import Release, Report, State, fill, read_state
+from limner.recipes.release import Names, Release, Report, State, fill, official_name, read_state
 
 
 class Released(NamedTuple):
-    """A model from an official file: the file's tensors, what it was recognised as, and what became of its keys."""
+    """A model from an official file: the file's tensors, what it was recognised as, what became of its keys, and those
+    passed over that are needed to recognise it again."""
 
     model: nn.Module
     state: State
     release: Release
     report: Report
+    kept: State
 
 
 def releases() -> list[Release]:
@@ -48,7 +51,27 @@ def load_released(path: Path, *, trust: bool = False) -> Released:
     """
     state = read_state(path, trust=trust)
     release = recognise(state, path)
-    prepared = state if release.prepare is None else release.prepare(state)
+    return _filled(release, state, state if release.prepare is None else release.prepare(state))
+
+
+def to_save(model: nn.Module, names: Names, loaded: Sequence[str], kept: State) -> dict[str, Tensor]:
+    """Tensors of a released model as `load_saved` reads them: prepared, under the authors' names."""
+    own = model.state_dict()
+    tensors = {**kept, **{official_name(name, names): own[name] for name in loaded}}
+    return {key: value.contiguous().clone() for key, value in tensors.items()}  # shared memory cannot be saved
+
+
+def load_saved(state: State, signature: Sequence[str], source: Path) -> Released:
+    """The model whose tensors `to_save` gave, of the release with this signature; raises `CheckpointError`
+    if there is none, or if the tensors do not fit."""
+    for release in releases():
+        if release.signature == tuple(signature):
+            return _filled(release, state, state)
+    raise CheckpointError(f"{source} holds weights of a release that this limner does not know: update it")
+
+
+def _filled(release: Release, state: State, prepared: State) -> Released:
     model = release.build(prepared)
     report = fill(model, prepared, release.names, skip=release.skip)
-    return Released(model.float().eval().requires_grad_(False), state, release, report)
+    kept = {key: prepared[key] for key in report.skipped if release.bears(key)}
+    return Released(model.float().eval().requires_grad_(False), state, release, report, kept)
