@@ -51,9 +51,9 @@ from limner.unified.seer import Seer
 SIZE, PATCH = 64, 8
 WIDTH, DEPTH = 128, 2  # of the language model; the encoder is as wide
 SUBWORDS, LONGEST = 256, 40
-ENCODER_IMAGES, READING_ROWS, SEEING_IMAGES = 16_000, 8_000, 3_600
+ENCODER_IMAGES, READING_ROWS, SEEING_IMAGES = 16_000, 8_000, 2_400
 ALIGNED = 3  # one picture of so many aligns, where there are two stages
-SHOWN, HELD_OUT = 2_400, 500  # pictures that are taught and asked about
+SHOWN, HELD_OUT = 1_600, 300  # pictures that are taught and asked about
 TURNS = 12  # questions about each
 SPOKEN = 500  # scenes whose talk the vocabulary is made of
 TAUGHT: dict[str, Any] = {"sample_every": 10**9, "checkpoint_every": 10**9, "beta2": 0.95}
