@@ -168,7 +168,7 @@ def start(encoder: str | None, words: LanguageBasis, subwords: Subwords, rows: S
 
 RECIPE = Recipe(
     system="language-basis",
-    state="partly",
+    state="works",
     paper="arXiv:2503.19404",
     knobs=Knobs,
     build=build,

@@ -41,7 +41,7 @@ def task(knobs: Knobs) -> AskedTask:
 
 RECIPE = Recipe(
     system="llava",
-    state="partly",
+    state="works",
     paper="arXiv:2304.08485",
     knobs=Knobs,
     build=build,

@@ -66,7 +66,7 @@ def task(knobs: Knobs) -> AskedTask:
 
 RECIPE = Recipe(
     system="ovis",
-    state="partly",
+    state="works",
     paper="arXiv:2405.20797",
     knobs=Knobs,
     build=build,

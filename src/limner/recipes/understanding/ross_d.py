@@ -71,7 +71,7 @@ def task(knobs: Knobs) -> AskedTask:
 
 RECIPE = Recipe(
     system="ross-d",
-    state="partly",
+    state="works",
     paper="arXiv:2410.09575",
     knobs=Knobs,
     build=build,

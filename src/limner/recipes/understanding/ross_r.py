@@ -50,7 +50,7 @@ def task(knobs: Knobs) -> AskedTask:
 
 RECIPE = Recipe(
     system="ross-r",
-    state="partly",
+    state="works",
     paper="arXiv:2410.09575",
     knobs=Knobs,
     build=build,
