@@ -109,7 +109,7 @@ def _words(given: Given) -> Basis:
 
 
 def _matched(given: Given) -> Basis:
-    return Matched(*given.words.shape, derive_seed(given.seed, "matched"))
+    return Matched(len(given.words), given.words.shape[1], derive_seed(given.seed, "matched"))
 
 
 def _permuted(given: Given) -> Basis:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -191,32 +190,35 @@ def costing(results: Results) -> list[str]:
         "rate",
         "rate, few scenes",
     ]
-    return [
-        "## What it cost",
+    told = (
         f"{STEPS} steps of {BATCH} scenes each, whatever the number of scenes. Over all arms parameters differ by "
         f"{100 * spread[0]:.1f} % and operations of a step by {100 * spread[1]:.1f} % at most. Rates were chosen among "
         f"{', '.join(f'{one:g}' for one in RATES)} on validation scenes with the first seed; a rank takes its "
-        "family's at rank 8.",
+        "family's at rank 8."
+    )
+    return [
+        "## What it cost",
+        told,
         table((["", "number", "CPU seconds each", "CPU minutes in all"], budget)),
         table((heading, rows)),
     ]
 
 
-INTRODUCTION = f"""\
+INTRODUCTION = """\
 Five hypotheses about connectors between a frozen encoder and a frozen language model, registered before anything was
 trained, each with its controls. Written by `limner study language-basis`; every number is in
 [language-basis.json](language-basis.json). Differences are means over seeds, paired by seed, with 95 % bootstrap
 intervals: arms of one seed share the language model, the scenes, their order, and the draws that they start from. With
 five seeds such intervals are somewhat too narrow."""
 READING = """\
-Nobody told the connectors which word belongs where. A thing's colour, shape, size and the first word of its place, looked
-for among the five words that weigh most in a patch that the thing covers a quarter of:"""
+Nobody told the connectors which word belongs where. A thing's colour, shape, size and the first word of its place,
+looked for among the five words that weigh most in a patch that the thing covers a quarter of:"""
 WORLD = f"""\
 Scenes of one to three things on white, 64 pixels, 12 shapes, 10 colours, 3 sizes, 9 places; questions of six kinds, up
 to six a scene; {TRAINING:,} scenes to learn from, 500 to choose rates by, 1,000 to test by. The encoder (0.8M
 parameters, 4 x 4 patches) was trained by SuperClass and by naming what lies in every patch. Each seed has a language
-model of its own (width 64, two blocks, 256 subwords), trained on descriptions of scenes with questions and answers, half
-of the descriptions in words and half in symbols, 16 slots of sums of vectors that are no words, so that it can read
+model of its own (width 64, two blocks, 256 subwords), trained on descriptions of scenes with questions and answers:
+half of the descriptions in words, half in symbols, 16 slots of sums of vectors that are no words, so that it can read
 several attributes of one slot. It has met neither pictures nor mixtures of words. Both are frozen; only the connector
 learns. A pilot without symbols ended where every connector names what is in the picture and none says what belongs
 together (64 % right), so there was nothing left to compare."""
@@ -233,4 +235,3 @@ LIMITS = (
   attributes; shades of colour are not in this world.
 - Training has the same number of steps for few scenes as for many, and rates were chosen with one seed.""",
 )
-assert math

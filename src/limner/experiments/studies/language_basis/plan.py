@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from limner.experiments.studies.language_basis.arms import RANKS, SHARES
+from limner.experiments.studies.language_basis.arms import SHARES
 from limner.experiments.studies.language_basis.pretrained import TRAINING
 from limner.experiments.studies.language_basis.trial import Trial
 
 RATES = (3e-3, 1e-2, 3e-2)
 MIDDLE = RATES[1]
 GRID = (128, 400, 1280, 4000, TRAINING)  # scenes: 1, 3, 10, 31 and 100 %
+URGENCY = (TRAINING, 400, 128, 1280, 4000)  # the same, what matters most first
 FEW_SCENES = 400  # where the rates of small data are chosen; they hold up to `SMALL`
 SMALL = 1280
 RANK = 8
@@ -24,10 +25,10 @@ FAMILIES = ("svd", "clusters", "frequent", "subset", "random")
 FREE = ("mlp", "mlp-preconditioned", "free-words", "free-matched", "free-permuted")
 BOUNDED = ("mlp-normed", "soft-words", "soft-matched", "soft-learned", "few-words", "few-matched")
 SIZED = ("mlp", *BOUNDED)
-RANKED = tuple(f"{family}-{rank}" for family in FAMILIES for rank in RANKS)
+RANKED = tuple(f"{family}-{rank}" for rank in (16, 8, 4, 32) for family in FAMILIES)
 FREQUENT = tuple(f"soft-frequent-{count}" for count in SHARES)
 CARRIED = ("mlp", "free-words", "soft-words", "few-words", "soft-matched")
-ROSS = ("none", "denoising", "regression", "shuffled", "stopped")
+ROSS = ("none", "denoising", "shuffled", "regression", "stopped")
 HYPOTHESES = ("H1", "H2", "H3", "H4", "H5")
 
 Results: TypeAlias = Mapping[str, dict[str, Any]]  # contents of the files that there are, by name
@@ -53,13 +54,14 @@ def rate(arm: str, scenes: int, results: Results) -> float | None:
     return max(tried)[1] if len(tried) == len(RATES) else None
 
 
-def wanted(hypothesis: str, seed: int) -> list[tuple[str, int, bool, str]]:
-    """Arm, scenes, language model (wider or not) and what pictures are given back by, of every training of a seed."""
-    whole = TRAINING  # pictures are given back of few scenes: of all, little is left to gain
+def wanted(hypothesis: str) -> list[tuple[str, int, bool, str]]:
+    """Arm, scenes, language model (wider or not) and what pictures are given back by, of all that a seed needs; what
+    matters most comes first."""
+    whole = TRAINING
     if hypothesis == "H1":
         return [(arm, whole, False, "none") for arm in FREE]
     if hypothesis == "H2":
-        return [(arm, size, False, "none") for size in reversed(GRID) for arm in SIZED]
+        return [(arm, size, False, "none") for size in URGENCY for arm in SIZED]
     if hypothesis == "H3":
         return [(arm, whole, False, "none") for arm in ("mlp", "free-words", "soft-words", *RANKED, *FREQUENT)]
     if hypothesis == "H4":
@@ -70,10 +72,11 @@ def wanted(hypothesis: str, seed: int) -> list[tuple[str, int, bool, str]]:
 
 
 def trials(hypotheses: Sequence[str], seeds: int, results: Results) -> Iterator[Trial]:
-    """What is missing, in order of urgency; those whose rate is not chosen yet come after those that choose it."""
+    """What is missing, in order of urgency, all seeds of one arm together; rates are chosen right before they are
+    used."""
     for hypothesis in hypotheses:
-        for seed in range(seeds):
-            for arm, scenes, wide, ross in wanted(hypothesis, seed):
+        for arm, scenes, wide, ross in wanted(hypothesis):
+            for seed in range(seeds):
                 yield from _for(arm, scenes, wide, ross, seed, results)
 
 

@@ -9,9 +9,11 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from limner.evaluate.statistics import Interval
 
+Number: TypeAlias = int | float
 FONT = 'font-family="system-ui,sans-serif" font-size="13" fill="#333"'
 GRID, FAINT, INK = "#e8e8ec", "#888", "#333"
 INDIGO, ORANGE, GREEN, RED, GREY, CYAN, BROWN = (
@@ -31,7 +33,7 @@ class Line:
 
     name: str
     colour: str
-    points: Sequence[tuple[float, Interval]]
+    points: Sequence[tuple[Number, Interval]]
     dashed: bool = False
 
 
@@ -41,12 +43,12 @@ class Axis:
     logarithmic."""
 
     label: str
-    low: float
-    high: float
-    ticks: Sequence[tuple[float, str]]
+    low: Number
+    high: Number
+    ticks: Sequence[tuple[Number, str]]
     logarithmic: bool = False
 
-    def share(self, value: float) -> float:
+    def share(self, value: Number) -> float:
         """Where a value lies, from 0 to 1."""
         low, high, at = (math.log(v) if self.logarithmic else v for v in (self.low, self.high, value))
         return (at - low) / (high - low)
@@ -56,7 +58,7 @@ def lines(title: str, x: Axis, y: Axis, drawn: Sequence[Line]) -> str:
     """Curves with whiskers."""
     across, up = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
-    def at(point: tuple[float, float]) -> tuple[float, float]:
+    def at(point: tuple[Number, Number]) -> tuple[float, float]:
         return round(LEFT + across * x.share(point[0]), 1), round(TOP + up * (1 - y.share(point[1])), 1)
 
     parts = [_begin(WIDTH, HEIGHT), _text(LEFT, 22, title, "start", INK, bold=True)]
@@ -118,7 +120,7 @@ def differences(
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _spread(ends: Sequence[tuple[float, Line]]) -> list[tuple[float, Line]]:
+def _spread(ends: Sequence[tuple[Number, Line]]) -> list[tuple[float, Line]]:
     """Names where their lines end, moved apart where they would overlap, and kept inside the plot."""
     placed: list[tuple[float, Line]] = []
     for height, line in sorted(ends, key=lambda one: one[0]):
@@ -132,11 +134,11 @@ def _begin(width: int, height: int) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {FONT}><rect width="100%" height="100%" fill="#fff"/>'
 
 
-def _text(left: float, top: float, text: str, anchor: str, colour: str, *, bold: bool = False) -> str:
+def _text(left: Number, top: Number, text: str, anchor: str, colour: str, *, bold: bool = False) -> str:
     weight = ' font-weight="600"' if bold else ""
     place = f'x="{round(left, 1)}" y="{round(top, 1)}" text-anchor="{anchor}"'
     return f'<text {place} fill="{colour}"{weight}>{html.escape(text)}</text>'
 
 
-def _stroke(x1: float, y1: float, x2: float, y2: float, colour: str, width: float = 1.0) -> str:
+def _stroke(x1: Number, y1: Number, x2: Number, y2: Number, colour: str, width: Number = 1.0) -> str:
     return f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{colour}" stroke-width="{width}"/>'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from limner.evaluate.statistics import Interval
@@ -38,6 +38,7 @@ from limner.experiments.studies.language_basis.plots import (
     RED,
     Axis,
     Line,
+    Number,
     differences,
     lines,
 )
@@ -131,7 +132,7 @@ def loss_plot(results: Results) -> str:
     return lines("Loss of the answers in training, mean over seeds", x, y, drawn)
 
 
-def curve(results: Results, name: str, colour: str, at: Sequence[tuple[float, Values]], dashed: bool = False) -> Line:
+def curve(results: Results, name: str, colour: str, at: Sequence[tuple[Number, Values]], dashed: bool = False) -> Line:
     """A line through what was measured of a list of settings."""
     return Line(name, colour, [(x, interval(some)) for x, some in at if some], dashed)
 
@@ -146,7 +147,7 @@ def sized_section(results: Results) -> Section:
     sigmas = (0.0, *SIGMAS)
     noisy = Axis("noise, in deviations of a feature", 0.0, SIGMAS[-1], [(s, f"{s:g}") for s in sigmas])
 
-    def heard(arm: str) -> list[tuple[float, Values]]:
+    def heard(arm: str) -> list[tuple[Number, Values]]:
         return [(s, values(results, Cell(arm), under_noise(s) if s else overall)) for s in sigmas]
 
     by_noise = [curve(results, SHORT[arm], COLOURS[arm], heard(arm)) for arm in SIZED]
@@ -187,14 +188,11 @@ def over_table(results: Results) -> Table:
     """Convex arms over words less what they are compared with, where it may matter."""
     pairs = [("soft-words", other) for other in ("mlp", "mlp-normed", "soft-matched", "soft-learned")]
     pairs += [("few-words", other) for other in ("mlp", "few-matched")]
-    cells: list[tuple[str, Callable[[str], Cell], Read]] = [
-        (f"{size:,} scenes", lambda arm, size=size: Cell(arm, size), overall)
-        for size in GRID  # type: ignore[misc]
-    ]
-    cells += [(f"noise {sigma:g}", Cell, under_noise(sigma)) for sigma in SIGMAS]
+    cells: list[tuple[str, int, Read]] = [(f"{size:,} scenes", size, overall) for size in GRID]
+    cells += [(f"noise {sigma:g}", GRID[-1], under_noise(sigma)) for sigma in SIGMAS]
     rows = []
     for first, second in pairs:
-        gaps = [minus(*(values(results, cell(arm), read) for arm in (first, second))) for _, cell, read in cells]
+        gaps = [minus(*(values(results, Cell(arm, n), read) for arm in (first, second))) for _, n, read in cells]
         rows.append([f"{SHORT[first]} less {SHORT[second]}", *(signed(interval(gap)) for gap in gaps)])
     return ["points (95 %)", *(name for name, _, _ in cells)], rows
 
@@ -218,7 +216,7 @@ def rank_section(results: Results) -> Section:
         for name, (text, colour) in FAMILY.items()
     ]
     mlp = values(results, Cell("mlp"))
-    oracle = [(float(r), values(results, Cell("mlp"), lambda one, r=r: one["rank"][str(r)])) for r in RANKS]  # type: ignore[misc]
+    oracle = [(float(r), values(results, Cell("mlp"), flattened_to(r))) for r in RANKS]
     drawn.append(curve(results, "MLP's own directions", BROWN, [*oracle, (64.0, mlp)], dashed=True))
     kinds = [
         curve(
@@ -237,6 +235,11 @@ def rank_section(results: Results) -> Section:
         "h3-kinds": lines("Principal directions, by kind of question", x, y, [one for one in kinds if one.points]),
     }
     return Section([rank_table(results), share_table(results)], plots)
+
+
+def flattened_to(rank: int) -> Read:
+    """Accuracy of an MLP's vectors in their own principal directions."""
+    return lambda result: result["rank"][str(rank)]
 
 
 def rank_table(results: Results) -> Table:
@@ -264,20 +267,24 @@ def carried_section(results: Results) -> Section:
     rows, drawn = [], []
     for arm in (*CARRIED, "free-matched"):
         how = "map" if arm == "mlp" else "words"
-        kept = {where: interval(kept_by(results, arm, where, how)) for where in ("second", "wide")}
-        cells = [percent(interval(values(results, Cell(arm))))]
-        for where in ("second", "wide"):
-            swapped = values(results, Cell(arm), lambda one, where=where: one[f"swap-{where}"][how])  # type: ignore[misc]
-            cells += [percent(interval(swapped)), percent(kept[where])]
         title = ARMS[arm].title + (", least-squares map" if arm == "mlp" else "")
+        cells = [percent(interval(values(results, Cell(arm))))]
+        for where, colour in (("second", INDIGO), ("wide", ORANGE)):
+            kept = interval(kept_by(results, arm, where, how))
+            cells += [percent(interval(values(results, Cell(arm), swapped(where, how)))), percent(kept)]
+            drawn.append((f"{title}: {where}", kept, colour))
         rows.append([title, *cells])
-        drawn += [(f"{title}: {where}", kept[where], INDIGO if where == "second" else ORANGE) for where in kept]
     for where in ("second", "wide"):
         some = interval(kept_by(results, "few-words", where, "permuted"))
         drawn.append((f"{ARMS['few-words'].title}, permuted at the swap: {where}", some, GREY))
     heading = ["", "at home, %", "second model, %", "kept, %", "wider model, %", "kept, %"]
     plot = differences("Share of native accuracy above chance that is kept, %", drawn, (0.8,), (-0.2, 1.2))
     return Section([(heading, rows)], {"h4-kept": plot})
+
+
+def swapped(where: str, how: str) -> Read:
+    """Accuracy in front of another language model."""
+    return lambda result: result[f"swap-{where}"][how]
 
 
 def back_section(results: Results) -> Section:

@@ -27,13 +27,10 @@ from limner.types import Image, Rng, derive_seed
 from limner.unified.seer import Seer
 
 BATCH = 16
-STEPS = 240
+STEPS = 160
 BINS = 20  # of a loss curve
 SETTLING = 64  # scenes from which gains are started
-ARMS_UNDER_NOISE = (
-    *("mlp", "mlp-normed", "soft-words", "soft-matched", "soft-learned", "few-words", "few-matched"),
-    *("free-words", "free-matched"),
-)
+ARMS_UNDER_NOISE = ("mlp", "mlp-normed", "soft-words", "soft-matched", "soft-learned", "few-words", "few-matched")
 ARMS_SWAPPED = ("mlp", "free-words", "soft-words", "few-words", "soft-matched", "free-matched")
 CYCLE = 5  # seeds whose language models are each other's second ones
 
