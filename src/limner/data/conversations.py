@@ -5,7 +5,10 @@ A `Conversation` is what a model that sees is taught by; item k of a source is t
 
 from __future__ import annotations
 
+from bisect import bisect
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -54,10 +57,13 @@ class AskedScenes:
         turns: most questions about a scene, drawn from all there are; their kinds are equally likely, so that frequent
             kinds of question do not drown rare ones.
         describe: ask for the caption too.
+        often: how many times likelier a kind of question is than those not named.
     """
 
-    def __init__(self, scenes: Scenes, *, turns: int = 6, describe: bool = True) -> None:
-        self.scenes, self.turns, self.describe = scenes, turns, describe
+    def __init__(
+        self, scenes: Scenes, *, turns: int = 6, describe: bool = True, often: Mapping[str, float] | None = None
+    ) -> None:
+        self.scenes, self.turns, self.describe, self.often = scenes, turns, describe, often or {}
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -76,7 +82,8 @@ class AskedScenes:
         rng = random_for(self.scenes.seed, "turns", index)
         chosen: list[Turn] = []
         while kinds and len(chosen) < self.turns:
-            kind = list(kinds)[int(rng.random() * len(kinds))]
+            weights = list(accumulate(self.often.get(kind, 1.0) for kind in kinds))
+            kind = list(kinds)[bisect(weights, rng.random() * weights[-1])]
             chosen.append(kinds[kind].pop())
             if not kinds[kind]:
                 del kinds[kind]

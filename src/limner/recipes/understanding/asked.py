@@ -6,7 +6,7 @@ trained along; its weights are saved with the model. What the model is put toget
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -81,8 +81,9 @@ def lessons(knobs: Knobs, size: int) -> tuple[list[Conversations], list[Conversa
     return [Reshuffled(taught, knobs.seed)], [last[index] for index in range(len(last))]
 
 
-def sources(knobs: Knobs) -> list[AskedScenes]:
-    """Scenes of one to four things on white, on the grid and anywhere, and overlapping ones."""
+def sources(knobs: Knobs, often: Mapping[str, float] | None = None) -> list[AskedScenes]:
+    """Scenes of one to four things on white, on the grid and anywhere, and overlapping ones; ``often``: see
+    `AskedScenes`."""
     kinds: list[dict[str, Any]] = [
         {"objects": (1, 2)},
         {"objects": (2, 4)},
@@ -90,7 +91,7 @@ def sources(knobs: Knobs) -> list[AskedScenes]:
         {"objects": (2, 4), "grid": False, "overlap": True},
     ]
     scenes = [Scenes(knobs.seed + i, split="train", size=knobs.size, **kind) for i, kind in enumerate(kinds)]
-    return [AskedScenes(one, turns=knobs.turns) for one in scenes]
+    return [AskedScenes(one, turns=knobs.turns, often=often) for one in scenes]
 
 
 def said(sources: Iterable[Conversations]) -> Iterable[str]:
