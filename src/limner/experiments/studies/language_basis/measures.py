@@ -48,7 +48,6 @@ class Measured:
         found: dict[str, Any] = {
             "check": accuracy(self.model, self.check, self.vectors(self.check.features))["all"],
             "test": accuracy(self.model, self.test, self.clean),
-            "others": accuracy(self.model, self.test, self.clean.roll(1, 0))["all"],
         }
         if not isinstance(connector, LanguageBasis):
             return found
@@ -57,6 +56,10 @@ class Measured:
         if connector.leak is not None:
             found["leak"] = self.leaked(connector.leak)
         return found
+
+    def others(self) -> float:
+        """Accuracy in front of another scene."""
+        return accuracy(self.model, self.test, self.clean.roll(1, 0))["all"]
 
     @torch.no_grad()
     def leaked(self, leak: Leak) -> float:

@@ -193,7 +193,7 @@ def costing(results: Results) -> list[str]:
     told = (
         f"{STEPS} steps of {BATCH} scenes each, whatever the number of scenes. Over all arms parameters differ by "
         f"{100 * spread[0]:.1f} % and operations of a step by {100 * spread[1]:.1f} % at most. Rates were chosen among "
-        f"{', '.join(f'{one:g}' for one in RATES)} on validation scenes with the first seed; a rank takes its "
+        f"{', '.join(f'{one:g}' for one in RATES)} on validation scenes with the first two seeds; a rank takes its "
         "family's at rank 8."
     )
     return [
@@ -233,5 +233,5 @@ LIMITS = (
   there are compressed; few scenes and noise are where there is room.
 - The second half of H5 (drawing through the same basis) was not tried. Existence, place and number stand for fine
   attributes; shades of colour are not in this world.
-- Training has the same number of steps for few scenes as for many, and rates were chosen with one seed.""",
+- Training has the same number of steps for few scenes as for many, and rates were chosen by two seeds.""",
 )

@@ -1,7 +1,7 @@
 """Which trials a hypothesis needs.
 
 Learning rates are chosen first, on scenes that nothing learns from and nothing is tested by: three for every arm with
-the first seed, once at all scenes and once at few. A rank takes the rate of its family's `RANK`. What is chosen is then
+the first two seeds, once at all scenes and once at few. A rank takes the rate of its family's `RANK`. What is chosen is then
 trained with every seed.
 """
 
@@ -15,6 +15,7 @@ from limner.experiments.studies.language_basis.pretrained import TRAINING
 from limner.experiments.studies.language_basis.trial import Trial
 
 RATES = (3e-3, 1e-2, 3e-2)
+TUNERS = (0, 1)  # seeds that rates are chosen by
 MIDDLE = RATES[1]
 GRID = (128, 400, 1280, 4000, TRAINING)  # scenes: 1, 3, 10, 31 and 100 %
 URGENCY = (TRAINING, 400, 128, 1280, 4000)  # the same, what matters most first
@@ -45,13 +46,15 @@ def tutor(arm: str) -> str:
 def tuning(arm: str, scenes: int) -> list[Trial]:
     """The trials that an arm's rate is chosen by."""
     size = FEW_SCENES if scenes <= SMALL else TRAINING
-    return [Trial(tutor(arm), 0, rate, size) for rate in RATES]
+    return [Trial(tutor(arm), seed, rate, size) for rate in RATES for seed in TUNERS]
 
 
 def rate(arm: str, scenes: int, results: Results) -> float | None:
-    """The rate with the best accuracy on scenes to check by; None while one of them is missing."""
-    tried = [(results[trial.name]["check"], trial.rate) for trial in tuning(arm, scenes) if trial.name in results]
-    return max(tried)[1] if len(tried) == len(RATES) else None
+    """The rate with the best accuracy on scenes to check by; None while a trial is missing."""
+    tried = tuning(arm, scenes)
+    if any(trial.name not in results for trial in tried):
+        return None
+    return max(RATES, key=lambda one: sum(results[trial.name]["check"] for trial in tried if trial.rate == one))
 
 
 def wanted(hypothesis: str) -> list[tuple[str, int, bool, str]]:

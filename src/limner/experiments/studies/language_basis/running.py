@@ -35,6 +35,7 @@ class Study:
     def run(self) -> bool:
         """Train what is missing; False if time ran out before all was there."""
         began = time.monotonic()
+        self._settle()
         pretrained = Pretrained(self.folder / "world", self.scale, self.say)
         results = read(self.folder)
         on = trials_of.bench(pretrained)
@@ -48,6 +49,16 @@ class Study:
             results[trial.name] = self._kept(trial.name, trials_of.run(trial, on))
         return True
 
+    def _settle(self) -> None:
+        """Trials of one folder are of one kind; raises `InputError` for a folder of another."""
+        settings = {"steps": trials_of.steps_of(self.scale), "batch": trials_of.BATCH, "scale": self.scale}
+        file = self.folder / "settings.json"
+        if not file.is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(settings), encoding="utf-8")
+        elif json.loads(file.read_text(encoding="utf-8")) != settings:
+            raise InputError(f"{self.folder} holds trials of other settings than {settings}: choose another folder")
+
     def _kept(self, name: str, content: dict[str, Any]) -> dict[str, Any]:
         file = self.folder / "trials" / f"{name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -60,12 +71,12 @@ class Study:
 def read(folder: Path) -> dict[str, dict[str, Any]]:
     """Results by name; of a study's folder, or of the one file that `write` made."""
     try:
-        if folder.is_file():
+        if not folder.is_dir():
             return json.loads(folder.read_text(encoding="utf-8"))
         files = sorted((folder / "trials").glob("*.json"))
         return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder} holds no results of a study ({error}): delete the file that is damaged") from None
+        raise InputError(f"'{folder}' holds no results of a study ({error}): name another, or delete it") from None
 
 
 def write(results: dict[str, dict[str, Any]], file: Path) -> None:

@@ -27,7 +27,17 @@ from limner.experiments.studies.language_basis.hypotheses import (
     kept_by,
 )
 from limner.experiments.studies.language_basis.measures import SIGMAS
-from limner.experiments.studies.language_basis.plan import CARRIED, FAMILIES, FEW_SCENES, FREE, GRID, SIZED, Results
+from limner.experiments.studies.language_basis.plan import (
+    CARRIED,
+    FAMILIES,
+    FEW_SCENES,
+    FREE,
+    GRID,
+    ROSS,
+    SIZED,
+    Results,
+    wanted,
+)
 from limner.experiments.studies.language_basis.plots import (
     BROWN,
     CYAN,
@@ -290,16 +300,16 @@ def swapped(where: str, how: str) -> Read:
 def back_section(results: Results) -> Section:
     """H5."""
     rows, drawn = [], []
+    planned = {cell[::3] for cell in wanted("H5")}
     for arm in ("mlp", "soft-words", "soft-words-leak"):
-        base = values(results, Cell(arm, FEW_SCENES), of_kinds(*FINE))
-        cells = [percent(interval(base))]
-        for ross in ("denoising", "regression", "shuffled", "stopped"):
+        cells = [percent(interval(values(results, Cell(arm, FEW_SCENES), of_kinds(*FINE))))]
+        for ross in ROSS[1:]:
             gain = interval(given_back(results, arm, ross))
-            cells.append(signed(gain))
+            cells.append(signed(gain) if (arm, ross) in planned else "-")
             if not math.isnan(gain.mean):
                 drawn.append((f"{SHORT.get(arm, 'softmax, words, leak')}: {ross}", gain, COLOURS.get(arm, RED)))
         rows.append([ARMS[arm].title, *cells])
-    heading = ["place and number", "without, %", "denoising", "regression", "shuffled pictures", "stopped"]
+    heading = ["place and number", "without, %", *ROSS[1:]]
     plot = differences("What giving pictures back adds to place and number, points", drawn, (), (-0.06, 0.06))
     return Section([(heading, rows), leak_table(results)], {"h5-gains": plot})
 

@@ -143,7 +143,10 @@ def run(trial: Trial, on: Bench) -> dict[str, Any]:
     assert isinstance(model, Seer)
     measured = Measured(model, on.pools["check"], on.pools["test"], trial.seed)
     found: dict[str, Any] = {"trial": asdict(trial), "seconds": spent, "curve": curve(task.losses), **measured.scores()}
-    if trial.scenes < TRAINING or trial.ross != "none" or trial.wide:
+    if trial.scenes < TRAINING or trial.ross != "none":
+        return found
+    found["others"] = measured.others()
+    if trial.wide:
         return found
     if trial.arm in ARMS_UNDER_NOISE:
         found["noise"] = {f"{sigma:g}": measured.noisy(sigma) for sigma in SIGMAS}
