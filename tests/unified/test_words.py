@@ -73,14 +73,16 @@ def test_vectors_that_belong_to_no_patch_have_no_words(picture: torch.Tensor) ->
         model.words(picture)
 
 
-@pytest.mark.parametrize("wanted", [0, 10_000])
-def test_words_that_there_are_not_cannot_be_read(picture: torch.Tensor, wanted: int) -> None:
-    with pytest.raises(InputError, match=f"{wanted} words of a patch"):
-        seer(MlpConnector(WIDTH, WIDTH)).words(picture, wanted)
+def test_there_are_as_many_words_as_there_are(count: int, picture: torch.Tensor) -> None:
+    model = seer(MlpConnector(WIDTH, WIDTH))
+    assert len(model.words(picture, 10_000).patches[0][0]) == count
+    with pytest.raises(InputError, match="0 words of a patch"):
+        model.words(picture, 0)
 
 
 def test_the_heaviest_words_are_means_over_patches() -> None:
     red, blue = Weighed("red", 0.75), Weighed("blue", 0.25)
     read = PatchWords((((red,), (red, blue)), ((blue,), (blue, red))), "mixture")
     assert read.heaviest(1) == [Weighed("red", 0.5625)]
-    assert read.to_json()["patches"][0][1] == [["red", 0.75], ["blue", 0.25]]
+    assert read.to_json(5)["patches"][0][1] == [["red", 0.75], ["blue", 0.25]]
+    assert read.to_json(1)["patches"][0][1] == [["red", 0.75]]

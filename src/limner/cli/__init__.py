@@ -18,8 +18,11 @@ from limner.errors import InputError, LimnerError
 VERBS = {
     "demo": "draw a page of prompts and take pictures apart into tokens and back",
     "draw": "draw pictures from words",
+    "see": "answer a question about a picture, describe it, show what each patch says",
+    "chat": "ask about a picture, again and again; draw, and look at what was drawn",
     "tokens": "take a picture apart into tokens and put it together again",
     "train": "train a recipe, or go on with an interrupted run",
+    "compare": "train recipes under equal data, compute and parameters, and plot what came of each",
     "evaluate": "score a model, with the protocol that makes scores comparable",
     "convert": "turn weights as their authors released them into a model folder",
     "audit": "find out whether a model needed the pictures it was asked about",

@@ -10,6 +10,7 @@ Nothing here knows which encoder, connector or language model it holds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -29,6 +30,21 @@ from limner.unified.words import PatchWords, patch_words
 
 ANSWER = 24  # subwords of the longest answer, unless more are asked for
 BATCH = 32  # questions that are answered at a time
+
+
+@runtime_checkable
+class Sees(Protocol):
+    """What people ask of a model that sees."""
+
+    @property
+    def size(self) -> int:
+        """Pixels on a side of what it sees."""
+
+    def see(self, image: Given, question: str | None = None) -> str:
+        """An answer, or without a question a description."""
+
+    def words(self, image: Given, count: int = 5) -> PatchWords:
+        """The heaviest words of every patch."""
 
 
 class Seer(nn.Module):
@@ -122,7 +138,7 @@ class Seer(nn.Module):
         features = self.encoder.features(self._ready(image))
         return patch_words(self.connector, features, self.language.words, self.vocabulary, count)
 
-    def _ready(self, image: Given) -> Float[Tensor, "1 3 h w"]:
+    def _ready(self, image: Given) -> Float[Tensor, "1 3 size size"]:
         return preprocess(image, self.size).to(self.language.words.device)
 
     @torch.no_grad()

@@ -53,9 +53,15 @@ class PatchWords:
         order = sorted(total, key=lambda word: total[word], reverse=True)
         return [Weighed(word, total[word] / (rows * columns)) for word in order[:count]]
 
-    def to_json(self) -> dict[str, Any]:
-        """``{"reading", "grid", "patches"}``, every patch a list of [word, weight]."""
-        patches = [[[[word, round(weight, 4)] for word, weight in patch] for patch in row] for row in self.patches]
+    def number(self, weight: float) -> str:
+        """Shares of a mixture in per cent, cosines as they are."""
+        return f"{100 * weight:.0f} %" if self.reading == "mixture" else f"{weight:.2f}"
+
+    def to_json(self, count: int) -> dict[str, Any]:
+        """``{"reading", "grid", "patches"}``, every patch a list of at most ``count`` [word, weight]."""
+        patches = [
+            [[[word, round(weight, 4)] for word, weight in patch[:count]] for patch in row] for row in self.patches
+        ]
         return {"reading": self.reading, "grid": list(self.grid), "patches": patches}
 
 
@@ -66,14 +72,15 @@ def patch_words(
     vocabulary: Vocabulary,
     count: int,
 ) -> PatchWords:
-    """The ``count`` heaviest words of every patch of a square picture, row by row.
+    """The ``count`` heaviest words of every patch of a square picture, row by row, or all if there are fewer.
 
-    Raises `InputError` if the connector makes no vector per patch, or for a count that there cannot be.
+    Raises `InputError` if the connector makes no vector per patch, or for a count below 1.
     """
     patches = features.shape[1]
     side = int(patches**0.5)
-    if not 1 <= count <= len(table):
-        raise InputError(f"{count} words of a patch cannot be read: ask for 1 to {len(table)}")
+    if count < 1:
+        raise InputError(f"{count} words of a patch cannot be read: ask for at least 1")
+    count = min(count, len(table))
     if isinstance(connector, Reader):
         reading: Reading = "mixture"
         ids, weights = connector.top_words(features, table, count)

@@ -94,7 +94,7 @@ def word_map(read: PatchWords, cell: int) -> Image.Image:
         ground = _mixed(PAPER, tints.get(region.word, FAINT), 0.2 + 0.8 * _share(region.weight, most))
         for row, column in region.cells:
             draw.rectangle(_inset(region, row, column, cell), fill=ground)
-        _label(draw, region, _number(region.weight, read), ground, _share(region.weight, most), cell)
+        _label(draw, region, read.number(region.weight), ground, _share(region.weight, most), cell)
     return page
 
 
@@ -157,7 +157,7 @@ def _foot(draw: ImageDraw.ImageDraw, read: PatchWords, tints: Mapping[str, Rgb],
         draw.rectangle((x, y + 3, x + 13, y + 16), fill=tint, outline=EDGE)
         draw.text((x + 22, y), _spelled(word), INK, font)
         draw.rectangle((start, y + 6, start + max(1, round(full * _share(weight, most))), y + 13), fill=tint)
-        draw.text((x + half, y), _number(weight, read), GREY, font, anchor="ra")
+        draw.text((x + half, y), read.number(weight), GREY, font, anchor="ra")
     lines = [line for text in _explained(read) for line in _lines(text, font, width)]
     for number, text in enumerate(lines):
         draw.text((right, top + number * LINE), text, GREY, font)
@@ -175,11 +175,6 @@ def _explained(read: PatchWords) -> tuple[str, str]:
         how = "A label is the word nearest to the vector of a patch, one of {}, as the language model is given it, and "
         how += "the cosine between the two."
     return how.format(rows * columns), "Neighbours with the same word are one region, with their mean."
-
-
-def _number(weight: float, read: PatchWords) -> str:
-    """Shares of a mixture in per cent, cosines as they are."""
-    return f"{100 * weight:.0f} %" if read.reading == "mixture" else f"{weight:.2f}"
 
 
 def _spelled(word: str) -> str:
