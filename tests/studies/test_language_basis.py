@@ -126,10 +126,13 @@ def test_words_are_narrowed_after_half_of_training() -> None:
     phi = Narrowing(2, 1, 1.0)
     scores = torch.tensor([[3.0, 2.0, 1.0, 0.0]])
     phi.passed()
-    assert (phi(scores) > 0).all()
+    many = phi(scores)
+    assert (many > 0).all()
     phi.passed()
-    assert (phi(scores) > 0).tolist() == [[True, True, False, False]]
-    torch.testing.assert_close(phi(scores).sum(), torch.tensor(1.0))
+    few = phi(scores)
+    assert (few > 0).tolist() == [[True, True, False, False]]
+    reach = (few / phi.scale - 0.25).norm() * phi.scale  # of shares from their mean
+    torch.testing.assert_close(reach, (many - 0.25).norm())
 
 
 def test_what_is_stopped_teaches_no_state_and_what_is_shuffled_meets_others() -> None:

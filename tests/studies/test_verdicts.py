@@ -11,7 +11,7 @@ import pytest
 from limner.experiments.studies.language_basis import hypotheses
 from limner.experiments.studies.language_basis.measures import SIGMAS
 from limner.experiments.studies.language_basis.page import body, write_page
-from limner.experiments.studies.language_basis.plan import HYPOTHESES, MIDDLE, Results, rate, trials
+from limner.experiments.studies.language_basis.plan import HYPOTHESES, MIDDLE, RATES, TUNERS, Results, rate, trials
 from limner.experiments.studies.language_basis.pretrained import TRAINING
 from limner.experiments.studies.language_basis.sections import area
 from limner.experiments.studies.language_basis.trial import Trial, partner
@@ -164,7 +164,8 @@ def test_rates_are_chosen_before_they_are_used() -> None:
     results: dict[str, dict[str, Any]] = {}
     for trial in trials(["H1", "H3"], 2, results):
         chosen = rate(trial.arm, trial.scenes, results)
-        assert trial.seed == 0 or trial.rate == chosen == MIDDLE
+        assert trial.seed in TUNERS or trial.rate == chosen == MIDDLE
+        assert trial.rate in RATES
         assert trial.name not in results
         results[trial.name] = result(trial, lambda trial: 0.8, lambda trial, how: 0.0)
     assert list(trials(["H1", "H3"], 2, results)) == []

@@ -60,14 +60,20 @@ class Directions(Basis):
 
 class Narrowing(Tempered):
     """Softmax over all entries for ``passes`` training passes, over the ``count`` largest from then on: few words from
-    the start learn badly, for those that are left out get no gradient."""
+    the start learn badly, for those that are left out get no gradient.
+
+    Few shares lie farther from the mean than many, so they are scaled, once, to lie as far as the many did; otherwise a
+    gain that was learnt for these would throw vectors far off.
+    """
 
     seen: Tensor
+    scale: Tensor
 
     def __init__(self, count: int, passes: int, temperature: float) -> None:
         super().__init__(temperature)
         self.count, self.passes = count, passes
         self.register_buffer("seen", torch.tensor(0))
+        self.register_buffer("scale", torch.tensor(0.0))  # 0: not narrowed yet
 
     def passed(self) -> None:
         """Count it."""
@@ -75,10 +81,14 @@ class Narrowing(Tempered):
 
     def forward(self, scores: Scores) -> Coefficients:
         tempered = self.tempered(scores)
+        many = tempered.softmax(-1)
         if int(self.seen) <= self.passes:
-            return tempered.softmax(-1)
+            return many
         values, ids = tempered.topk(min(self.count, scores.shape[-1]))
-        return torch.zeros_like(tempered).scatter(-1, ids, values.softmax(-1))
+        some = torch.zeros_like(tempered).scatter(-1, ids, values.softmax(-1))
+        if float(self.scale) == 0:
+            self.scale.copy_(((many - many.mean()).norm() / (some - some.mean()).norm()).detach())
+        return some * self.scale
 
 
 def least_squares(old: Words, new: Float[Tensor, "v width"]) -> Float[Tensor, "d width"]:

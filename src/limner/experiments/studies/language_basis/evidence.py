@@ -7,28 +7,15 @@ a pair counts for neither.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from limner.evaluate.statistics import Interval, bootstrap_mean
-from limner.experiments.studies.language_basis.plan import Results, rate
-from limner.experiments.studies.language_basis.pretrained import TRAINING
-from limner.experiments.studies.language_basis.trial import Trial
+from limner.experiments.studies.language_basis.plan import Cell, Results, rate
 
 Values: TypeAlias = Mapping[int, float]  # by seed
 Read: TypeAlias = Callable[[dict[str, Any]], float]
 ENOUGH = 5  # seeds that a verdict needs
-SEEDS = 100  # are looked for
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What was trained: arm, scenes, language model, and what pictures were given back by."""
-
-    arm: str
-    scenes: int = TRAINING
-    wide: bool = False
-    ross: str = "none"
+SEEDS = 50  # are looked for
 
 
 def overall(result: dict[str, Any]) -> float:
@@ -51,7 +38,7 @@ def found(results: Results, cell: Cell) -> dict[int, dict[str, Any]]:
     chosen = rate(cell.arm, cell.scenes, results)
     if chosen is None:
         return {}
-    names = {seed: Trial(cell.arm, seed, chosen, cell.scenes, cell.wide, cell.ross).name for seed in range(SEEDS)}
+    names = {seed: cell.trial(seed, chosen).name for seed in range(SEEDS)}
     return {seed: results[name] for seed, name in names.items() if name in results}
 
 

@@ -15,7 +15,6 @@ from itertools import pairwise
 from limner.evaluate.statistics import Interval
 from limner.experiments.studies.language_basis.arms import RANKS, SHARES
 from limner.experiments.studies.language_basis.evidence import (
-    Cell,
     Values,
     enough,
     found,
@@ -27,7 +26,7 @@ from limner.experiments.studies.language_basis.evidence import (
     under_noise,
     values,
 )
-from limner.experiments.studies.language_basis.plan import FAMILIES, FEW_SCENES, GRID, Results
+from limner.experiments.studies.language_basis.plan import FAMILIES, FEW_SCENES, GRID, Cell, Results
 from limner.experiments.studies.language_basis.pretrained import WIDTH
 from limner.experiments.studies.language_basis.trial import partner
 

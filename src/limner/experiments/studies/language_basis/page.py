@@ -18,7 +18,7 @@ from limner.experiments.studies.language_basis.hypotheses import (
     stopping_rule,
     verdicts,
 )
-from limner.experiments.studies.language_basis.plan import FEW_SCENES, RATES, Results, rate, tutor
+from limner.experiments.studies.language_basis.plan import FEW_SCENES, RATES, Cell, Results, rate, tutor
 from limner.experiments.studies.language_basis.pretrained import TRAINING
 from limner.experiments.studies.language_basis.sections import Section, Table, percent, signed
 from limner.experiments.studies.language_basis.trial import BATCH, STEPS
@@ -144,9 +144,9 @@ def world(results: Results) -> list[str]:
         if facts:
             means = [sum(fact[name][kind] for fact in facts) / len(facts) for kind in ("all", *KINDS)]
             rows.append([text, *(f"{100 * one:.1f}" for one in means)])
-    others = interval(values(results, sections.Cell("mlp"), lambda one: one["others"]))
+    others = interval(values(results, Cell("mlp"), lambda one: one["others"]))
     rows.append(["the MLP, shown another scene", percent(others), *[""] * len(KINDS)])
-    gain = [interval(values(results, sections.Cell("mlp"))).mean, others.mean]
+    gain = [interval(values(results, Cell("mlp"))).mean, others.mean]
     gained = f"Multi-modal gain of the MLP over another scene's picture: {100 * (gain[0] - gain[1]):.1f} points."
     return ["## The world", WORLD, table((["accuracy, %", "all", *KINDS], rows)), gained]
 

@@ -1,13 +1,14 @@
 """Which trials a hypothesis needs.
 
 Learning rates are chosen first, on scenes that nothing learns from and nothing is tested by: three for every arm with
-the first two seeds, once at all scenes and once at few. A rank takes the rate of its family's `RANK`. What is chosen is then
-trained with every seed.
+the first two seeds, once at all scenes and once at few. A rank takes the rate of its family's `RANK`. What is chosen is
+then trained with every seed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from limner.experiments.studies.language_basis.arms import SHARES
@@ -22,6 +23,7 @@ URGENCY = (TRAINING, 400, 128, 1280, 4000)  # the same, what matters most first
 FEW_SCENES = 400  # where the rates of small data are chosen; they hold up to `SMALL`
 SMALL = 1280
 RANK = 8
+LONGER = 4  # times the steps, for a second look at H1
 FAMILIES = ("svd", "clusters", "frequent", "subset", "random")
 FREE = ("mlp", "mlp-preconditioned", "free-words", "free-matched", "free-permuted")
 BOUNDED = ("mlp-normed", "soft-words", "soft-matched", "soft-learned", "few-words", "few-matched")
@@ -33,6 +35,22 @@ ROSS = ("none", "denoising", "shuffled", "regression", "stopped")
 HYPOTHESES = ("H1", "H2", "H3", "H4", "H5")
 
 Results: TypeAlias = Mapping[str, dict[str, Any]]  # contents of the files that there are, by name
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is trained with every seed: arm, scenes, language model (the wider one or not), what pictures are given back
+    by, and times the steps."""
+
+    arm: str
+    scenes: int = TRAINING
+    wide: bool = False
+    ross: str = "none"
+    longer: int = 1
+
+    def trial(self, seed: int, rate: float) -> Trial:
+        """That of a seed."""
+        return Trial(self.arm, seed, rate, self.scenes, self.wide, self.ross, self.longer)
 
 
 def tutor(arm: str) -> str:
@@ -57,36 +75,27 @@ def rate(arm: str, scenes: int, results: Results) -> float | None:
     return max(RATES, key=lambda one: sum(results[trial.name]["check"] for trial in tried if trial.rate == one))
 
 
-def wanted(hypothesis: str) -> list[tuple[str, int, bool, str]]:
-    """Arm, scenes, language model (wider or not) and what pictures are given back by, of all that a seed needs; what
-    matters most comes first."""
-    whole = TRAINING
+def wanted(hypothesis: str) -> list[Cell]:
+    """All that a hypothesis needs of a seed; what matters most comes first."""
     if hypothesis == "H1":
-        return [(arm, whole, False, "none") for arm in FREE]
+        return [Cell(arm) for arm in FREE] + [Cell(arm, longer=LONGER) for arm in FREE]
     if hypothesis == "H2":
-        return [(arm, size, False, "none") for size in URGENCY for arm in SIZED]
+        return [Cell(arm, size) for size in URGENCY for arm in SIZED]
     if hypothesis == "H3":
-        return [(arm, whole, False, "none") for arm in ("mlp", "free-words", "soft-words", *RANKED, *FREQUENT)]
+        return [Cell(arm) for arm in ("mlp", "free-words", "soft-words", *RANKED, *FREQUENT)]
     if hypothesis == "H4":
-        carried = [(arm, whole, False, "none") for arm in CARRIED]
-        return carried + [(arm, whole, True, "none") for arm in CARRIED if arm != "soft-matched"]
-    backs = [(arm, FEW_SCENES, False, ross) for ross in ROSS for arm in ("mlp", "soft-words")]
-    return [*backs, *(("soft-words-leak", FEW_SCENES, False, ross) for ross in ROSS[:2])]
+        return [Cell(arm) for arm in CARRIED] + [Cell(arm, wide=True) for arm in CARRIED if arm != "soft-matched"]
+    backs = [Cell(arm, FEW_SCENES, ross=ross) for ross in ROSS for arm in ("mlp", "soft-words")]
+    return backs + [Cell("soft-words-leak", FEW_SCENES, ross=ross) for ross in ROSS[:2]]
 
 
 def trials(hypotheses: Sequence[str], seeds: int, results: Results) -> Iterator[Trial]:
     """What is missing, in order of urgency, all seeds of one arm together; rates are chosen right before they are
     used."""
     for hypothesis in hypotheses:
-        for arm, scenes, wide, ross in wanted(hypothesis):
+        for cell in wanted(hypothesis):
             for seed in range(seeds):
-                yield from _for(arm, scenes, wide, ross, seed, results)
-
-
-def _for(arm: str, scenes: int, wide: bool, ross: str, seed: int, results: Results) -> Iterator[Trial]:
-    yield from (trial for trial in tuning(arm, scenes) if trial.name not in results)
-    chosen = rate(arm, scenes, results)
-    if chosen is not None:
-        trial = Trial(arm, seed, chosen, scenes, wide, ross)
-        if trial.name not in results:
-            yield trial
+                yield from (trial for trial in tuning(cell.arm, cell.scenes) if trial.name not in results)
+                chosen = rate(cell.arm, cell.scenes, results)
+                if chosen is not None and (trial := cell.trial(seed, chosen)).name not in results:
+                    yield trial

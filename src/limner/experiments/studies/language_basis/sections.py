@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from limner.evaluate.statistics import Interval
 from limner.experiments.studies.language_basis.arms import ARMS, RANKS, SHARES
 from limner.experiments.studies.language_basis.evidence import (
-    Cell,
     Read,
     Values,
     found,
@@ -33,8 +32,10 @@ from limner.experiments.studies.language_basis.plan import (
     FEW_SCENES,
     FREE,
     GRID,
+    LONGER,
     ROSS,
     SIZED,
+    Cell,
     Results,
     wanted,
 )
@@ -123,8 +124,17 @@ def free_section(results: Results) -> Section:
         if arm != "free-words"
     ]
     plot = differences("Unconstrained words less ..., points of accuracy", rows, (-0.01, 0.01), (-0.03, 0.03))
-    table = ["unconstrained words less", "points (95 %)"], [[name, signed(gap)] for name, gap, _ in rows]
-    return Section([kinds_table(results, FREE), table], {"h1-differences": plot, "h1-losses": loss_plot(results)})
+    heading = ["unconstrained words less", "points (95 %)", f"with {LONGER} times the steps"]
+    others = [arm for arm in FREE if arm != "free-words"]
+    longer = values(results, Cell("free-words", longer=LONGER))
+    late = [signed(interval(minus(longer, values(results, Cell(arm, longer=LONGER))))) for arm in others]
+    late_scores = [percent(interval(values(results, Cell(arm, longer=LONGER)))) for arm in FREE]
+    table = heading, [[row[0], signed(row[1]), gap] for row, gap in zip(rows, late, strict=True)]
+    scores = kinds_table(results, FREE)
+    scores[0].append(f"all, {LONGER} times the steps")
+    for row, score in zip(scores[1], late_scores, strict=True):
+        row.append(score)
+    return Section([scores, table], {"h1-differences": plot, "h1-losses": loss_plot(results)})
 
 
 def loss_plot(results: Results) -> str:
@@ -300,7 +310,7 @@ def swapped(where: str, how: str) -> Read:
 def back_section(results: Results) -> Section:
     """H5."""
     rows, drawn = [], []
-    planned = {cell[::3] for cell in wanted("H5")}
+    planned = {(cell.arm, cell.ross) for cell in wanted("H5")}
     for arm in ("mlp", "soft-words", "soft-words-leak"):
         cells = [percent(interval(values(results, Cell(arm, FEW_SCENES), of_kinds(*FINE))))]
         for ross in ROSS[1:]:

@@ -46,6 +46,7 @@ class Trial:
         scenes: that it learns from, the first of the seed's order.
         wide: between the encoder and the wider language model.
         ross: what the language model's states at the picture are taught by besides (`givebacks`).
+        longer: times the steps.
     """
 
     arm: str
@@ -54,11 +55,13 @@ class Trial:
     scenes: int
     wide: bool = False
     ross: str = "none"
+    longer: int = 1
 
     @property
     def name(self) -> str:
         """Of its file."""
         beside = ("-wide" if self.wide else "") + ("" if self.ross == "none" else f"-{self.ross}")
+        beside += f"-x{self.longer}" if self.longer > 1 else ""
         return f"{self.arm}-{self.scenes}-{self.rate:g}{beside}-{self.seed}"
 
 
@@ -128,22 +131,22 @@ def bench(pretrained: Pretrained) -> Bench:
     return Bench(pretrained, pools, counts.argsort(descending=True, stable=True), {})
 
 
-def steps_of(scale: float) -> int:
+def steps_of(scale: float, longer: int = 1) -> int:
     """Training steps at a scale."""
-    return max(round(STEPS * scale), 2)
+    return max(round(STEPS * longer * scale), 2)
 
 
 def run(trial: Trial, on: Bench) -> dict[str, Any]:
     """Train and measure: the content of a trial's file."""
     task = prepared(trial, on)
     began, worked = time.monotonic(), time.process_time()
-    descend(task, settings(trial, steps_of(on.pretrained.scale)))
+    descend(task, settings(trial, steps_of(on.pretrained.scale, trial.longer)))
     spent = {"wall": round(time.monotonic() - began, 2), "cpu": round(time.process_time() - worked, 2)}
     model = task.model.eval()
     assert isinstance(model, Seer)
     measured = Measured(model, on.pools["check"], on.pools["test"], trial.seed)
     found: dict[str, Any] = {"trial": asdict(trial), "seconds": spent, "curve": curve(task.losses), **measured.scores()}
-    if trial.scenes < TRAINING or trial.ross != "none":
+    if trial.scenes < TRAINING or trial.ross != "none" or trial.longer > 1:
         return found
     found["others"] = measured.others()
     if trial.wide:
@@ -164,7 +167,7 @@ def prepared(trial: Trial, on: Bench) -> Connecting:
     language = on.language(WIDE if trial.wide else trial.seed)
     order = torch.randperm(len(train.rows), generator=torch.Generator().manual_seed(derive_seed(trial.seed, "scenes")))
     chosen = order[: on.pretrained.scenes_of(trial.scenes)]
-    steps = steps_of(on.pretrained.scale)
+    steps = steps_of(on.pretrained.scale, trial.longer)
     given = Given(language.words.detach(), train.features[chosen[:SETTLING]], on.ranking, steps, trial.seed)
     connector = cast(Connector, ARMS[trial.arm].build(given))
     model = Seer(on.pretrained.classifier.encoder, connector, language, on.pretrained.words)
