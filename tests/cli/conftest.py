@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ SAID = (
 )
 
 
-def saved_seer(folder: Path, path: str = "understanding/language_basis", *, seed: int = 0, **knobs: object) -> str:
+def _saved(folder: Path, path: str = "understanding/language_basis", *, seed: int = 0, **knobs: object) -> str:
     """A model with fresh weights and a vocabulary of a few sentences."""
     import torch
 
@@ -33,9 +34,15 @@ def saved_seer(folder: Path, path: str = "understanding/language_basis", *, seed
 
 
 @pytest.fixture(scope="session")
+def saved_seer() -> Callable[..., str]:
+    """Makes a model in a folder."""
+    return _saved
+
+
+@pytest.fixture(scope="session")
 def seeing(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A model that sees in words."""
-    return saved_seer(tmp_path_factory.mktemp("models") / "words")
+    return _saved(tmp_path_factory.mktemp("models") / "words")
 
 
 @pytest.fixture

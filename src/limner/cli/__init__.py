@@ -24,6 +24,7 @@ VERBS = {
     "train": "train a recipe, or go on with an interrupted run",
     "compare": "train recipes under equal data, compute and parameters, and plot what came of each",
     "evaluate": "score a model, with the protocol that makes scores comparable",
+    "swap": "give a model that sees another language model, without training",
     "convert": "turn weights as their authors released them into a model folder",
     "audit": "find out whether a model needed the pictures it was asked about",
     "systems": "list the published systems and how far each has come",

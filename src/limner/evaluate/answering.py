@@ -51,6 +51,15 @@ def answering_scores(answers: AnswersFn, images: Sequence[Picture], turns: Seque
     return scores
 
 
+def chance(turns: Sequence[Turn]) -> dict[str, float]:
+    """The share that an answer drawn from all right answers of a kind would get, by kind and ``overall``."""
+    answers: dict[str, set[str]] = defaultdict(set)
+    for turn in turns:
+        answers[turn.kind].add(plain(turn.answer))
+    guessed = {kind: 1 / len(there) for kind, there in sorted(answers.items())}
+    return {**guessed, "overall": sum(guessed[turn.kind] for turn in turns) / len(turns)}
+
+
 def same(said: str, true: str) -> bool:
     """Do two answers have the same words?"""
     return plain(said) == plain(true)

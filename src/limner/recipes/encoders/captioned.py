@@ -19,15 +19,15 @@ from limner.data.source import Source
 from limner.data.stream import Stream, Subset, chain, shifted
 from limner.encoders.matcher import Matcher
 from limner.encoders.vit import VisionTransformer
-from limner.errors import InputError
 from limner.evaluate.encoder import evaluate_encoder
 from limner.evaluate.retrieval import retrieval_scores
 from limner.evaluate.zero_shot import zero_shot_scores
 from limner.languages.subwords import Subwords
 from limner.nn.pixels import to_tensor
-from limner.recipes.library import load, weights_hash
+from limner.recipes.library import weights_hash
 from limner.recipes.recipe import Question
 from limner.recipes.tokenizers.worlds import Stickers
+from limner.recipes.vocabularies import subwords_of
 from limner.train.settings import Settings
 from limner.types import Image, Rng
 
@@ -140,15 +140,7 @@ def caption_task(knobs: Knobs, model: Matcher) -> CaptionTask:
             captions(knobs.size, knobs.seed), size=knobs.vocabulary, length=knobs.text_length
         )
         return CaptionTask(model, knobs)
-    own = getattr(load(knobs.subwords), "subwords", None)
-    if not isinstance(own, Subwords):
-        raise InputError(f"{knobs.subwords} has no subwords: give a model that reads captions, or leave --subwords out")
-    if len(own) > knobs.vocabulary:
-        raise InputError(
-            f"{knobs.subwords} has {len(own)} subwords, more than --vocabulary {knobs.vocabulary}: raise it"
-        )
-    model.subwords = Subwords(knobs.text_length)
-    model.subwords.vocabulary = own.vocabulary
+    model.subwords = subwords_of(knobs.subwords, most=knobs.vocabulary, length=knobs.text_length)
     return CaptionTask(model, knobs)
 
 

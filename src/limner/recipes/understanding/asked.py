@@ -28,6 +28,7 @@ from limner.recipes.library import is_described, load, weights_hash
 from limner.recipes.recipe import Question
 from limner.recipes.understanding import parts
 from limner.recipes.understanding.parts import adopt_aligned, require_weights
+from limner.recipes.vocabularies import subwords_of
 from limner.tokenizers.tokenizer import QuantizingTokenizer
 from limner.types import Image, Rng
 from limner.unified.conversation import NOTHING, Packed, pack_talks
@@ -55,6 +56,9 @@ class Knobs(parts.Knobs):
     """How such a picture becomes square: padded with white, or cropped to the middle."""
     turns: int = 6
     """Most questions about a scene."""
+    subwords: str | None = None
+    """Name or folder of a model whose subwords the small language model takes, so that the two can be swapped
+    (`limner swap`); without it they are learned from what is said."""
     images: int = 200_000
     batch: int = 32
     lr: float = 1e-3
@@ -200,14 +204,24 @@ def asked_task(
 ) -> AskedTask:
     """Train on talk about pictures, with the encoder's weights and, for the small language model, a vocabulary of what
     is said, and by what else pictures teach; raises `InputError` if ``--encoder`` names none or one of other sizes, and
-    errors as those of `lessons` and `adopt_aligned`."""
+    errors as those of `lessons`, `adopt_aligned` and, for ``--subwords``, `subwords_of`."""
     require_weights(knobs)
     taught, held_out = lessons(knobs, model.encoder.size)
     if knobs.language is None:
-        model.vocabulary = Subwords.trained(said(taught), size=knobs.vocabulary, length=knobs.vocabulary, speaks=True)
+        model.vocabulary = _vocabulary(knobs, taught)
     adopt_encoder(knobs, model)
     adopt_aligned(knobs, model, reconstruction)
     return AskedTask(model, taught, held_out, reconstruction, weight, knobs.length)
+
+
+def _vocabulary(knobs: Knobs, taught: Sequence[Conversations]) -> Subwords:
+    """Of what is said, or another model's."""
+    size = knobs.vocabulary
+    if knobs.subwords is None:
+        return Subwords.trained(said(taught), size=size, length=size, speaks=True)
+    taken = subwords_of(knobs.subwords, most=size, length=size)
+    taken.end()
+    return taken
 
 
 def adopt_encoder(knobs: Knobs, model: Seer) -> None:
