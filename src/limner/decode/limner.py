@@ -8,10 +8,16 @@ What is seen and what is drawn enter the language model at one place, as combina
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+from PIL import Image as Pillow
 from torch import nn
 
+from limner.data.preprocess import Given
 from limner.decode.drawing import Drawer
+from limner.languages.subwords import Subwords
 from limner.unified.seer import Seer
+from limner.unified.words import PatchWords
 
 
 class Limner(nn.Module):
@@ -25,3 +31,37 @@ class Limner(nn.Module):
     def __init__(self, seer: Seer, drawer: Drawer) -> None:
         super().__init__()
         self.seer, self.drawer = seer, drawer
+
+    @property
+    def size(self) -> int:
+        """Pixels on a side of what it sees."""
+        return self.seer.size
+
+    @property
+    def subwords(self) -> Subwords:
+        """The vocabulary, of both."""
+        return self.drawer.subwords
+
+    def see(self, image: Given, question: str | None = None) -> str:
+        """An answer, or without a question a description; see `Seer.see`."""
+        return self.seer.see(image, question)
+
+    def words(self, image: Given, count: int = 5) -> PatchWords:
+        """The heaviest words of every patch; see `Seer.words`."""
+        return self.seer.words(image, count)
+
+    def draw(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        n: int = 1,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: float | None = None,
+        temperature: float | None = None,
+        watch: Callable[[int, int, list[Pillow.Image]], None] | None = None,
+    ) -> list[Pillow.Image]:
+        """``n`` pictures of each prompt; see `Drawer.draw`."""
+        return self.drawer.draw(
+            prompt, n=n, seed=seed, steps=steps, guidance=guidance, temperature=temperature, watch=watch
+        )
