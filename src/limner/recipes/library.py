@@ -65,14 +65,14 @@ def save(model: nn.Module, folder: Path, *, recipe: str, knobs: Settings, facts:
     a copy of all but their weights, so that its folder can be moved or given away. Files are written aside and renamed,
     recipe.json last. Raises `InputError` if the folder cannot be written.
     """
-    return _write_built({"recipe": recipe, "knobs": _json_knobs(knobs), **facts}, {}, model, folder)
+    return _write_built({"recipe": recipe, "knobs": json_knobs(knobs), **facts}, {}, model, folder)
 
 
 def build(path: str, knobs: Settings) -> nn.Module:
     """The freshly initialised model of a recipe such as ``generators/mar``, which can be saved by itself: see
     `limner.recipes.saving`."""
     recipe = find_recipe(path)
-    return _remembered(recipe.build(knobs), recipe, {"recipe": path, "knobs": _json_knobs(knobs)}, {})
+    return _remembered(recipe.build(knobs), recipe, {"recipe": path, "knobs": json_knobs(knobs)}, {})
 
 
 def _remembered(model: nn.Module, recipe: Recipe, card: dict[str, Any], carried: dict[str, str]) -> nn.Module:
@@ -279,37 +279,39 @@ def parse_knobs(kind: type[Settings], values: dict[str, Any], source: Path) -> S
     hints = typing.get_type_hints(kind)
     if unknown := values.keys() - hints.keys():
         raise CheckpointError(f"{source / CARD} sets {min(unknown)}, which {kind.__module__} does not know")
-    if wrong := [name for name, value in values.items() if not _fits(hints[name], value)]:
+    if wrong := [name for name, value in values.items() if not fits(hints[name], value)]:
         raise CheckpointError(
             f"{source / CARD} sets {wrong[0]} to {values[wrong[0]]!r}, which cannot be: save it again"
         )
     try:
-        return kind(**{name: _revive(hints[name], value) for name, value in values.items()})
+        return kind(**{name: revive(hints[name], value) for name, value in values.items()})
     except InputError as error:
         raise CheckpointError(f"{source / CARD} cannot be used: {error}") from None
 
 
-def _fits(hint: Any, value: Any) -> bool:
+def fits(hint: Any, value: Any) -> bool:
     """Could a knob with this annotation have been written as this JSON value?"""
     origin, options = typing.get_origin(hint), typing.get_args(hint)
     if isinstance(hint, types.UnionType):
-        return any(_fits(option, value) for option in options)
+        return any(fits(option, value) for option in options)
     if origin is Literal:
         return value in options
     if origin is tuple:
-        return isinstance(value, list) and all(_fits(options[0], item) for item in value)
+        return isinstance(value, list) and all(fits(options[0], item) for item in value)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     return type(value) is (str if hint is Path else hint)
 
 
-def _revive(hint: Any, value: Any) -> Any:
+def revive(hint: Any, value: Any) -> Any:
+    """The knob that was written as this JSON value."""
     if isinstance(value, list):
         return tuple(value)
     return Path(value) if isinstance(value, str) and Path in (hint, *typing.get_args(hint)) else value
 
 
-def _json_knobs(knobs: Settings) -> dict[str, Any]:
+def json_knobs(knobs: Settings) -> dict[str, Any]:
+    """Knobs as JSON, without those that only say where and for how long to train."""
     values = dataclasses.asdict(knobs)
     for here_only in ("out", "device", "threads", "minutes"):
         values.pop(here_only)

@@ -1,0 +1,1 @@
+"""Recipes side by side: equal data, compute and parameters, and what each makes of them. `limner compare` runs it."""
