@@ -17,24 +17,30 @@ import torch
 
 import limner
 from limner import pictures
+from limner.data.scenes import Scenes
 from limner.decode.drawing import Drawer
+from limner.decode.limner import Limner
 from limner.evaluate.tokenizer import held_out
 from limner.nn.pixels import to_arrays, to_tensor
 from limner.recipes.generators.captioned import PREVIEW
 from limner.recipes.library import CARD, read_card, recipe_of
 from limner.recipes.recipe import Question
 from limner.tokenizers.autoencoder import Autoencoder
+from limner.unified.words_page import words_page
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 SAMPLES = "samples.webp"
+WORDS = "words.webp"
+ALL = 32  # words of a patch that are read, so that means over the picture miss little
 
 
 def samples(model: Any, folder: Path) -> str:
     """Write a page of what the model does; returns the line of the card that shows it, empty if there is nothing."""
-    if isinstance(model, Drawer):
+    if isinstance(model, Drawer | Limner):
         drawn = model.draw(list(PREVIEW), n=1, seed=0)
         pictures.save(pictures.grid(drawn, 8, PREVIEW, cell=96), folder / SAMPLES, quality=90)
-        return f"![one drawing of each prompt, seed 0, none chosen]({SAMPLES})"
+        line = f"![one drawing of each prompt, seed 0, none chosen]({SAMPLES})"
+        return f"{line}\n\n{read(model, folder)}" if isinstance(model, Limner) else line
     if isinstance(model, Autoencoder):
         shown = [picture for kind in held_out(model.size, 16).values() for picture in kind]
         with torch.inference_mode():
@@ -43,6 +49,14 @@ def samples(model: Any, folder: Path) -> str:
         pictures.save(pictures.grid(page, 16, cell=64), folder / SAMPLES, quality=90)
         return f"![held-out emoji and scenes, each row above what became of it]({SAMPLES})"
     return ""
+
+
+def read(model: Limner, folder: Path) -> str:
+    """Write a page of what each patch of a held-out scene says; returns the line of the card that shows it."""
+    scene = Scenes(0, split="heldout", size=model.size, objects=(3, 3))[0]
+    words = model.words(scene.image, ALL)
+    pictures.save(words_page(scene.image, words, model.see(scene.image), ""), folder / WORDS, quality=90)
+    return f"![the words of each patch of the first held-out scene of three things]({WORDS})"
 
 
 def write_card(folder: Path, count: int | None) -> None:
