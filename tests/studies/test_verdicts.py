@@ -163,7 +163,7 @@ def test_reconstruction_is_a_difference_in_differences(words: float, mlp: float,
 def test_rates_are_chosen_before_they_are_used() -> None:
     results: dict[str, dict[str, Any]] = {}
     for trial in trials(["H1", "H3"], 2, results):
-        chosen = rate(trial.arm, trial.scenes, results)
+        chosen = rate(trial.arm, results)
         assert trial.seed in TUNERS or trial.rate == chosen == MIDDLE
         assert trial.rate in RATES
         assert trial.name not in results

@@ -35,7 +35,7 @@ def under_noise(sigma: float, score: str = "all") -> Read:
 
 def found(results: Results, cell: Cell) -> dict[int, dict[str, Any]]:
     """The results of a cell by seed."""
-    chosen = rate(cell.arm, cell.scenes, results)
+    chosen = rate(cell.arm, results)
     if chosen is None:
         return {}
     names = {seed: cell.trial(seed, chosen).name for seed in range(SEEDS)}

@@ -18,7 +18,7 @@ from limner.experiments.studies.language_basis.hypotheses import (
     stopping_rule,
     verdicts,
 )
-from limner.experiments.studies.language_basis.plan import FEW_SCENES, RATES, Cell, Results, rate, tutor
+from limner.experiments.studies.language_basis.plan import RATES, Cell, Results, rate, tutor
 from limner.experiments.studies.language_basis.pretrained import TRAINING
 from limner.experiments.studies.language_basis.sections import Section, Table, percent, signed
 from limner.experiments.studies.language_basis.trial import BATCH, STEPS
@@ -168,7 +168,7 @@ def costing(results: Results) -> list[str]:
     rows = []
     for arm in ALL:
         if arm.name == tutor(arm.name) or arm.name.endswith("leak"):
-            chosen = [rate(arm.name, size, results) for size in (TRAINING, FEW_SCENES)]
+            chosen = rate(arm.name, results)
             cost = price[arm.name]
             rows.append(
                 [
@@ -176,7 +176,7 @@ def costing(results: Results) -> list[str]:
                     f"{cost.parameters:,}",
                     f"{cost.operations / 1e6:.1f}",
                     f"{cost.connector / 1e6:.2f}",
-                    *("-" if one is None else f"{one:g}" for one in chosen),
+                    "-" if chosen is None else f"{chosen:g}",
                 ]
             )
     spread = [

@@ -1,8 +1,8 @@
 """Which trials a hypothesis needs.
 
-Learning rates are chosen first, on scenes that nothing learns from and nothing is tested by: three for every arm with
-the first two seeds, once at all scenes and once at few. A rank takes the rate of its family's `RANK`. What is chosen is
-then trained with every seed.
+Learning rates are chosen first, on scenes that nothing learns from and nothing is tested by: three for every arm, with
+the first two seeds and all scenes. A rank takes the rate of its family's `RANK`. What is chosen is then trained with
+every seed and number of scenes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,12 @@ RATES = (3e-3, 1e-2, 3e-2)
 TUNERS = (0, 1)  # seeds that rates are chosen by
 MIDDLE = RATES[1]
 GRID = (128, 400, 1280, 4000, TRAINING)  # scenes: 1, 3, 10, 31 and 100 %
-URGENCY = (TRAINING, 400, 128, 1280, 4000)  # the same, what matters most first
-FEW_SCENES = 400  # where the rates of small data are chosen; they hold up to `SMALL`
-SMALL = 1280
+FEW_SCENES = 400  # that pictures are given back of: of all, little is left to gain
 RANK = 8
 LONGER = 4  # times the steps, for a second look at H1
 FAMILIES = ("svd", "clusters", "frequent", "subset", "random")
 FREE = ("mlp", "mlp-preconditioned", "free-words", "free-matched", "free-permuted")
-BOUNDED = ("mlp-normed", "soft-words", "soft-matched", "soft-learned", "few-words", "few-matched")
-SIZED = ("mlp", *BOUNDED)
+SIZED = ("mlp", "soft-words", "soft-matched", "few-words", "few-matched", "mlp-normed", "soft-learned")
 RANKED = tuple(f"{family}-{rank}" for rank in (16, 8, 4, 32) for family in FAMILIES)
 FREQUENT = tuple(f"soft-frequent-{count}" for count in SHARES)
 CARRIED = ("mlp", "free-words", "soft-words", "few-words", "soft-matched")
@@ -61,15 +58,14 @@ def tutor(arm: str) -> str:
     return "soft-words" if arm in FREQUENT or arm.startswith("soft-words") else arm
 
 
-def tuning(arm: str, scenes: int) -> list[Trial]:
+def tuning(arm: str) -> list[Trial]:
     """The trials that an arm's rate is chosen by."""
-    size = FEW_SCENES if scenes <= SMALL else TRAINING
-    return [Trial(tutor(arm), seed, rate, size) for rate in RATES for seed in TUNERS]
+    return [Trial(tutor(arm), seed, rate, TRAINING) for rate in RATES for seed in TUNERS]
 
 
-def rate(arm: str, scenes: int, results: Results) -> float | None:
+def rate(arm: str, results: Results) -> float | None:
     """The rate with the best accuracy on scenes to check by; None while a trial is missing."""
-    tried = tuning(arm, scenes)
+    tried = tuning(arm)
     if any(trial.name not in results for trial in tried):
         return None
     return max(RATES, key=lambda one: sum(results[trial.name]["check"] for trial in tried if trial.rate == one))
@@ -80,7 +76,8 @@ def wanted(hypothesis: str) -> list[Cell]:
     if hypothesis == "H1":
         return [Cell(arm) for arm in FREE] + [Cell(arm, longer=LONGER) for arm in FREE]
     if hypothesis == "H2":
-        return [Cell(arm, size) for size in URGENCY for arm in SIZED]
+        blocks = [(arms, sizes) for sizes in ((TRAINING, 400, 128), (1280, 4000)) for arms in (SIZED[:3], SIZED[3:])]
+        return [Cell(arm, size) for arms, sizes in blocks for size in sizes for arm in arms]
     if hypothesis == "H3":
         return [Cell(arm) for arm in ("mlp", "free-words", "soft-words", *RANKED, *FREQUENT)]
     if hypothesis == "H4":
@@ -95,7 +92,7 @@ def trials(hypotheses: Sequence[str], seeds: int, results: Results) -> Iterator[
     for hypothesis in hypotheses:
         for cell in wanted(hypothesis):
             for seed in range(seeds):
-                yield from (trial for trial in tuning(cell.arm, cell.scenes) if trial.name not in results)
-                chosen = rate(cell.arm, cell.scenes, results)
+                yield from (trial for trial in tuning(cell.arm) if trial.name not in results)
+                chosen = rate(cell.arm, results)
                 if chosen is not None and (trial := cell.trial(seed, chosen)).name not in results:
                     yield trial
