@@ -49,7 +49,11 @@ def test_the_help_of_a_verb_teaches(command_line, verb):
 
 
 @pytest.mark.parametrize(
-    "verb", ["demo", "draw", "tokens", "evaluate", "systems", "prove", "audit", "data show", "data pack"]
+    "verb",
+    [
+        *("demo", "draw", "see", "chat", "tokens", "evaluate", "swap", "systems", "prove", "audit"),
+        *("data show", "data pack"),
+    ],
 )
 def test_every_option_is_explained(command_line, verb):
     outcome = command_line(*verb.split(), "--help")
@@ -70,7 +74,7 @@ def test_the_version_is_the_package_s(command_line):
     ("arguments", "sentence"),
     [
         (["drw"], "did you mean `draw`?"),
-        (["zzz"], "choose one of demo, draw, tokens"),
+        (["zzz"], "choose one of demo, draw, see"),
         (["data", "destroy"], "choose one of show, check, pack, build"),
         (["train", "tokenizers/vaee"], "did you mean tokenizers/vae"),
         (["train", "--lr", "1"], "the recipe comes first"),

@@ -32,7 +32,9 @@ def test_the_catalogue_needs_no_torch(arguments: list[str]):
     assert {"torch", "numpy"}.isdisjoint(modules_after(f"from limner.cli import main; main({arguments})"))
 
 
-@pytest.mark.parametrize("verb", ["demo", "draw", "tokens", "evaluate", "prove", "audit", "data check"])
+@pytest.mark.parametrize(
+    "verb", ["demo", "draw", "see", "chat", "tokens", "evaluate", "swap", "prove", "audit", "data check"]
+)
 def test_the_help_of_a_verb_needs_no_torch(verb: str):
     arguments = [*verb.split(), "--help"]
     code = f"from limner.cli import main\ntry: main({arguments})\nexcept SystemExit: pass"

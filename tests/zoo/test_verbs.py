@@ -18,6 +18,7 @@ pytestmark = pytest.mark.timeout(300)  # the first test of a session trains what
 
 MAR, RASTER = "generators/mar", "generators/raster"
 VAE, VQ = "tokenizers/vae", "tokenizers/vq_vae"
+LIMNER = "unified/limner"
 JUDGES = ("encoders/features", "encoders/recogniser")
 
 
@@ -168,6 +169,38 @@ def test_demo_writes_a_page(command_line, shipped, tmp_path):
     assert "drew 10 prompts with mar-emoji-64" in spoken.out
     assert "dB by vq-vae-64" in spoken.out
     refused(command_line("demo", "-o", tmp_path / "demo"), "does not end like a picture")
+
+
+def test_demo_asks_a_model_that_sees(command_line, shipped, tmp_path):
+    import limner
+    from limner.data.scenes import Scenes
+
+    shipped(MAR, VQ, LIMNER)
+    page = tmp_path / "demo.png"
+    said = only_json(command_line("demo", "-o", page, "--json"))
+    model = limner.load("limner-64")
+    scenes = Scenes(0, split="heldout", size=model.size, objects=(2, 3))
+    assert len(said["asked"]) == 5
+    for asked, scene in zip(said["asked"], (scenes[index] for index in range(5)), strict=True):
+        assert asked["answer"] == model.see(scene.image, asked["question"])
+        assert (asked["question"], asked["right"]) in {(one.text, one.answer) for one in scene.questions()}
+    assert said["words"] == str(tmp_path / "demo-words.png")
+    assert opened(tmp_path / "demo-words.png").width > opened(page).width
+    spoken = command_line("demo", "-o", page)
+    assert f"{page} and {said['words']}" in spoken.out
+    assert f"asked {said['asked'][0]['question']} limner-64 says: " in spoken.out
+
+
+def test_chat_sees_what_it_drew(shipped, tmp_path):
+    import limner
+    from limner.cli.chat import Chat
+
+    shipped(LIMNER)
+    model = limner.load("limner-64")
+    chat = Chat(model, "limner-64", tmp_path, 3)
+    drawn = chat.reply("/draw a red heart")
+    assert chat.reply("What colour is the heart?") == model.see(drawn, "What colour is the heart?")
+    assert chat.reply("/words").endswith(str(tmp_path / "words-1.png"))
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,15 @@ COLUMNS = 5
 TOKENIZERS = ("vae-64", "vq-vae-64")
 PHOTO = Path(__file__).resolve().parents[1] / "data" / "assets" / "dahlia.webp"
 EMOJI = "house"  # held out: no tokenizer has seen it
+SEES = "limner-64"
+KINDS = ("colour", "count", "shape", "relation", "position")  # one held-out scene each
+READ = 32  # words of a patch
 
 
 @dataclass(frozen=True)
 class Demo:
-    """Draw a page of prompts, take a photograph and an emoji apart into tokens and back, and put it all on one page."""
+    """Draw a page of prompts, take a photograph and an emoji apart into tokens and back, and put it all on one page.
+    Where limner-64 ships, it is asked about pictures, and a second page shows what it read in one, patch by patch."""
 
     out: Annotated[Path, arg(aliases=["-o"])] = Path("demo.png")
     """Where to write the page."""
@@ -59,13 +63,17 @@ def run(arguments: list[str]) -> None:
     print(f"drew {report['drawn']} prompts with {options.model} in {report['drawing_seconds']} s")
     for name, scores in report["rebuilt"].items():
         print(f"rebuilt {name}: " + ", ".join(f"{score:.1f} dB by {model}" for model, score in scores.items()))
-    print(f"{report['file']} ({report['seconds']} s in all)")
+    for asked in report.get("asked", []):
+        print(f"asked {asked['question']} {SEES} says: {asked['answer']} (right: {asked['right']})")
+    files = " and ".join(report[name] for name in ("file", "words") if name in report)
+    print(f"{files} ({report['seconds']} s in all)")
 
 
 def demo(options: Demo) -> dict[str, Any]:
     """Draws, takes apart and writes the page; returns what ``--json`` prints."""
     import limner
     from limner import pictures
+    from limner.recipes.library import shipped_models
 
     started = time.monotonic()
     pictures.check_place(options.out)
@@ -79,6 +87,12 @@ def demo(options: Demo) -> dict[str, Any]:
         page += row
         captions += under
     title = f"limner demo: {options.model} draws; {' and '.join(TOKENIZERS)} take pictures apart and put them together"
+    seen: dict[str, Any] = {}
+    if SEES in shipped_models():
+        scenes, seen = asked(options.out)
+        page += scenes
+        captions += [f"{one['question']} {one['answer']}" for one in seen["asked"]]
+        title += f"; {SEES} answers"
     pictures.save(pictures.grid(page, COLUMNS, captions, title=title), options.out)
     return {
         "model": options.model,
@@ -86,6 +100,7 @@ def demo(options: Demo) -> dict[str, Any]:
         "drawn": len(drawn),
         "drawing_seconds": round(drawing, 1),
         "rebuilt": rebuilt,
+        **seen,
         "seconds": round(time.monotonic() - started, 1),
     }
 
@@ -115,3 +130,24 @@ def apart_and_back(name: str, original: np.ndarray) -> tuple[dict[str, float], l
         row += [pictures.token_map(part.tokens), part.rebuilt]
         captions += [f"its {part.bits:,} bits in {model}", f"put together again, {part.psnr:.1f} dB"]
     return scores, row, captions
+
+
+def asked(out: Path) -> tuple[list[np.ndarray], dict[str, Any]]:
+    """Held-out scenes, a question about each with the model's answer and the right one; and beside the page another
+    one, of the words that the model read in the first of them."""
+    import limner
+    from limner import pictures
+    from limner.data.scenes import Scenes
+    from limner.unified.words_page import words_page
+
+    model = limner.load(SEES)
+    held_out = Scenes(0, split="heldout", size=model.size, objects=(2, 3))
+    scenes = [held_out[index] for index in range(len(KINDS))]
+    said = []
+    for kind, scene in zip(KINDS, scenes, strict=True):
+        question = next(one for one in scene.questions() if one.kind == kind)
+        answer = model.see(scene.image, question.text)
+        said.append({"question": question.text, "answer": answer, "right": question.answer})
+    file, first = out.with_name(f"{out.stem}-words.png"), scenes[0].image
+    pictures.save(words_page(first, model.words(first, READ), model.see(first), "Describe the picture."), file)
+    return [scene.image for scene in scenes], {"asked": said, "words": str(file)}

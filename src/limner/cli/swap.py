@@ -13,7 +13,7 @@ from limner.errors import InputError
 
 EXAMPLES = """\
   limner train language_basis --encoder runs/superclass --out runs/words
-  limner train llava --subwords runs/words --seed 1 --width 128 --out runs/other
+  limner train llava --encoder runs/superclass --subwords runs/words --width 128 --out runs/other
   limner swap runs/words runs/other --out runs/swapped --control permuted
   limner see drawing.png --model runs/swapped"""
 
