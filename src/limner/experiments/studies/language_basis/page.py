@@ -188,7 +188,6 @@ def costing(results: Results) -> list[str]:
         "operations of a step, M",
         "of the connector, forward, M",
         "rate",
-        "rate, few scenes",
     ]
     told = (
         f"{STEPS} steps of {BATCH} scenes each, whatever the number of scenes. Over all arms parameters differ by "
