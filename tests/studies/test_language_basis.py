@@ -25,8 +25,8 @@ from limner.experiments.studies.language_basis.controls import (
 )
 from limner.experiments.studies.language_basis.costs import costs
 from limner.experiments.studies.language_basis.givebacks import giveback
+from limner.experiments.studies.language_basis.learning import shuffled
 from limner.experiments.studies.language_basis.measures import blindfolded
-from limner.experiments.studies.language_basis.pretrained import shuffled
 from limner.experiments.studies.language_basis.running import Study, read, write
 from limner.experiments.studies.language_basis.world import (
     KINDS,

@@ -10,10 +10,10 @@ import pytest
 
 from limner.experiments.studies.language_basis import hypotheses
 from limner.experiments.studies.language_basis.measures import SIGMAS
-from limner.experiments.studies.language_basis.page import body, write_page
+from limner.experiments.studies.language_basis.page import write_page
 from limner.experiments.studies.language_basis.plan import HYPOTHESES, MIDDLE, RATES, TUNERS, Results, rate, trials
 from limner.experiments.studies.language_basis.pretrained import TRAINING
-from limner.experiments.studies.language_basis.sections import area
+from limner.experiments.studies.language_basis.tables import area
 from limner.experiments.studies.language_basis.trial import Trial, partner
 from limner.experiments.studies.language_basis.world import KINDS
 
@@ -183,4 +183,3 @@ def test_the_page_says_what_holds_and_what_is_missing(tmp_path) -> None:
     assert "not measured" not in text
     assert all(f"(page/{file.name})" in text and file.read_text().startswith("<svg") for file in files[1:])
     assert "measurements are missing" in write_page({}, tmp_path / "none.md")[0].read_text()
-    assert body

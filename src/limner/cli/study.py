@@ -45,6 +45,9 @@ class StudyOptions:
     """Stop after this many minutes, between trainings; 0 goes on to the end."""
     scale: float = 1.0
     """Share of scenes and steps; below 1 rehearses, in a folder of its own, and proves nothing."""
+    mixtures: Flag = False
+    """With language models that have read mixtures of words in place of neutral symbols, which favours bases of words:
+    a study of its own, in files of its own."""
     runs: Path = Path("runs/studies")
     """Folder of what is trained and measured."""
     results: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
@@ -91,14 +94,14 @@ def conduct(options: StudyOptions) -> dict[str, Any]:
     from limner.experiments.studies.language_basis.page import write_page
     from limner.experiments.studies.language_basis.running import Study, read, write
 
-    page = options.out / f"{options.study}.md"
+    title = f"{options.study}-mixtures" if options.mixtures else options.study
+    page = options.out / f"{title}.md"
     kept = page.with_suffix(".json")
     complete = True
     if options.results is not None:
         results = read(options.results)
     else:
-        name = options.study if options.scale == 1 else f"{options.study}-{options.scale:g}"
-        folder = options.runs / name
+        folder = options.runs / (title if options.scale == 1 else f"{title}-{options.scale:g}")
         study = Study(
             folder,
             options.seeds,
@@ -106,10 +109,11 @@ def conduct(options: StudyOptions) -> dict[str, Any]:
             options.scale,
             options.minutes,
             say=lambda line: print(line, file=sys.stderr),
+            mixtures=options.mixtures,
         )
         complete = study.run()
         results = read(folder)
-    written = write_page(results, page)
+    written = write_page(results, page, mixtures=options.mixtures)
     write(results, kept)
     return {
         "study": options.study,

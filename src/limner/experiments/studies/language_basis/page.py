@@ -20,7 +20,8 @@ from limner.experiments.studies.language_basis.hypotheses import (
 )
 from limner.experiments.studies.language_basis.plan import RATES, Cell, Results, rate, tutor
 from limner.experiments.studies.language_basis.pretrained import TRAINING
-from limner.experiments.studies.language_basis.sections import Section, Table, percent, signed
+from limner.experiments.studies.language_basis.sections import Section
+from limner.experiments.studies.language_basis.tables import Table, percent, signed, words_table
 from limner.experiments.studies.language_basis.trial import BATCH, STEPS
 from limner.experiments.studies.language_basis.world import KINDS
 
@@ -42,7 +43,7 @@ HEADINGS = {
 }
 
 
-def write_page(results: Results, file: Path) -> list[Path]:
+def write_page(results: Results, file: Path, *, mixtures: bool = False) -> list[Path]:
     """Write the page and its plots beside it, in a folder of its name; returns the files. Raises `InputError` for a
     place that cannot be written."""
     made = {
@@ -60,23 +61,27 @@ def write_page(results: Results, file: Path) -> list[Path]:
             for name, plot in section.plots.items():
                 written.append(folder / f"{name}.svg")
                 written[-1].write_text(plot, encoding="utf-8")
-        file.write_text("\n\n".join(body(results, made, folder.name)) + "\n", encoding="utf-8")
+        file.write_text("\n\n".join(body(results, made, folder.name, mixtures)) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"'{file}' cannot be written ({error.strerror}): choose another place") from None
     return written
 
 
-def body(results: Results, made: dict[str, Section], folder: str) -> list[str]:
+def body(results: Results, made: dict[str, Section], folder: str, mixtures: bool) -> list[str]:
     """The paragraphs of the page."""
     judged = verdicts(results)
-    parts = ["# Does it help to say a picture in the language model's own words?", *lead(results, judged)]
+    parts = [
+        "# Does it help to say a picture in the language model's own words?",
+        introduction(folder),
+        *lead(results, judged),
+    ]
     for verdict in judged:
         parts += [f"## {verdict.name}: {HEADINGS[verdict.name]}", f"{CLAIMS[verdict.name]} **{said(verdict)}**"]
         parts += [table(clauses(verdict))]
         parts += [f"![{name}]({folder}/{name}.svg)" for name in made[verdict.name].plots]
         parts += [table(one) for one in made[verdict.name].tables]
-    parts += ["## What can be read", READING, table(sections.words_table(results))]
-    return [*parts, *world(results), *costing(results), *LIMITS]
+    parts += ["## What can be read", READING, table(words_table(results))]
+    return [*parts, *world(results, mixtures), *costing(results), *LIMITS]
 
 
 def lead(results: Results, judged: Sequence[Verdict]) -> list[str]:
@@ -91,7 +96,18 @@ def lead(results: Results, judged: Sequence[Verdict]) -> list[str]:
         if better
         else "The stopping rule does not apply, for H1 does not hold; yet no convex arm beats its random-basis control."
     )
-    return [INTRODUCTION, table((["", "hypothesis", "outcome"], rows)), rule]
+    return [table((["", "hypothesis", "outcome"], rows)), rule]
+
+
+def introduction(name: str) -> str:
+    """What this is, and where the numbers are."""
+    return (
+        "Five hypotheses about connectors between a frozen encoder and a frozen language model, registered before "
+        "anything was trained, each with its controls. Written by `limner study language-basis`; every number is in "
+        f"[{name}.json]({name}.json). Differences are means over seeds, paired by seed, with 95 % bootstrap intervals: "
+        "arms of one seed share the language model, the scenes, their order, and the draws that they start from. With "
+        "five seeds such intervals are somewhat too narrow."
+    )
 
 
 def anchor(name: str) -> str:
@@ -131,7 +147,7 @@ def table(content: Table) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in [heading, rule, *rows])
 
 
-def world(results: Results) -> list[str]:
+def world(results: Results, mixtures: bool) -> list[str]:
     """The world, and what could be answered in it without looking, or at best."""
     facts = [content for name, content in results.items() if name.startswith("facts-")]
     rows = []
@@ -148,7 +164,12 @@ def world(results: Results) -> list[str]:
     rows.append(["the MLP, shown another scene", percent(others), *[""] * len(KINDS)])
     gain = [interval(values(results, Cell("mlp"))).mean, others.mean]
     gained = f"Multi-modal gain of the MLP over another scene's picture: {100 * (gain[0] - gain[1]):.1f} points."
-    return ["## The world", WORLD, table((["accuracy, %", "all", *KINDS], rows)), gained]
+    return [
+        "## The world",
+        WORLD + (MIXED if mixtures else NEUTRAL),
+        table((["accuracy, %", "all", *KINDS], rows)),
+        gained,
+    ]
 
 
 def costing(results: Results) -> list[str]:
@@ -203,12 +224,6 @@ def costing(results: Results) -> list[str]:
     ]
 
 
-INTRODUCTION = """\
-Five hypotheses about connectors between a frozen encoder and a frozen language model, registered before anything was
-trained, each with its controls. Written by `limner study language-basis`; every number is in
-[language-basis.json](language-basis.json). Differences are means over seeds, paired by seed, with 95 % bootstrap
-intervals: arms of one seed share the language model, the scenes, their order, and the draws that they start from. With
-five seeds such intervals are somewhat too narrow."""
 READING = """\
 Nobody told the connectors which word belongs where. A thing's colour, shape, size and the first word of its place,
 looked for among the five words that weigh most in a patch that the thing covers a quarter of:"""
@@ -216,21 +231,27 @@ WORLD = f"""\
 Scenes of one to three things on white, 64 pixels, 12 shapes, 10 colours, 3 sizes, 9 places; questions of six kinds, up
 to six a scene; {TRAINING:,} scenes to learn from, 500 to choose rates by, 1,000 to test by. The encoder (0.8M
 parameters, 4 x 4 patches) was trained by SuperClass and by naming what lies in every patch. Each seed has a language
-model of its own (width 64, two blocks, 256 subwords), trained on descriptions of scenes with questions and answers:
-half of the descriptions in words, half in symbols, 16 slots of sums of vectors that are no words, so that it can read
-several attributes of one slot. It has met neither pictures nor mixtures of words. Both are frozen; only the connector
-learns. A pilot without symbols ended where every connector names what is in the picture and none says what belongs
-together (64 % right), so there was nothing left to compare."""
+model of its own (width 64, two blocks, 256 subwords; the wider one 96), trained on descriptions of scenes with
+questions and answers: half of the descriptions in words, half in 16 slots of several attributes each, as a picture has
+them. Both are frozen; only the connector learns. """
+NEUTRAL = """\
+The slots are sums of vectors that are no words and that each language model has for itself: neutral between words and
+random rows. Without such slots (a pilot: descriptions in words alone) every connector ends where it names what is in
+the picture and never says what belongs together, 64 % right, and there is nothing to compare. Whether anything carries
+over to another language model by its words is then an open question; where language models have read mixtures of
+words (`--mixtures`), there is more reason for it."""
+MIXED = """\
+The slots are sums of the vectors of words: these language models have been taught to read mixtures of words, which
+favours bases of words. A language model that was not has less reason to."""
 LIMITS = (
     "## What this does not say",
     """\
-- A language model of 0.1M parameters reads 16 slots; nothing here is evidence about large ones, which have met far
-  richer mixtures.
-- The symbols are neutral between words and random rows. A language model that reads mixtures of words (an earlier
-  pilot mixed them into its reading) would favour bases of words; one that has met words alone does not bind.
-- One encoder, one world. At all scenes the best arms are near what the language model can answer at all, so differences
-  there are compressed; few scenes and noise are where there is room.
-- The second half of H5 (drawing through the same basis) was not tried. Existence, place and number stand for fine
-  attributes; shades of colour are not in this world.
-- Training has the same number of steps for few scenes as for many, and rates were chosen by two seeds.""",
+- A language model of 0.1M parameters reads 16 slots; nothing here is evidence about large ones.
+- One encoder, one world, short trainings: arms that learn slowly are behind, which is not the same as being unable; the
+  second look at H1 says how much of its difference is pace.
+- The second half of H5 (drawing through the same basis) was not tried. Place and number stand for fine attributes;
+  shades of colour are not in this world.
+- Training has the same number of steps for few scenes as for many, and rates were chosen at all scenes by two seeds.
+- Chance, in H4, is what the arm answers about another scene's picture; less than that is kept where what reaches the
+  other language model misleads it.""",
 )

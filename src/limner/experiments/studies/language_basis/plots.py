@@ -20,10 +20,9 @@ INDIGO, ORANGE, GREEN, RED, GREY, CYAN, BROWN = (
     *("#3553a8", "#dd7a1f", "#2f8f5b", "#c0392b"),
     *("#8a8f98", "#1f9bb5", "#8a5a2b"),
 )
-WIDTH, HEIGHT = 760, 400
-LEFT, RIGHT, TOP, BOTTOM = 64, 220, 44, 52  # margins of a plot of lines
+WIDTH, HEIGHT = 800, 410
+LEFT, RIGHT, TOP, BOTTOM = 64, 250, 62, 52  # margins of a plot of lines
 ROW, HEAD, NAMES = 27, 64, 400  # of a plot of differences
-TICKS = 6
 APART = 15  # pixels between names of lines
 
 
@@ -61,7 +60,7 @@ def lines(title: str, x: Axis, y: Axis, drawn: Sequence[Line]) -> str:
     def at(point: tuple[Number, Number]) -> tuple[float, float]:
         return round(LEFT + across * x.share(point[0]), 1), round(TOP + up * (1 - y.share(point[1])), 1)
 
-    parts = [_begin(WIDTH, HEIGHT), _text(LEFT, 22, title, "start", INK, bold=True)]
+    parts = [_begin(WIDTH, HEIGHT), _text(16, 22, title, "start", INK, bold=True)]
     for value, text in y.ticks:
         _, height = at((x.low, value))
         parts.append(_stroke(LEFT, height, LEFT + across, height, GRID))
@@ -70,7 +69,7 @@ def lines(title: str, x: Axis, y: Axis, drawn: Sequence[Line]) -> str:
         left, _ = at((value, y.low))
         parts.append(_text(left, HEIGHT - BOTTOM + 20, text, "middle", FAINT))
     parts.append(_text(LEFT + across / 2, HEIGHT - 10, x.label, "middle", FAINT))
-    parts.append(_text(LEFT - 8, TOP - 10, y.label, "start", FAINT))
+    parts.append(_text(LEFT, TOP - 14, y.label, "start", FAINT))
     ends = []
     for line in drawn:
         points = [
@@ -89,22 +88,21 @@ def lines(title: str, x: Axis, y: Axis, drawn: Sequence[Line]) -> str:
 
 
 def differences(
-    title: str, rows: Sequence[tuple[str, Interval, str]], bounds: Sequence[float], reach: tuple[float, float]
+    title: str, rows: Sequence[tuple[str, Interval, str]], bounds: Sequence[float], ticks: Sequence[float]
 ) -> str:
-    """Shares in points, one a row ``(name, interval, colour)``; ``bounds`` are drawn dotted, and nothing beyond
-    ``reach``."""
+    """Shares in points, one a row ``(name, interval, colour)``; ``bounds`` are drawn dotted, and nothing beyond the
+    outer ``ticks``."""
     height = HEAD + ROW * len(rows) + 12
-    axis = Axis("", *reach, ())
+    axis = Axis("", ticks[0], ticks[-1], ())
 
     def across(value: float) -> float:
         return round(NAMES + (WIDTH - NAMES - 24) * min(max(axis.share(value), 0.0), 1.0), 1)
 
     parts = [_begin(WIDTH, height), _text(16, 22, title, "start", INK, bold=True)]
-    step = (reach[1] - reach[0]) / TICKS
-    for value in (reach[0] + step * place for place in range(TICKS + 1)):
+    for value in ticks:
         left = across(value)
-        parts.append(_stroke(left, HEAD - 14, left, height - 8, GREY if abs(value) < 1e-9 else GRID))
-        parts.append(_text(left, HEAD - 20, f"{100 * value:+.0f}" if abs(value) > 1e-9 else "0", "middle", FAINT))
+        parts.append(_stroke(left, HEAD - 14, left, height - 8, GREY if value == 0 else GRID))
+        parts.append(_text(left, HEAD - 20, f"{100 * value:.0f}", "middle", FAINT))
     for value in bounds:
         left = across(value)
         dotted = 'stroke-dasharray="2 3"'

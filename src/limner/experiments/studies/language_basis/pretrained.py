@@ -3,8 +3,8 @@
     encoder     SuperClass (arXiv:2411.03313): which subwords does the description of this picture hold? And of every
                 patch: colour, shape, size and place of what lies there (captions alone do not teach in minutes which
                 colour belongs to which shape)
-    language    reads a description, answers questions about it, and tells it again; it has never met a picture, nor
-                any vector that is no word
+    language    reads a description, in words or in symbols that are no words, answers questions about it, and tells
+                it again; it has never met a picture
 
 Language models differ by seed, and in one case by width; their vocabulary is one.
 """
@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -31,6 +30,7 @@ from limner.data.scenes.sampling import Split
 from limner.encoders.objectives.subword_set import SubwordFrequency
 from limner.encoders.subwords import SubwordClassifier, SubwordHead
 from limner.encoders.vit import VisionTransformer
+from limner.experiments.studies.language_basis.learning import Learning, descend
 from limner.experiments.studies.language_basis.measures import answered
 from limner.experiments.studies.language_basis.world import (
     KINDS,
@@ -56,10 +56,8 @@ from limner.languages.transformer import LanguageTransformer
 from limner.nn.pixels import to_tensor
 from limner.recipes.library import load
 from limner.tokenizers.autoencoder import Autoencoder
-from limner.train.loop import train
 from limner.train.settings import Settings
-from limner.train.task import Task
-from limner.types import Image, Rng, derive_seed
+from limner.types import Rng, derive_seed
 from limner.unified.conversation import NOTHING
 from limner.unified.targets import FoldedLatents
 
@@ -75,57 +73,22 @@ LANGUAGE = Settings(images=38_400, batch=32, lr=4e-3, muon=6e-3, warmup=1_600, b
 WIDTH, WIDER, DEPTH, HEADS = 64, 96, 2, 2
 WIDE = -1  # in place of a seed: the wider language model
 DRAWS, READS = 3, 0.9  # of weights of a language model, at most, and the accuracy that is asked of it
-NEVER = 2**40  # images between checkpoints that are not wanted
 
 Module = TypeVar("Module", bound=nn.Module)
-
-
-class Learning:
-    """A `limner.train.task.Task` around a loss of some items of a pool, which are shuffled anew every pass."""
-
-    def __init__(self, model: nn.Module, count: int, seed: int, loss: Callable[[Int[Tensor, "b"]], Tensor]) -> None:
-        self.model, self.count, self.seed, self.loss_of = model, count, seed, loss
-        self.extra: nn.Module | None = None
-
-    def batch(self, start: int, size: int) -> dict[str, Tensor]:
-        """Which items."""
-        return {"index": shuffled(start, size, self.count, self.seed)}
-
-    def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """As given."""
-        return self.loss_of(batch["index"]), {}
-
-    def preview(self, model: nn.Module) -> Image | None:
-        """Nothing to show."""
-        return None
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Nothing to score."""
-        return {}
-
-
-def shuffled(start: int, size: int, count: int, seed: int) -> Int[Tensor, "size"]:
-    """Items ``start .. start + size`` of an endless stream of shuffles of ``count``: the order of the data."""
-    found = []
-    while size > 0:
-        epoch, at = divmod(start, count)
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(derive_seed(seed, "order", epoch)))
-        part = order[at : at + size]
-        found.append(part)
-        start, size = start + len(part), size - len(part)
-    return torch.cat(found)
 
 
 @dataclass(frozen=True)
 class Pretrained:
     """Everything that is made once for a study, in a folder.
 
-    ``scale`` is the share of pictures, scenes and steps, for rehearsals; ``say`` tells what is being made.
+    ``scale`` is the share of pictures, scenes and steps, for rehearsals; ``say`` tells what is being made. With
+    ``mixtures`` language models read mixtures of words in place of symbols, which favours bases of words.
     """
 
     folder: Path
     scale: float
     say: Callable[[str], None]
+    mixtures: bool = False
 
     def scenes_of(self, count: int) -> int:
         """As many scenes of a pool as the scale allows."""
@@ -218,6 +181,15 @@ class Pretrained:
     def _telling(self, model: LanguageTransformer, seed: int) -> Learning:
         told, shown = self.rows("told"), self.rows("shown")
         symbols = nn.Embedding(1 + len(SYMBOLS), model.width)
+        spelled = [self.words.ids(symbol) for symbol in SYMBOLS]
+
+        def shown_as(index: Int[Tensor, "b"]) -> Tensor:
+            """Vectors of the slots of a picture."""
+            table = symbols.weight
+            if self.mixtures:
+                nothing = torch.zeros(1, model.width)
+                table = torch.cat([nothing, torch.stack([model.words[ids].mean(0) for ids in spelled])])
+            return table[self.reading["symbols"][index].long()].sum(2) / 2
 
         def read(rows: Rows, x: Tensor) -> Tensor:
             hidden = model(x, rows.packed.places, rows.packed.visible())
@@ -230,11 +202,11 @@ class Pretrained:
         def loss(index: Int[Tensor, "b"]) -> Tensor:
             in_words, in_symbols = (rows.take(part) for rows, part in zip((told, shown), index.chunk(2), strict=True))
             x = model.embed(in_symbols.packed.ids.clamp_min(0))
-            x[:, :SLOTS] = symbols(self.reading["symbols"][index.chunk(2)[1]].long()).sum(2) / 2
+            x[:, :SLOTS] = shown_as(index.chunk(2)[1])
             return read(in_words, model.embed(in_words.packed.ids)) + read(in_symbols, x)
 
         task = Learning(model, len(told) - self.scenes_of(CHECKING), seed, loss)
-        task.extra = symbols
+        task.extra = None if self.mixtures else symbols
         return task
 
     def rows(self, kind: Literal["told", "shown"]) -> Rows:
@@ -289,17 +261,6 @@ class Pretrained:
 
         model.load_state_dict(self._kept(name, made))
         return model.requires_grad_(False).eval()
-
-
-def descend(task: Task, settings: Settings) -> None:
-    """Train by the house's loop without keeping anything but the weights in hand; an interruption is passed on."""
-    quiet = replace(
-        settings, warmup=min(settings.warmup, settings.images // 4), sample_every=NEVER, checkpoint_every=NEVER
-    )
-    with TemporaryDirectory() as folder:
-        run = train(task, quiet, Path(folder), bar=False)
-    if run.images < settings.images:
-        raise KeyboardInterrupt
 
 
 def folded_latents() -> FoldedLatents:

@@ -23,7 +23,8 @@ from limner.experiments.studies.language_basis.pretrained import Pretrained
 @dataclass(frozen=True)
 class Study:
     """How a study is run: ``folder`` of its trainings, ``seeds`` of each, ``hypotheses`` in order of urgency, ``scale``
-    of steps and scenes, ``minutes`` after which it stops (0: none)."""
+    of steps and scenes, ``minutes`` after which it stops (0: none), and whether language models have read ``mixtures``
+    of words."""
 
     folder: Path
     seeds: int
@@ -31,12 +32,13 @@ class Study:
     scale: float
     minutes: float
     say: Callable[[str], None]
+    mixtures: bool = False
 
     def run(self) -> bool:
         """Train what is missing; False if time ran out before all was there."""
         began = time.monotonic()
         self._settle()
-        pretrained = Pretrained(self.folder / "world", self.scale, self.say)
+        pretrained = Pretrained(self.folder / "world", self.scale, self.say, self.mixtures)
         results = read(self.folder)
         on = trials_of.bench(pretrained)
         for seed in range(self.seeds):
@@ -51,7 +53,8 @@ class Study:
 
     def _settle(self) -> None:
         """Trials of one folder are of one kind; raises `InputError` for a folder of another."""
-        settings = {"steps": trials_of.steps_of(self.scale), "batch": trials_of.BATCH, "scale": self.scale}
+        steps = trials_of.steps_of(self.scale)
+        settings = {"steps": steps, "batch": trials_of.BATCH, "scale": self.scale, "mixtures": self.mixtures}
         file = self.folder / "settings.json"
         if not file.is_file():
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from limner.evaluate.statistics import Interval
-from limner.experiments.studies.language_basis.arms import ARMS, RANKS, SHARES
+from limner.experiments.studies.language_basis.arms import ARMS, RANKS
 from limner.experiments.studies.language_basis.evidence import (
     Read,
     Values,
@@ -20,7 +20,6 @@ from limner.experiments.studies.language_basis.evidence import (
     values,
 )
 from limner.experiments.studies.language_basis.hypotheses import (
-    COARSE,
     FINE,
     given_back,
     kept_by,
@@ -28,7 +27,6 @@ from limner.experiments.studies.language_basis.hypotheses import (
 from limner.experiments.studies.language_basis.measures import SIGMAS
 from limner.experiments.studies.language_basis.plan import (
     CARRIED,
-    FAMILIES,
     FEW_SCENES,
     FREE,
     GRID,
@@ -53,7 +51,22 @@ from limner.experiments.studies.language_basis.plots import (
     differences,
     lines,
 )
-from limner.experiments.studies.language_basis.world import KINDS, VOCABULARY
+from limner.experiments.studies.language_basis.tables import (
+    FAMILY,
+    SHORT,
+    Table,
+    kinds_table,
+    leak_table,
+    noise_table,
+    over_table,
+    percent,
+    rank_table,
+    share_table,
+    signed,
+    size_table,
+    turned_table,
+)
+from limner.experiments.studies.language_basis.world import KINDS
 
 COLOURS = {
     "mlp": INDIGO,
@@ -64,23 +77,6 @@ COLOURS = {
     "few-words": RED,
     "few-matched": BROWN,
 }
-SHORT = {
-    "mlp": "MLP",
-    "mlp-normed": "MLP, normed",
-    "soft-words": "softmax, words",
-    "soft-matched": "softmax, random rows",
-    "soft-learned": "softmax, learned table",
-    "few-words": "top-8, words",
-    "few-matched": "top-8, random rows",
-}
-FAMILY = {
-    "svd": ("principal directions", INDIGO),
-    "clusters": ("clusters of words", GREEN),
-    "frequent": ("frequent words", ORANGE),
-    "subset": ("words at random", RED),
-    "random": ("random directions", GREY),
-}
-Table = tuple[list[str], list[list[str]]]
 
 
 @dataclass(frozen=True)
@@ -91,30 +87,6 @@ class Section:
     plots: dict[str, str]
 
 
-def percent(some: Interval) -> str:
-    """A mean with its interval, in percent."""
-    if math.isnan(some.mean):
-        return "not measured"
-    return f"{100 * some.mean:.1f} ({100 * some.low:.1f} to {100 * some.high:.1f})"
-
-
-def signed(some: Interval) -> str:
-    """A difference with its interval, in points."""
-    if math.isnan(some.mean):
-        return "not measured"
-    return f"{100 * some.mean:+.1f} ({100 * some.low:+.1f} to {100 * some.high:+.1f})"
-
-
-def kinds_table(results: Results, arms: Sequence[str]) -> Table:
-    """Accuracy of arms at all scenes, by kind of question."""
-    rows = []
-    for arm in arms:
-        scores = [interval(values(results, Cell(arm)))]
-        scores += [interval(values(results, Cell(arm), of_kinds(kind))) for kind in KINDS]
-        rows.append([ARMS[arm].title, percent(scores[0]), *(f"{100 * one.mean:.1f}" for one in scores[1:])])
-    return ["accuracy, %", "all (95 %)", *KINDS], rows
-
-
 def free_section(results: Results) -> Section:
     """H1."""
     words = values(results, Cell("free-words"))
@@ -123,7 +95,12 @@ def free_section(results: Results) -> Section:
         for arm in FREE
         if arm != "free-words"
     ]
-    plot = differences("Unconstrained words less ..., points of accuracy", rows, (-0.01, 0.01), (-0.03, 0.03))
+    plot = differences(
+        "Unconstrained words less ..., points of accuracy",
+        rows,
+        (-0.01, 0.01),
+        [step / 100 for step in range(-10, 11, 2)],
+    )
     heading = ["unconstrained words less", "points (95 %)", f"with {LONGER} times the steps"]
     others = [arm for arm in FREE if arm != "free-words"]
     longer = values(results, Cell("free-words", longer=LONGER))
@@ -146,7 +123,7 @@ def loss_plot(results: Results) -> str:
         if curves:
             means = [sum(column) / len(curves) for column in zip(*curves, strict=True)]
             points = [((place + 1) / len(means), Interval(value, value, value)) for place, value in enumerate(means)]
-            drawn.append(Line(ARMS[arm].title, colour, points))
+            drawn.append(Line(SHORT[arm], colour, points))
     x = Axis("share of training", 0.0, 1.0, [(v, f"{v:g}") for v in (0.0, 0.25, 0.5, 0.75, 1.0)])
     y = Axis("loss, nats", 0.08, 4.0, [(v, f"{v:g}") for v in (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)], logarithmic=True)
     return lines("Loss of the answers in training, mean over seeds", x, y, drawn)
@@ -176,54 +153,6 @@ def sized_section(results: Results) -> Section:
         "h2-noise": lines("Accuracy under noise, all scenes", noisy, y, [line for line in by_noise if line.points]),
     }
     return Section([size_table(results), noise_table(results), over_table(results), turned_table(results)], plots)
-
-
-def size_table(results: Results) -> Table:
-    """Accuracy by scenes, and its area over their logarithm."""
-    rows = []
-    for arm in SIZED:
-        at = [values(results, Cell(arm, size)) for size in GRID]
-        rows.append([ARMS[arm].title, *(percent(interval(some)) for some in at), percent(interval(area(at)))])
-    return ["accuracy, %", *(f"{size:,} scenes" for size in GRID), "area"], rows
-
-
-def area(at: Sequence[Values]) -> Values:
-    """Mean accuracy over the logarithm of the scenes (trapezoids; the grid is even in it)."""
-    seeds = set.intersection(*(set(some) for some in at))
-    weights = [0.5, *[1.0] * (len(at) - 2), 0.5]
-    total = sum(weights)
-    return {s: sum(w * some[s] for w, some in zip(weights, at, strict=True)) / total for s in sorted(seeds)}
-
-
-def noise_table(results: Results) -> Table:
-    """Accuracy under noise."""
-    rows = []
-    for arm in SIZED:
-        heard = [percent(interval(values(results, Cell(arm), under_noise(sigma)))) for sigma in SIGMAS]
-        rows.append([ARMS[arm].title, percent(interval(values(results, Cell(arm)))), *heard])
-    return ["accuracy, %", "no noise", *(f"noise {sigma:g}" for sigma in SIGMAS)], rows
-
-
-def over_table(results: Results) -> Table:
-    """Convex arms over words less what they are compared with, where it may matter."""
-    pairs = [("soft-words", other) for other in ("mlp", "mlp-normed", "soft-matched", "soft-learned")]
-    pairs += [("few-words", other) for other in ("mlp", "few-matched")]
-    cells: list[tuple[str, int, Read]] = [(f"{size:,} scenes", size, overall) for size in GRID]
-    cells += [(f"noise {sigma:g}", GRID[-1], under_noise(sigma)) for sigma in SIGMAS]
-    rows = []
-    for first, second in pairs:
-        gaps = [minus(*(values(results, Cell(arm, n), read) for arm in (first, second))) for _, n, read in cells]
-        rows.append([f"{SHORT[first]} less {SHORT[second]}", *(signed(interval(gap)) for gap in gaps)])
-    return ["points (95 %)", *(name for name, _, _ in cells)], rows
-
-
-def turned_table(results: Results) -> Table:
-    """How far noise turns vectors, seen from their mean."""
-    rows = []
-    for arm in SIZED:
-        at = [interval(values(results, Cell(arm), under_noise(sigma, "turned"))).mean for sigma in SIGMAS]
-        rows.append([ARMS[arm].title, *(f"{one:.3f}" for one in at)])
-    return ["mean-centred cosine distance", *(f"noise {sigma:g}" for sigma in SIGMAS)], rows
 
 
 def rank_section(results: Results) -> Section:
@@ -262,26 +191,6 @@ def flattened_to(rank: int) -> Read:
     return lambda result: result["rank"][str(rank)]
 
 
-def rank_table(results: Results) -> Table:
-    """Accuracy by family and rank."""
-    rows = [
-        [FAMILY[name][0], *(percent(interval(values(results, Cell(f"{name}-{rank}")))) for rank in RANKS)]
-        for name in FAMILIES
-    ]
-    for text, kinds in (("SVD: colour, shape", COARSE), ("SVD: place, number", FINE)):
-        read = of_kinds(*kinds)
-        rows.append([text, *(percent(interval(values(results, Cell(f"svd-{rank}"), read))) for rank in RANKS)])
-    return ["accuracy, %", *(f"rank {rank}" for rank in RANKS)], rows
-
-
-def share_table(results: Results) -> Table:
-    """Softmax over the most frequent words."""
-    cells = [(f"{count} words ({count / VOCABULARY:.0%})", f"soft-frequent-{count}") for count in SHARES]
-    cells.append((f"all {VOCABULARY}", "soft-words"))
-    row = [percent(interval(values(results, Cell(arm)))) for _, arm in cells]
-    return ["softmax over", *(name for name, _ in cells)], [["accuracy, %", *row]]
-
-
 def carried_section(results: Results) -> Section:
     """H4."""
     rows, drawn = [], []
@@ -298,7 +207,9 @@ def carried_section(results: Results) -> Section:
         some = interval(kept_by(results, "few-words", where, "permuted"))
         drawn.append((f"{ARMS['few-words'].title}, permuted at the swap: {where}", some, GREY))
     heading = ["", "at home, %", "second model, %", "kept, %", "wider model, %", "kept, %"]
-    plot = differences("Share of native accuracy above chance that is kept, %", drawn, (0.8,), (-0.2, 1.2))
+    plot = differences(
+        "Share of native accuracy above chance that is kept, %", drawn, (0.8,), [step / 10 for step in range(-4, 11, 2)]
+    )
     return Section([(heading, rows)], {"h4-kept": plot})
 
 
@@ -320,29 +231,10 @@ def back_section(results: Results) -> Section:
                 drawn.append((f"{SHORT.get(arm, 'softmax, words, leak')}: {ross}", gain, COLOURS.get(arm, RED)))
         rows.append([ARMS[arm].title, *cells])
     heading = ["place and number", "without, %", *ROSS[1:]]
-    plot = differences("What giving pictures back adds to place and number, points", drawn, (), (-0.06, 0.06))
+    plot = differences(
+        "What giving pictures back adds to place and number, points",
+        drawn,
+        (),
+        [step / 100 for step in range(-6, 7, 2)],
+    )
     return Section([(heading, rows), leak_table(results)], {"h5-gains": plot})
-
-
-def leak_table(results: Results) -> Table:
-    """How much goes past the words."""
-    rows = []
-    for ross in ("none", "denoising"):
-        some = values(results, Cell("soft-words-leak", FEW_SCENES, ross=ross), lambda one: one["leak"])
-        rows.append([ross, f"{interval(some).mean:.3f}"])
-    return ["given back by", "length of the leak, of a vector's"], rows
-
-
-def words_table(results: Results) -> Table:
-    """Unsupervised readings: is a thing's word among the five that weigh most where it lies?"""
-    arms = ("free-words", "free-matched", "soft-words", "soft-matched", "few-words", "few-matched")
-    named = ("colour", "shape", "size", "place")
-    rows = [
-        [ARMS[arm].title, *(percent(interval(values(results, Cell(arm), _named(name)))) for name in named)]
-        for arm in arms
-    ]
-    return ["among the five heaviest, %", *named], rows
-
-
-def _named(name: str) -> Read:
-    return lambda result: result["words"][name]

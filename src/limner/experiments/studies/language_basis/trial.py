@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from limner.connectors.connector import Connector
 from limner.experiments.studies.language_basis.arms import ARMS, RANKS, Given
 from limner.experiments.studies.language_basis.givebacks import GiveBack, giveback
+from limner.experiments.studies.language_basis.learning import descend, shuffled
 from limner.experiments.studies.language_basis.measures import SIGMAS, Measured
-from limner.experiments.studies.language_basis.pretrained import TRAINING, WIDE, Pretrained, descend, shuffled
+from limner.experiments.studies.language_basis.pretrained import TRAINING, WIDE, Pretrained
 from limner.experiments.studies.language_basis.world import SLOTS, Pool
 from limner.languages.language import LanguageModel
 from limner.train.settings import Settings
