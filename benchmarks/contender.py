@@ -23,12 +23,14 @@ class Contender:
         modules: what holds the weights, and is read and laid out: by name, of the official kind or of ours.
         share: part of the drawing that is computed. Where a drawing takes minutes, some of its iterations, evenly
             spaced, stand for all: the others are skipped over, and the seconds of drawing are divided by the share.
+        lowered: in bf16 the generator's weights are bf16, as its authors' script does, since autocast alone fails.
     """
 
     draw: Callable[[Tensor], Tokens]
     decode: Callable[[Tokens], Tensor]
     modules: dict[str, nn.Module]
     share: float = 1.0
+    lowered: bool = False
 
 
 def computed(step: int, total: int, wanted: int) -> bool:
@@ -61,9 +63,8 @@ def randomise(module: nn.Module, seed: int = 0) -> None:
             elif parameter.ndim > 1:
                 weighs = isinstance(part, nn.Linear | nn.Conv2d | nn.MultiheadAttention) and name.endswith("weight")
                 deviation = parameter[0].numel() ** -0.5 if weighs else 0.02
-                flat = parameter.view(-1)
-                for start in range(0, len(flat), len(numbers)):
-                    piece = flat[start : start + len(numbers)]
-                    torch.mul(numbers[: len(piece)], deviation, out=piece)
+                repeats = -(-parameter.numel() // len(numbers))
+                values = numbers.repeat(repeats)[: parameter.numel()]
+                parameter.copy_(values.mul_(deviation).view(parameter.shape))
             elif name == "bias" or not bool(parameter.isfinite().all()):
                 parameter.zero_()

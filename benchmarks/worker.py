@@ -51,7 +51,7 @@ def serve(connection: Connection, task: Task) -> None:
     facts: dict[str, Any] = {"parameters": sum(p.numel() for m in contender.modules.values() for p in m.parameters())}
     if task.official is None:
         facts |= _facts(task, contender, device)
-    _reset_peak(device)
+    reset_peak(device)
     connection.send(facts)
     while (batch := connection.recv()) is not None:
         connection.send(_drawn(task, contender, batch, device))
@@ -79,6 +79,8 @@ def build(task: Task, device: Any) -> Any:
         contender = module.build(task.official, device, **chosen.get(task.system, {}))
     for part in contender.modules.values():
         randomise(part)
+    if task.precision == "bf16" and contender.lowered:
+        contender.modules["generator"].bfloat16()
     if task.write:
         assert task.weights is not None
         for name, part in contender.modules.items():
@@ -123,11 +125,11 @@ def _drawn(task: Task, contender: Any, batch: int, device: Any) -> dict[str, flo
     return {
         "wall": (clocks[1] - clocks[0]) / contender.share + clocks[2] - clocks[1],
         "cpu": (cpus[1] - cpus[0]) / contender.share + cpus[2] - cpus[1],
-        "peak_mib": _peak(device) / MIB,
+        "peak_mib": peak(device) / MIB,
     }
 
 
-def _reset_peak(device: Any) -> None:
+def reset_peak(device: Any) -> None:
     """Forget the memory that building took."""
     if device.type == "cuda":
         import torch
@@ -137,7 +139,7 @@ def _reset_peak(device: Any) -> None:
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
-def _peak(device: Any) -> int:
+def peak(device: Any) -> int:
     """Largest resident memory since then, in bytes; on a GPU what tensors took there."""
     if device.type == "cuda":
         import torch

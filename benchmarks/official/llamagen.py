@@ -30,4 +30,4 @@ def build(folder: Path, device: torch.device) -> Contender:
     def decode(ids: Tensor) -> Tensor:
         return tokenizer.decode_code(ids, [len(ids), 8, SIDE, SIDE])
 
-    return Contender(draw, decode, {"generator": generator, "tokenizer": tokenizer})
+    return Contender(draw, decode, {"generator": generator, "tokenizer": tokenizer}, lowered=True)
