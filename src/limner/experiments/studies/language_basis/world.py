@@ -35,7 +35,6 @@ TURNS = 6
 VOCABULARY = 256
 COVERED = PATCH**2 // 4  # pixels of a patch from which a thing is in it
 ROOM = 20  # slots of a description
-READ = 1_000  # scenes whose talk the vocabulary is learned from
 
 
 @dataclass(frozen=True)
@@ -128,12 +127,12 @@ def turns(scene: Scene, index: int) -> list[Turn]:
     return chosen
 
 
-def vocabulary(seed: int) -> Subwords:
-    """Subwords of what is asked, answered and told."""
-    source = scenes("train", seed, READ)
+def vocabulary(seed: int, count: int) -> Subwords:
+    """Subwords of what is asked, answered and told of some scenes."""
+    source = scenes("train", seed, count)
 
     def said() -> Iterator[str]:
-        for index in range(READ):
+        for index in range(count):
             yield " , ".join(thing.text for thing in described(source[index]))
             for turn in turns(source[index], index):
                 yield from turn[:2]
