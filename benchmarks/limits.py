@@ -32,10 +32,6 @@ class Work(NamedTuple):
     flops: float
     bytes: float
 
-    def least(self, limits: Limits) -> float:
-        """Seconds that no implementation of this arithmetic can go below."""
-        return max(self.flops / limits.flops, self.bytes / limits.bytes)
-
 
 def measure(device: torch.device, precision: torch.dtype, seconds: Callable[[], float] = time.perf_counter) -> Limits:
     """The best of several products of 2048 x 2048 numbers, and of several of a 256 MB matrix with a vector."""

@@ -129,7 +129,7 @@ def _row(running: Running, batch: int, drawn: list[dict[str, float]], clock: str
     if "flops" in facts and not running.task.solver:
         # Weights are read once per batch, the products are of every picture.
         least = max(batch * facts["flops"] / facts["peak_flops"], facts["bytes"] / facts["peak_bytes"])
-        row |= {"share_of_limit": least / running.task.share / median, **facts}
+        row |= {"share_of_limit": least / median, **facts}
     return row
 
 

@@ -95,11 +95,14 @@ def _facts(task: Task, contender: Any, device: Any) -> dict[str, Any]:
     import torch
 
     given = torch.zeros(1, dtype=torch.long, device=device)
-    work = limits.count(contender.modules, lambda: contender.decode(contender.draw(given)))
+    drawn: list[Any] = []
+    drawing = limits.count(contender.modules, lambda: drawn.append(contender.draw(given)))
+    decoding = limits.count(contender.modules, lambda: contender.decode(drawn[0]))
+    flops, read = (part / contender.share + rest for part, rest in zip(drawing, decoding, strict=True))
     if device.type == "cpu":
         ours.lay_out(contender.modules)
     measured = limits.measure(device, torch.bfloat16 if task.precision == "bf16" else torch.float32)
-    return {"flops": work.flops, "bytes": work.bytes, "peak_flops": measured.flops, "peak_bytes": measured.bytes}
+    return {"flops": flops, "bytes": read, "peak_flops": measured.flops, "peak_bytes": measured.bytes}
 
 
 def _drawn(task: Task, contender: Any, batch: int, device: Any) -> dict[str, float]:

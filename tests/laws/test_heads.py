@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from limner.generators.heads.categorical import CategoricalHead, LinearCategoricalHead, cut, gumbel
-from limner.generators.heads.diffusion import DiffusionHead
+from limner.generators.heads.diffusion import DenoisingMlp, DiffusionHead, Steering
 from limner.generators.heads.head import Policy
 from limner.generators.heads.mixture import MixtureHead
 from limner.generators.heads.regression import RegressionHead
@@ -121,15 +121,41 @@ def test_regression_loss_is_the_squared_error() -> None:
     torch.testing.assert_close(head.loss(contexts, tokens, Rng(0)), expected)
 
 
-def test_diffusion_visits_as_many_noise_levels_as_asked() -> None:
+def test_diffusion_visits_as_many_noise_levels_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modulations are made of each level once, in order, and the net is asked at each."""
     head = diffusion()
     told: list[int] = []
-    head.network.register_forward_hook(lambda module, inputs, output: told.append(int(inputs[1].reshape(-1)[0])))
+    asked: list[int] = []
+    steer = head.network.steer
+
+    def noted(t: Tensor, z: Tensor) -> list[Tensor]:
+        told.extend(t.flatten().tolist())
+        return steer(t, z)
+
+    monkeypatch.setattr(head.network, "steer", noted)
+    head.network.input.register_forward_hook(lambda module, inputs, output: asked.append(1))
     head.sample(torch.zeros(1, 1, 2), False, Policy(head_steps=4), Rng(0))
     assert told == [999, 666, 333, 0]
+    assert len(asked) == 4
     told.clear()
     head.sample(torch.zeros(1, 1, 2), False, Policy(), Rng(0))
     assert told == list(range(960, -1, -40))
+    assert len(asked) == 4 + 25
+
+
+@pytest.mark.parametrize("rows", [1, 3, 300])
+def test_modulations_made_ahead_are_those_of_each_level(rows: int) -> None:
+    """Of all levels at once, of some, or one by one where there are many rows."""
+    torch.manual_seed(0)
+    network = DenoisingMlp(2, 5, width=16, depth=2)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter)
+    z, levels = torch.randn(1, rows, 5), list(range(900, -1, -9))
+    steering = Steering(network, levels, z)
+    for level in (levels[0], levels[0], *levels[1:]):
+        alone = network.steer(torch.full((1, 1), level), z)
+        for made, expected in zip(steering.at(level), alone, strict=True):
+            torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-4)
 
 
 # Categorical

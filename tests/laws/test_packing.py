@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -9,9 +10,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.decode.decoder import Decoder
+from limner.decode.packed import packed
+from limner.generators.backbones.backbone import Backbone
+from limner.generators.backbones.causal import CausalTransformer
+from limner.generators.backbones.masked import MaskedAutoencoder
+from limner.generators.conditions import ClassCondition
+from limner.generators.generator import Generator
+from limner.generators.heads.categorical import LinearCategoricalHead
+from limner.generators.heads.diffusion import DiffusionHead
+from limner.generators.heads.head import Head, Policy
+from limner.generators.orders import Order, RandomMasked, Raster
 from limner.nn.packing import PackedLinear, pack
 from limner.nn.transformer import Block, Mlp
+from limner.types import Rng
 
+Parts = Callable[[], tuple[Order, Backbone, Head]]
 GELUS = [functional.gelu, partial(functional.gelu, approximate="tanh"), functional.silu]
 
 
@@ -52,3 +66,34 @@ def test_only_gelus_are_taken_for_gelus() -> None:
         mlp = nn.Sequential(Mlp(4, 8, activation))
         pack(mlp)
         assert mlp[0].fc1.after == fused
+
+
+COUNT, WIDTH = 6, 16
+
+
+def raster() -> tuple[Order, Backbone, Head]:
+    backbone = CausalTransformer(count=COUNT, prefix=1, width=WIDTH, depth=1, heads=2)
+    return Raster(), backbone, LinearCategoricalHead(9, WIDTH)
+
+
+def masked() -> tuple[Order, Backbone, Head]:
+    backbone = MaskedAutoencoder(count=COUNT, prefix=1, width=WIDTH, encoder_depth=1, decoder_depth=1, heads=2)
+    return RandomMasked(), backbone, DiffusionHead(3, WIDTH, width=16, depth=1, steps=5, velocity=True)
+
+
+@pytest.mark.parametrize("parts", [raster, masked])
+@torch.no_grad()
+def test_a_packed_decoder_draws_the_same_and_leaves_the_other_as_it_was(parts: Parts) -> None:
+    torch.manual_seed(0)
+    order, backbone, head = parts()
+    condition = ClassCondition(4, WIDTH, 1)
+    generator = Generator(count=COUNT, order=order, backbone=backbone, head=head, condition=condition).eval()
+    for parameter in generator.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    decoder, labels = Decoder(generator, Policy(guidance=2.0)), torch.tensor([0, 3])
+    before = decoder(labels, Rng([1, 2]))
+    other = packed(decoder)
+    torch.testing.assert_close(other(labels, Rng([1, 2])), before, rtol=0, atol=1e-4)
+    assert not [module for module in other.generator.modules() if isinstance(module, nn.Linear)]
+    assert other.generator.condition.embedding.weight is generator.condition.embedding.weight
+    assert torch.equal(decoder(labels, Rng([1, 2])), before)

@@ -33,6 +33,8 @@ class PackedLinear(nn.Module):
         super().__init__()
         weight = linear.weight.detach()
         self.out_features, self.dtype = linear.out_features, weight.dtype
+        # No numbers, but the precision and the device that networks ask their first layer for.
+        self.register_buffer("weight", weight.new_empty(0), persistent=False)
         self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
         self.bias = None if linear.bias is None else linear.bias.detach()
         self.after = ("none", None) if gelu is None else ("gelu", gelu)

@@ -20,6 +20,8 @@ from limner.processes import diffusion
 from limner.processes.solvers import quiet_timesteps
 from limner.types import Latents, Rng
 
+AHEAD = 256  # rows for which modulations are made at once in drawing: their weights, most of the MLP's, are read once
+
 
 class AdaptiveBlock(nn.Module):
     """Residual MLP whose LayerNorm is shifted, scaled and gated by the condition (Peebles & Xie, arXiv:2212.09748)."""
@@ -31,8 +33,9 @@ class AdaptiveBlock(nn.Module):
         self.fc2 = nn.Linear(width, width)
         self.modulation = nn.Linear(width, 3 * width)
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        shift, scale, gate = self.modulation(condition).chunk(3, dim=-1)
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        """``modulation``: shift, scale and gate, by the linear map of that name."""
+        shift, scale, gate = modulation.chunk(3, dim=-1)
         return x + gate * self.fc2(functional.silu(self.fc1(self.norm(x) * (1 + scale) + shift)))
 
 
@@ -64,14 +67,45 @@ class DenoisingMlp(nn.Module):
 
     def forward(self, x: Float[Tensor, "*rows c"], t: Int[Tensor, "*#rows"], z: Float[Tensor, "*rows d"]) -> Tensor:
         """``[epsilon | v]``; rows of one t may share it by broadcasting. Noised tokens are fp32 always."""
-        precision = self.input.weight.dtype
-        time = self.time2(functional.silu(self.time1(timestep_features(t).to(precision))))
+        return self.denoise(x, self.steer(t, z))
+
+    def steer(self, t: Int[Tensor, "*#rows"], z: Float[Tensor, "*#rows d"]) -> list[Tensor]:
+        """The modulations of all blocks, then of the last norm: they do not depend on x."""
+        time = self.time2(functional.silu(self.time1(timestep_features(t).to(self.input.weight.dtype))))
         condition = functional.silu(time + self.context(z))
-        x = self.input(x.to(precision))
-        for block in self.blocks:
-            x = block(x, condition)
-        shift, scale = self.modulation(condition).chunk(2, dim=-1)
+        return [part.modulation(condition) for part in (*self.blocks, self)]
+
+    def denoise(self, x: Float[Tensor, "*rows c"], modulations: Sequence[Tensor]) -> Float[Tensor, "*rows c2"]:
+        """The answer to noised tokens under these modulations."""
+        x = self.input(x.to(self.input.weight.dtype))
+        for block, modulation in zip(self.blocks, modulations[:-1], strict=True):
+            x = block(x, modulation)
+        shift, scale = modulations[-1].chunk(2, dim=-1)
         return self.output(self.norm(x) * (1 + scale) + shift)
+
+
+class Steering:
+    """The modulations of one drawing, made for several of the noise levels ahead at once.
+
+    Args:
+        network: whose.
+        timesteps: in the order in which they will be visited.
+        z: contexts of the tokens that are drawn.
+    """
+
+    def __init__(self, network: DenoisingMlp, timesteps: Sequence[int], z: Float[Tensor, "b m d"]) -> None:
+        self.network, self.timesteps, self.z = network, list(timesteps), z
+        self.levels = max(1, AHEAD // z[..., 0].numel())
+        self.made: dict[int, list[Tensor]] = {}
+
+    def at(self, timestep: int) -> list[Tensor]:
+        """Those of one noise level."""
+        if timestep not in self.made:
+            first = self.timesteps.index(timestep)
+            ahead = self.timesteps[first : first + self.levels]
+            made = self.network.steer(torch.tensor(ahead, device=self.z.device)[:, None, None], self.z)
+            self.made = {level: [part[place] for part in made] for place, level in enumerate(ahead)}
+        return self.made[timestep]
 
 
 class DiffusionHead(nn.Module):
@@ -130,7 +164,10 @@ class DiffusionHead(nn.Module):
 
     def predict(self, x: Float[Tensor, "*rows c"], t: Int[Tensor, "*#rows"], z: Float[Tensor, "*rows d"]) -> Tensor:
         """``[epsilon | v]`` as the process wants it, v steering the variance."""
-        output = self.network(x, t, z)
+        return self._noise(self.network(x, t, z), x, t)
+
+    def _noise(self, output: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """What the MLP answers as ``[epsilon | v]``."""
         if not self.velocity:
             return output
         velocity, variance = output.float().chunk(2, dim=-1)
@@ -144,20 +181,28 @@ class DiffusionHead(nn.Module):
         """Reverse diffusion; guidance acts on epsilon, the variance stays the conditional one's. A solver follows the
         flow instead, in which the noise at the start is the only one that ``temperature`` can scale."""
         shape = (len(contexts) // 2 if guided else len(contexts), contexts.shape[1], self.channels)
-        steps = self.steps if policy.head_steps is None else policy.head_steps
+        steps, start = self.steps if policy.head_steps is None else policy.head_steps, rng.normal(*shape)
+        schedule = diffusion.respaced(self.schedule, steps)
+        timesteps = schedule.timesteps[::-1].tolist()
+        if policy.solver is not None:
+            timesteps = quiet_timesteps(self.schedule, steps) if isinstance(steps, int) else sorted(steps, reverse=True)
+        steering, levels = Steering(self.network, timesteps, contexts), iter(timesteps)
 
-        def network(x: Tensor, t: Tensor) -> Tensor:
+        def answer(x: Tensor, t: Tensor, level: int) -> Tensor:
+            x = torch.cat([x, x]) if guided else x
+            predicted = self._noise(self.network.denoise(x, steering.at(level)), x, t)
             if not guided:
-                return self.predict(x, t, contexts)
-            epsilon, v = self.predict(torch.cat([x, x]), t, contexts).chunk(2, dim=-1)
+                return predicted
+            epsilon, v = predicted.chunk(2, dim=-1)
             return torch.cat([guide(epsilon, policy.guidance), v.chunk(2)[0]], dim=-1)
 
         def epsilon(x: Tensor, t: int) -> Tensor:
-            return network(x, torch.full((1, 1), t, device=x.device)).float().chunk(2, dim=-1)[0]
+            return answer(x, torch.full((1, 1), t, device=x.device), t).float().chunk(2, dim=-1)[0]
 
-        start = rng.normal(*shape)
         if policy.solver is not None:
-            timesteps = quiet_timesteps(self.schedule, steps) if isinstance(steps, int) else sorted(steps, reverse=True)
             return policy.solver(epsilon, self.schedule, timesteps, policy.temperature * start)
-        schedule = diffusion.respaced(self.schedule, steps)
+
+        def network(x: Tensor, t: Tensor) -> Tensor:
+            return answer(x, t, next(levels))
+
         return diffusion.sample(network, schedule, start, lambda: rng.normal(*shape), temperature=policy.temperature)
