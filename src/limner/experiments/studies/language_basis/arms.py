@@ -5,7 +5,7 @@ many parameters as each other, within 5 %:
     basis       v = mu + gain phi(W2 gelu(W1 f)) (E - mu),    W2 has a row per vector of the basis
     rank r      the same over r vectors, phi the identity: affine in an r-dimensional space
 
-The wider a basis, the narrower W1. Mixing costs operations and no parameters; see `operations`.
+The wider a basis, the narrower W1. Mixing costs operations and no parameters; both are counted in `costs`.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from limner.evaluate.statistics import Interval
 
 Number: TypeAlias = int | float
+Row: TypeAlias = tuple[str, Interval, str]  # name, interval and colour of a difference
 FONT = 'font-family="system-ui,sans-serif" font-size="13" fill="#333"'
 GRID, FAINT, INK = "#e8e8ec", "#888", "#333"
 INDIGO, ORANGE, GREEN, RED, GREY, CYAN, BROWN = (
@@ -87,10 +88,8 @@ def lines(title: str, x: Axis, y: Axis, drawn: Sequence[Line]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def differences(
-    title: str, rows: Sequence[tuple[str, Interval, str]], bounds: Sequence[float], ticks: Sequence[float]
-) -> str:
-    """Shares in points, one a row ``(name, interval, colour)``; ``bounds`` are drawn dotted, and nothing beyond the
+def differences(title: str, rows: Sequence[Row], bounds: Sequence[float], ticks: Sequence[float]) -> str:
+    """Shares in points, one a row; ``bounds`` are drawn dotted, and nothing beyond the
     outer ``ticks``."""
     height = HEAD + ROW * len(rows) + 12
     axis = Axis("", ticks[0], ticks[-1], ())
@@ -110,9 +109,6 @@ def differences(
     for index, (name, found, colour) in enumerate(rows):
         middle = HEAD + 4 + ROW * index
         parts.append(_text(NAMES - 16, middle + 4, name, "end", INK))
-        if math.isnan(found.mean):
-            parts.append(_text(across(0.0) + 8, middle + 4, "not measured", "start", FAINT))
-            continue
         parts.append(_stroke(across(found.low), middle, across(found.high), middle, colour, 3))
         parts.append(f'<circle cx="{across(found.mean)}" cy="{middle}" r="5" fill="{colour}"/>')
     return "\n".join([*parts, "</svg>", ""])

@@ -48,6 +48,7 @@ from limner.experiments.studies.language_basis.plots import (
     Axis,
     Line,
     Number,
+    Row,
     differences,
     lines,
 )
@@ -81,10 +82,22 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class Section:
-    """Tables, and plots by file name."""
+    """Tables, and plots by file name; empty where nothing was measured."""
 
     tables: Sequence[Table]
     plots: dict[str, str]
+
+
+def lined(title: str, x: Axis, y: Axis, found: Sequence[Line]) -> str:
+    """The lines that have two points, or nothing if none has."""
+    some = [line for line in found if len(line.points) > 1]
+    return lines(title, x, y, some) if some else ""
+
+
+def compared(title: str, rows: Sequence[Row], bounds: Sequence[float], ticks: Sequence[float]) -> str:
+    """The differences that were measured, or nothing if none was."""
+    some = [row for row in rows if not math.isnan(row[1].mean)]
+    return differences(title, some, bounds, ticks) if some else ""
 
 
 def free_section(results: Results) -> Section:
@@ -95,7 +108,7 @@ def free_section(results: Results) -> Section:
         for arm in FREE
         if arm != "free-words"
     ]
-    plot = differences(
+    plot = compared(
         "Unconstrained words less ..., points of accuracy",
         rows,
         (-0.01, 0.01),
@@ -126,7 +139,7 @@ def loss_plot(results: Results) -> str:
             drawn.append(Line(SHORT[arm], colour, points))
     x = Axis("share of training", 0.0, 1.0, [(v, f"{v:g}") for v in (0.0, 0.25, 0.5, 0.75, 1.0)])
     y = Axis("loss, nats", 0.08, 4.0, [(v, f"{v:g}") for v in (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)], logarithmic=True)
-    return lines("Loss of the answers in training, mean over seeds", x, y, drawn)
+    return lined("Loss of the answers in training, mean over seeds", x, y, drawn)
 
 
 def curve(results: Results, name: str, colour: str, at: Sequence[tuple[Number, Values]], dashed: bool = False) -> Line:
@@ -149,8 +162,8 @@ def sized_section(results: Results) -> Section:
 
     by_noise = [curve(results, SHORT[arm], COLOURS[arm], heard(arm)) for arm in SIZED]
     plots = {
-        "h2-scenes": lines("Accuracy by scenes to learn from", x, y, [line for line in by_size if line.points]),
-        "h2-noise": lines("Accuracy under noise, all scenes", noisy, y, [line for line in by_noise if line.points]),
+        "h2-scenes": lined("Accuracy by scenes to learn from", x, y, by_size),
+        "h2-noise": lined("Accuracy under noise, all scenes", noisy, y, by_noise),
     }
     return Section([size_table(results), noise_table(results), over_table(results), turned_table(results)], plots)
 
@@ -180,8 +193,8 @@ def rank_section(results: Results) -> Section:
         for kind, colour in zip(KINDS, (GREY, ORANGE, RED, CYAN, INDIGO, GREEN), strict=True)
     ]
     plots = {
-        "h3-ranks": lines("Accuracy by rank, coefficients unconstrained", x, y, [one for one in drawn if one.points]),
-        "h3-kinds": lines("Principal directions, by kind of question", x, y, [one for one in kinds if one.points]),
+        "h3-ranks": lined("Accuracy by rank, coefficients unconstrained", x, y, drawn),
+        "h3-kinds": lined("Principal directions, by kind of question", x, y, kinds),
     }
     return Section([rank_table(results), share_table(results)], plots)
 
@@ -207,7 +220,7 @@ def carried_section(results: Results) -> Section:
         some = interval(kept_by(results, "few-words", where, "permuted"))
         drawn.append((f"{ARMS['few-words'].title}, permuted at the swap: {where}", some, GREY))
     heading = ["", "at home, %", "second model, %", "kept, %", "wider model, %", "kept, %"]
-    plot = differences(
+    plot = compared(
         "Share of native accuracy above chance that is kept, %", drawn, (0.8,), [step / 10 for step in range(-4, 11, 2)]
     )
     return Section([(heading, rows)], {"h4-kept": plot})
@@ -227,11 +240,11 @@ def back_section(results: Results) -> Section:
         for ross in ROSS[1:]:
             gain = interval(given_back(results, arm, ross))
             cells.append(signed(gain) if (arm, ross) in planned else "-")
-            if not math.isnan(gain.mean):
+            if (arm, ross) in planned:
                 drawn.append((f"{SHORT.get(arm, 'softmax, words, leak')}: {ross}", gain, COLOURS.get(arm, RED)))
         rows.append([ARMS[arm].title, *cells])
     heading = ["place and number", "without, %", *ROSS[1:]]
-    plot = differences(
+    plot = compared(
         "What giving pictures back adds to place and number, points",
         drawn,
         (),

@@ -60,20 +60,21 @@ FAMILY = {
     "subset": ("words at random", RED),
     "random": ("random directions", GREY),
 }
+MISSING = "not measured"
 Table: TypeAlias = tuple[list[str], list[list[str]]]
 
 
 def percent(some: Interval) -> str:
     """A mean with its interval, in percent."""
     if math.isnan(some.mean):
-        return "not measured"
+        return MISSING
     return f"{100 * some.mean:.1f} ({100 * some.low:.1f} to {100 * some.high:.1f})"
 
 
 def signed(some: Interval) -> str:
     """A difference with its interval, in points."""
     if math.isnan(some.mean):
-        return "not measured"
+        return MISSING
     return f"{100 * some.mean:+.1f} ({100 * some.low:+.1f} to {100 * some.high:+.1f})"
 
 
