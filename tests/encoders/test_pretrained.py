@@ -112,6 +112,19 @@ def test_gradients_reach_the_tower(folder, image):
     assert sum(weight.grad is not None for weight in encoder.parameters()) > 20
 
 
+def test_a_shape_without_weights_is_filled(folder, image):
+    from limner.encoders.pretrained import PretrainedEncoder
+
+    encoder = PretrainedEncoder.read(folder)
+    for weights in folder.glob("*.safetensors"):
+        weights.unlink()
+    shaped = PretrainedEncoder.shaped(folder)
+    with torch.no_grad():
+        assert not torch.allclose(shaped.features(image), encoder.features(image), atol=1e-2)
+        shaped.load_state_dict(encoder.state_dict())
+        assert torch.equal(shaped.features(image), encoder.features(image))
+
+
 def test_what_cannot_be_read_is_refused(tmp_path):
     from limner.encoders.pretrained import PretrainedEncoder
     from limner.errors import InputError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,20 @@ def roughen(model: torch.nn.Module) -> None:
     """Real models have norms and biases that are not 1 and 0."""
     for index, weight in enumerate(model.parameters()):
         weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(index)))
+
+
+def teach(folder: Path, texts: Sequence[str], steps: int = 100) -> None:
+    """Let the language model of a folder learn texts by heart, each with its end."""
+    import transformers
+
+    words = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder).train()
+    rows = [torch.tensor([*words.encode(text), words.eos_token_id]) for text in texts]
+    ids = torch.nn.utils.rnn.pad_sequence(rows, True, -100)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(steps):
+        loss = model(ids.clamp_min(0), labels=ids).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.save_pretrained(folder)

@@ -151,6 +151,19 @@ def test_the_average_forgets_its_beginning() -> None:
     assert not average.model.weight.requires_grad
 
 
+def test_what_does_not_learn_is_kept_once() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    model[0].requires_grad_(False)
+    average = WeightAverage(model, 0.5)
+    assert average.model[0].weight is model[0].weight
+    before = model[0].weight.clone()
+    nn.init.constant_(model[1].weight, 7.0)
+    average.update(model, 1000)
+    assert torch.equal(model[0].weight, before)
+    assert average.model[1].weight is not model[1].weight
+    assert (average.model[1].weight < 7).all()
+
+
 def test_the_average_has_the_half_life_that_was_asked() -> None:
     assert Settings(batch=64, ema=640).ema_decay() ** 10 == pytest.approx(0.5)
 

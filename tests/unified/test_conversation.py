@@ -69,6 +69,8 @@ def test_rows_that_are_too_long_lose_whole_turns(words: Subwords) -> None:
         assert cut.to_dict()[name].equal(tensor), name
     with pytest.raises(InputError, match="a picture of 30 slots and 'what colour \\?' make"):
         pack([TURNS], words, patches=30, length=31)
+    with pytest.raises(InputError, match="a picture of 30 slots"):
+        pack([TURNS], words, patches=30, length=20)
 
 
 def test_a_first_answer_that_is_too_long_loses_its_end(words: Subwords) -> None:

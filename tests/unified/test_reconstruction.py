@@ -18,7 +18,7 @@ from limner.types import Rng
 from limner.unified.conversation import pack
 from limner.unified.denoiser import TokenDenoiser
 from limner.unified.reconstruction import Denoising, Objective, Reconstruction, Regression
-from limner.unified.targets import Features, FoldedLatents, Pixels, Target
+from limner.unified.targets import Features, FoldedLatents, Pixels, Target, side_of
 
 SIZE, SLOTS, WIDTH = 16, 4, 32
 
@@ -222,6 +222,24 @@ def test_a_teacher_sees_one_patch_per_slot() -> None:
     assert 0 < float(taught(hidden, image, torch.ones(4, dtype=torch.bool), Rng(0)).detach()) < 2
     with pytest.raises(InputError, match="sees 4 patches, but a picture has 9 slots"):
         Features(teacher, 9)
+
+
+def test_latents_are_asked_for_at_a_size_at_which_they_can_be_shared_out() -> None:
+    """ROSS: 27x27 slots of 14 pixels, latents of 8 pixels folded 2x2, so the autoencoder is shown 432 pixels."""
+    tokenizer, rng = vae(), Rng(0)
+    assert FoldedLatents.nearest(tokenizer, 3, 4, SIZE).tokenizer is tokenizer
+    for slots, size, wanted in ((9, 24, 24), (9, 14, 12), (25, 60, 60)):
+        target = FoldedLatents.nearest(tokenizer, 3, slots, size)
+        assert (target.tokenizer.size, target.patch) == (wanted, wanted // (4 * side_of(slots)))
+        image = torch.rand(1, 3, size, size) * 2 - 1
+        values = target.values(image, rng)
+        assert values.shape == (1, slots, target.channels)
+        assert target.picture(values).shape == (1, 3, wanted, wanted)
+    assert (tokenizer.size, tokenizer.grid) == (SIZE, 4)
+    with pytest.raises(InputError, match="4x4 latents do not divide among 9x9 slots"):
+        FoldedLatents.nearest(tokenizer, 3, 81, SIZE)
+    with pytest.raises(InputError, match="size 18 does not divide into cells of 4 pixels"):
+        tokenizer.at(18)
 
 
 def test_slots_that_make_no_square_have_no_pixels() -> None:

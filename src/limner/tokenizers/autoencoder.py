@@ -6,6 +6,7 @@ finest first, and the token grid is ``size / 2 ** len(widths)``.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -68,6 +69,15 @@ class Autoencoder(nn.Module):
         self.quantizer = quantizer
         self.decoder = decoder(widths, decoder_depths, quantizer.channels)
         channels_last(self)
+
+    def at(self, size: int) -> Autoencoder:
+        """The same weights for square pictures of another size, in cells as large as before."""
+        other, stride = copy.copy(self), self.size // self.grid
+        if size % stride:
+            raise InputError(f"size {size} does not divide into cells of {stride} pixels: use a multiple of {stride}")
+        other.size, other.grid = size, size // stride
+        other.layout = Layout(((other.grid, other.grid),))
+        return other
 
     def features(self, image: Image) -> Float[Tensor, "b c gh gw"]:
         """Encoder output, before the bottleneck; raises `InputError` for pictures of another size."""

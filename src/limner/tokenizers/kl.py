@@ -7,6 +7,7 @@ for the weights that others have trained.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -246,6 +247,15 @@ class KlAutoencoder(nn.Module):
         self.quantizer.scale.variance.fill_(scale**-2)
         self.encoder = Encoder(width, widths, depth, self.quantizer.features, attention)
         self.decoder = Decoder(widths, depth, channels)
+
+    def at(self, size: int) -> KlAutoencoder:
+        """The same weights for square pictures of another size, in cells as large as before."""
+        other, stride = copy.copy(self), self.size // self.grid
+        if size % stride:
+            raise InputError(f"size {size} does not divide into cells of {stride} pixels: use a multiple of {stride}")
+        other.size, other.grid = size, size // stride
+        other.layout = Layout(((other.grid, other.grid),))
+        return other
 
     def features(self, image: Image) -> Resized:
         """Moments of the posterior; raises `InputError` for pictures of another size."""

@@ -132,7 +132,7 @@ def _row(turns: Sequence[Turn], vocabulary: Vocabulary, patches: int, apart: boo
         if length is not None and len(row) + len(told) > length:
             if number > 0:
                 break
-            told = told[: length - patches]
+            told = told[: max(length - patches, 0)]
             if len(told) <= len(asked):
                 raise InputError(
                     f"a picture of {patches} slots and {turn.question[:40]!r} make {patches + len(asked)} slots, but "

@@ -52,6 +52,9 @@ class LatentTokenizer(Protocol):
 
     def decode(self, tokens: Latents) -> Image: ...
 
+    def at(self, size: int) -> LatentTokenizer:
+        """The same for pictures of another size."""
+
 
 class Pixels:
     """The pixels of each cell of a picture of ``size`` pixels, in [-1, 1]: ROSS-R on raw RGB values."""
@@ -78,6 +81,16 @@ class FoldedLatents:
         channels: of one of its latents.
         slots: of a picture.
     """
+
+    @classmethod
+    def nearest(cls, tokenizer: LatentTokenizer, channels: int, slots: int, size: int) -> FoldedLatents:
+        """Latents of the tokenizer at its own size if these can be shared out, and otherwise at the size nearest to
+        pictures of ``size`` pixels at which they can: ROSS asks FLUX.1's at 432 pixels for 27x27 slots of SigLIP's 384.
+        """
+        ((grid, _),), side = tokenizer.layout.grids, side_of(slots)
+        slot = tokenizer.size // grid * side  # pixels, were there one latent per slot
+        fits = grid % side == 0 or size <= slot / 2
+        return cls(tokenizer if fits else tokenizer.at(slot * max(round(size / slot), 1)), channels, slots)
 
     def __init__(self, tokenizer: LatentTokenizer, channels: int, slots: int) -> None:
         ((self.grid, _),) = tokenizer.layout.grids

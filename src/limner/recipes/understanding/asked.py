@@ -245,7 +245,8 @@ def latents_of(name: str, model: Seer) -> FoldedLatents:
     tokenizer = load(name)
     if not isinstance(tokenizer, QuantizingTokenizer) or tokenizer.quantizer.discrete:
         raise InputError(f"--latents {name} is no tokenizer of latents: choose one such as vae-64")
-    return FoldedLatents(cast(LatentTokenizer, tokenizer), tokenizer.quantizer.channels, model.slots)
+    latents, channels = cast(LatentTokenizer, tokenizer), tokenizer.quantizer.channels
+    return FoldedLatents.nearest(latents, channels, model.slots, model.encoder.size)
 
 
 def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
