@@ -34,7 +34,7 @@ SHORTER = ["--images", "16", "--batch", "8", "--warmup", "8", "--threads", "1"]
 
 
 def snippets(page: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    return [re.sub(r"\\\n\s*", "", code) for code in re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)]
 
 
 def smaller(command: list[str], *, stopped: bool) -> list[str]:
