@@ -274,7 +274,7 @@ def captioned_task(knobs: Knobs, model: Drawer, *, order: Callable[[float], Orde
     preview: tuple[str, ...] = PREVIEW
     kept = (knobs.out or Path("runs")) / "cache"
     if knobs.data is None:
-        shares = SHARES
+        shares: Sequence[float] = SHARES
         pieces = world_pieces(tokenizer, knobs.scenes, knobs.seed, kept)
     else:
         own = Folder(knobs.data, size=tokenizer.size)
