@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -35,6 +36,11 @@ class Layout(NamedTuple):
     def length(self) -> int:
         """Number of tokens over all grids."""
         return sum(height * width for height, width in self.grids)
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Number of tokens up to the end of each grid."""
+        return tuple(accumulate(height * width for height, width in self.grids))
 
 
 @runtime_checkable

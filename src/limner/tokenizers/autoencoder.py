@@ -6,18 +6,13 @@ finest first, and the token grid is ``size / 2 ** len(widths)``.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from limner.errors import InputError
 from limner.nn.convolution import ChannelNorm, Downsample, ResidualBlock, Upsample, channels_last
-from limner.tokenizers.quantizers.quantizer import Bottleneck, Quantizer
-from limner.tokenizers.tokenizer import paint
-from limner.types import Image, Layout, Rng, Tokens
+from limner.tokenizers.quantizers.quantizer import Quantizer
+from limner.tokenizers.tokenizer import GridCodec
 
 
 def encoder(widths: Sequence[int], depths: Sequence[int], features: int) -> nn.Sequential:
@@ -41,7 +36,7 @@ def decoder(widths: Sequence[int], depths: Sequence[int], channels: int) -> nn.S
     return nn.Sequential(*layers, ChannelNorm(widths[0]), nn.SiLU(), last, nn.PixelShuffle(2))
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(GridCodec):
     """A tokenizer of square pictures.
 
     Args:
@@ -60,47 +55,11 @@ class Autoencoder(nn.Module):
         encoder_depths: Sequence[int],
         decoder_depths: Sequence[int],
     ) -> None:
-        super().__init__()
-        stride = 2 ** len(widths)
-        if size % stride:
-            raise InputError(f"size {size} does not divide into cells of {stride} pixels: use a multiple of {stride}")
-        self.size, self.grid = size, size // stride
-        self.layout = Layout(((self.grid, self.grid),))
-        self.encoder = encoder(widths, encoder_depths, quantizer.features)
-        self.quantizer = quantizer
-        self.decoder = decoder(widths, decoder_depths, quantizer.channels)
+        super().__init__(
+            encoder(widths, encoder_depths, quantizer.features),
+            quantizer,
+            decoder(widths, decoder_depths, quantizer.channels),
+            size=size,
+            stride=2 ** len(widths),
+        )
         channels_last(self)
-
-    def at(self, size: int) -> Autoencoder:
-        """The same weights for square pictures of another size, in cells as large as before."""
-        other, stride = copy.copy(self), self.size // self.grid
-        if size % stride:
-            raise InputError(f"size {size} does not divide into cells of {stride} pixels: use a multiple of {stride}")
-        other.size, other.grid = size, size // stride
-        other.layout = Layout(((other.grid, other.grid),))
-        return other
-
-    def features(self, image: Image) -> Float[Tensor, "b c gh gw"]:
-        """Encoder output, before the bottleneck; raises `InputError` for pictures of another size."""
-        if image.shape[-2:] != (self.size, self.size):
-            given = "x".join(str(edge) for edge in image.shape[-2:])
-            raise InputError(f"picture is {given} pixels, but this tokenizer reads {self.size}x{self.size}: resize it")
-        return self.encoder(image.contiguous(memory_format=torch.channels_last))
-
-    def forward(self, image: Image, rng: Rng) -> tuple[Image, Bottleneck]:
-        """Reconstruction and bottleneck of a training batch."""
-        bottleneck = self.quantizer(self.features(image), rng)
-        latents = bottleneck.latents.contiguous(memory_format=torch.channels_last)
-        return self.decoder(latents), bottleneck
-
-    def encode(self, image: Image, rng: Rng | None = None) -> Tokens:
-        """Tokens in raster order: ids ``[b n]``, or latents ``[b n c]`` of unit variance. ``rng`` draws from the
-        posterior of a VAE; without it the mean is taken."""
-        return self.quantizer.tokens(self.features(image), rng)
-
-    def decode(self, tokens: Tokens) -> Image:
-        """The picture of these tokens, in [-1, 1]."""
-        if tokens.shape[1] != self.layout.length:
-            raise InputError(f"{tokens.shape[1]} tokens given, but this tokenizer's grid holds {self.layout.length}")
-        latents = self.quantizer.latents(tokens, self.grid, self.grid)
-        return paint(self.decoder, latents.contiguous(memory_format=torch.channels_last)).clamp(-1.0, 1.0)

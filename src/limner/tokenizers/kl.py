@@ -7,7 +7,6 @@ for the weights that others have trained.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
@@ -19,16 +18,17 @@ from torch.nn import functional
 from limner.errors import InputError
 from limner.nn.transformer import attend
 from limner.tokenizers.quantizers.continuous import Gaussian
-from limner.tokenizers.quantizers.quantizer import Bottleneck, Features
-from limner.tokenizers.tokenizer import paint
-from limner.types import Image, Latents, Layout, Rng
+from limner.tokenizers.quantizers.quantizer import Features
+from limner.tokenizers.tokenizer import GridCodec
 
 Resized = Float[Tensor, "b c2 h2 w2"]
 GROUPS = 32  # of every GroupNorm
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Normalisation of 32 groups of channels over the whole picture."""
+    """Normalisation of 32 groups of channels over the whole picture; raises `InputError` if they do not divide."""
+    if channels % GROUPS:
+        raise InputError(f"width {channels} does not divide into {GROUPS} groups: use a multiple of {GROUPS}")
     return nn.GroupNorm(GROUPS, channels, eps=1e-6)
 
 
@@ -209,7 +209,7 @@ class Decoder(nn.Module):
         return self.last(functional.silu(self.norm(x)))
 
 
-class KlAutoencoder(nn.Module):
+class KlAutoencoder(GridCodec):
     """A tokenizer of square pictures with a Gaussian posterior.
 
     Args:
@@ -223,6 +223,8 @@ class KlAutoencoder(nn.Module):
         weight: of the KL in training, see `Gaussian`; 1e-6 is the paper's.
     """
 
+    quantizer: Gaussian
+
     def __init__(
         self,
         *,
@@ -235,47 +237,13 @@ class KlAutoencoder(nn.Module):
         scale: float = 1.0,
         weight: float = 1e-6,
     ) -> None:
-        super().__init__()
-        stride = 2 ** (len(multipliers) - 1)
-        if size % stride:
-            raise InputError(f"size {size} does not divide into cells of {stride} pixels: use a multiple of {stride}")
-        if width % GROUPS:
-            raise InputError(f"width {width} does not divide into {GROUPS} groups: use a multiple of {GROUPS}")
-        self.size, self.grid = size, size // stride
-        self.layout = Layout(((self.grid, self.grid),))
+        gaussian = Gaussian(channels, weight)
+        gaussian.scale.variance.fill_(scale**-2)
         widths = [width * multiplier for multiplier in multipliers]
-        self.quantizer = Gaussian(channels, weight)
-        self.quantizer.scale.variance.fill_(scale**-2)
-        self.encoder = Encoder(width, widths, depth, self.quantizer.features, attention)
-        self.decoder = Decoder(widths, depth, channels)
-
-    def at(self, size: int) -> KlAutoencoder:
-        """The same weights for square pictures of another size, in cells as large as before."""
-        other, stride = copy.copy(self), self.size // self.grid
-        if size % stride:
-            raise InputError(f"size {size} does not divide into cells of {stride} pixels: use a multiple of {stride}")
-        other.size, other.grid = size, size // stride
-        other.layout = Layout(((other.grid, other.grid),))
-        return other
-
-    def features(self, image: Image) -> Resized:
-        """Moments of the posterior; raises `InputError` for pictures of another size."""
-        if image.shape[-2:] != (self.size, self.size):
-            given = "x".join(str(edge) for edge in image.shape[-2:])
-            raise InputError(f"picture is {given} pixels, but this tokenizer reads {self.size}x{self.size}: resize it")
-        return self.encoder(image)
-
-    def forward(self, image: Image, rng: Rng) -> tuple[Image, Bottleneck]:
-        """Reconstruction and bottleneck of a training batch."""
-        bottleneck = self.quantizer(self.features(image), rng)
-        return self.decoder(bottleneck.latents), bottleneck
-
-    def encode(self, image: Image, rng: Rng | None = None) -> Latents:
-        """Scaled latents in raster order; ``rng`` draws them from the posterior, without it the mean is taken."""
-        return self.quantizer.tokens(self.features(image), rng)
-
-    def decode(self, tokens: Latents) -> Image:
-        """The picture of these tokens, in [-1, 1]."""
-        if tokens.shape[1] != self.layout.length:
-            raise InputError(f"{tokens.shape[1]} tokens given, but this tokenizer's grid holds {self.layout.length}")
-        return paint(self.decoder, self.quantizer.latents(tokens, self.grid, self.grid)).clamp(-1.0, 1.0)
+        super().__init__(
+            Encoder(width, widths, depth, gaussian.features, attention),
+            gaussian,
+            Decoder(widths, depth, channels),
+            size=size,
+            stride=2 ** (len(multipliers) - 1),
+        )

@@ -11,18 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.errors import InputError
 from limner.nn.convolution import channels_last
-from limner.tokenizers.kl import GROUPS, Double, Resized, group_norm
+from limner.tokenizers.kl import Double, Resized, group_norm
 from limner.tokenizers.quantizers.learned import LearnedCodebook
-from limner.tokenizers.quantizers.quantizer import Bottleneck, Features
-from limner.tokenizers.tokenizer import paint
-from limner.types import Ids, Image, Layout, Rng
+from limner.tokenizers.quantizers.quantizer import Features
+from limner.tokenizers.tokenizer import GridCodec
 
 Unit = Float[Tensor, "b 3 height width"]  # a picture in [0, 1]
 
@@ -104,7 +101,7 @@ class Decoder(nn.Module):
         return self.last(functional.silu(self.norm(x)))
 
 
-class MaskgitVqgan(nn.Module):
+class MaskgitVqgan(GridCodec):
     """A tokenizer of square pictures to a grid of ids.
 
     Args:
@@ -129,39 +126,13 @@ class MaskgitVqgan(nn.Module):
         depth: int = 2,
         pull: float = 0.25,
     ) -> None:
-        super().__init__()
-        stride = 2 ** (len(multipliers) - 1)
-        if size % stride:
-            raise InputError(f"size {size} does not divide into cells of {stride} pixels: use a multiple of {stride}")
-        if width % GROUPS:
-            raise InputError(f"width {width} does not divide into {GROUPS} groups: use a multiple of {GROUPS}")
-        self.size, self.grid = size, size // stride
-        self.layout = Layout(((self.grid, self.grid),))
         widths = [width * multiplier for multiplier in multipliers]
-        self.encoder = Encoder(widths, width, depth, channels)
-        self.quantizer = LearnedCodebook(entries, channels, commitment=1.0, pull=pull)
-        self.decoder = Decoder(widths, depth, channels)
+        super().__init__(
+            Encoder(widths, width, depth, channels),
+            LearnedCodebook(entries, channels, commitment=1.0, pull=pull),
+            Decoder(widths, depth, channels),
+            size=size,
+            stride=2 ** (len(multipliers) - 1),
+            unit=True,
+        )
         channels_last(self)
-
-    def features(self, image: Image) -> Resized:
-        """What the encoder makes of pictures in [-1, 1]; raises `InputError` for pictures of another size."""
-        if image.shape[-2:] != (self.size, self.size):
-            given = "x".join(str(edge) for edge in image.shape[-2:])
-            raise InputError(f"picture is {given} pixels, but this tokenizer reads {self.size}x{self.size}: resize it")
-        return self.encoder((0.5 * image + 0.5).contiguous(memory_format=torch.channels_last))
-
-    def forward(self, image: Image, rng: Rng) -> tuple[Image, Bottleneck]:
-        """Reconstruction in [-1, 1], not clipped, and bottleneck of a training batch."""
-        bottleneck = self.quantizer(self.features(image), rng)
-        return 2.0 * self.decoder(bottleneck.latents) - 1.0, bottleneck
-
-    def encode(self, image: Image, rng: Rng | None = None) -> Ids:
-        """Ids in raster order; nothing is drawn."""
-        return self.quantizer.tokens(self.features(image), rng)
-
-    def decode(self, tokens: Ids) -> Image:
-        """The picture of these ids, in [-1, 1]."""
-        if tokens.shape[1] != self.layout.length:
-            raise InputError(f"{tokens.shape[1]} tokens given, but this tokenizer's grid holds {self.layout.length}")
-        picture = paint(self.decoder, self.quantizer.latents(tokens, self.grid, self.grid))
-        return (2.0 * picture - 1.0).clamp(-1.0, 1.0)

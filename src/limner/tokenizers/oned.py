@@ -17,11 +17,10 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from limner.errors import InputError
 from limner.nn.transformer import Block
-from limner.tokenizers.quantizers.quantizer import Bottleneck, Quantizer
-from limner.tokenizers.tokenizer import paint
-from limner.types import Image, Layout, Rng, Tokens
+from limner.tokenizers.quantizers.quantizer import Quantizer
+from limner.tokenizers.tokenizer import Codec, cells
+from limner.types import Layout
 
 Line = Float[Tensor, "b c 1 n"]  # features or latents of n tokens
 Cells = Float[Tensor, "b d grid grid"]
@@ -37,11 +36,7 @@ class Vit(NamedTuple):
 
     def grid(self, size: int) -> int:
         """Cells on a side of a picture of ``size`` pixels; raises `InputError` if it does not divide into cells."""
-        if size % self.patch:
-            raise InputError(
-                f"size {size} does not divide into cells of {self.patch} pixels: use a multiple of {self.patch}"
-            )
-        return size // self.patch
+        return cells(size, self.patch).grids[0][0]
 
 
 class JointTransformer(nn.Module):
@@ -149,7 +144,7 @@ class MaskDecoder(nn.Module):
         return self.pixels(self.cells(latents))
 
 
-class OneDTokenizer(nn.Module):
+class OneDTokenizer(Codec):
     """A tokenizer of square pictures to a line of tokens.
 
     Args:
@@ -159,37 +154,13 @@ class OneDTokenizer(nn.Module):
         size: pixels on a side.
     """
 
+    decoder: MaskDecoder
+
     def __init__(self, encoder: LatentEncoder, quantizer: Quantizer, decoder: MaskDecoder, *, size: int) -> None:
-        super().__init__()
-        self.size = size
-        self.layout = Layout(((1, encoder.count),))
-        self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
+        super().__init__(encoder, quantizer, decoder, size=size, layout=Layout(((1, encoder.count),)), unit=True)
 
     def freeze_tokens(self) -> None:
         """From here on tokens stay as they are, and only the decoder learns: the second stage of training."""
         for name, parameter in self.named_parameters():
             if not name.startswith("decoder."):
                 parameter.requires_grad_(False)
-
-    def features(self, image: Image) -> Line:
-        """What the encoder makes of pictures in [-1, 1]; raises `InputError` for pictures of another size."""
-        if image.shape[-2:] != (self.size, self.size):
-            given = "x".join(str(edge) for edge in image.shape[-2:])
-            raise InputError(f"picture is {given} pixels, but this tokenizer reads {self.size}x{self.size}: resize it")
-        return self.encoder(0.5 * image + 0.5)
-
-    def forward(self, image: Image, rng: Rng) -> tuple[Image, Bottleneck]:
-        """Reconstruction in [-1, 1], not clipped, and bottleneck of a training batch."""
-        bottleneck = self.quantizer(self.features(image), rng)
-        return 2.0 * self.decoder(bottleneck.latents) - 1.0, bottleneck
-
-    def encode(self, image: Image, rng: Rng | None = None) -> Tokens:
-        """Tokens: ids ``[b n]``, or latents ``[b n c]``, which ``rng`` draws from the posterior of a VAE."""
-        return self.quantizer.tokens(self.features(image), rng)
-
-    def decode(self, tokens: Tokens) -> Image:
-        """The picture of these tokens, in [-1, 1]."""
-        if tokens.shape[1] != self.layout.length:
-            raise InputError(f"{tokens.shape[1]} tokens given, but this tokenizer's line holds {self.layout.length}")
-        picture = paint(self.decoder, self.quantizer.latents(tokens, 1, tokens.shape[1]))
-        return (2.0 * picture - 1.0).clamp(-1.0, 1.0)

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from limner.errors import InputError
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Features, Quantizer
-from limner.tokenizers.tokenizer import QuantizingTokenizer
+from limner.tokenizers.tokenizer import QuantizingTokenizer, filled
 from limner.types import Image, Latents, Layout, Rng
 
 
@@ -60,15 +60,9 @@ class Pyramid(nn.Module):
 
     def finest(self, tokens: Latents) -> Float[Tensor, "b m c"]:
         """The latents that a pyramid, or its first few scales, stands for: the last scale given, enlarged."""
-        lengths = [rows * columns for rows, columns in self.layout.grids]
-        ends = [sum(lengths[: scale + 1]) for scale in range(len(lengths))]
-        if tokens.shape[1] not in ends:
-            raise InputError(
-                f"{tokens.shape[1]} tokens given, but this pyramid holds {ends[-1]}: "
-                f"give those, or the first {', '.join(map(str, ends[:-1]))}"
-            )
-        scale = ends.index(tokens.shape[1])
-        return self.enlarged(tokens[:, -lengths[scale] :], scale, len(lengths) - 1)
+        scale = filled(self.layout, tokens)
+        rows, columns = self.layout.grids[scale]
+        return self.enlarged(tokens[:, -rows * columns :], scale, len(self.layout.grids) - 1)
 
     def enlarged(self, tokens: Latents, scale: int, target: int) -> Float[Tensor, "b m c"]:
         """The tokens of one scale on the grid of another."""

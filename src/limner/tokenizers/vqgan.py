@@ -10,18 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import nn
-
-from limner.errors import InputError
 from limner.nn.convolution import channels_last
-from limner.tokenizers.kl import GROUPS, Decoder, Encoder, Resized
-from limner.tokenizers.quantizers.quantizer import Bottleneck, Quantizer
-from limner.tokenizers.tokenizer import paint
-from limner.types import Image, Layout, Rng, Tokens
+from limner.tokenizers.kl import Decoder, Encoder
+from limner.tokenizers.quantizers.quantizer import Quantizer
+from limner.tokenizers.tokenizer import GridCodec
 
 
-class Vqgan(nn.Module):
+class Vqgan(GridCodec):
     """A tokenizer of square pictures.
 
     Args:
@@ -45,38 +40,12 @@ class Vqgan(nn.Module):
         depth: int = 2,
         attention: Sequence[int] = (),
     ) -> None:
-        super().__init__()
-        stride = 2 ** (len(multipliers) - 1)
-        if size % stride:
-            raise InputError(f"size {size} does not divide into cells of {stride} pixels: use a multiple of {stride}")
-        if width % GROUPS:
-            raise InputError(f"width {width} does not divide into {GROUPS} groups: use a multiple of {GROUPS}")
-        self.size, self.grid = size, size // stride
-        self.layout = Layout(((self.grid, self.grid),))
         widths = [width * multiplier for multiplier in multipliers]
-        self.encoder = Encoder(width, widths, depth, quantizer.features, attention, hidden=hidden)
-        self.quantizer = quantizer
-        self.decoder = Decoder(widths, depth, quantizer.channels, attention, hidden=hidden)
+        super().__init__(
+            Encoder(width, widths, depth, quantizer.features, attention, hidden=hidden),
+            quantizer,
+            Decoder(widths, depth, quantizer.channels, attention, hidden=hidden),
+            size=size,
+            stride=2 ** (len(multipliers) - 1),
+        )
         channels_last(self)
-
-    def features(self, image: Image) -> Resized:
-        """What the bottleneck reads; raises `InputError` for pictures of another size."""
-        if image.shape[-2:] != (self.size, self.size):
-            given = "x".join(str(edge) for edge in image.shape[-2:])
-            raise InputError(f"picture is {given} pixels, but this tokenizer reads {self.size}x{self.size}: resize it")
-        return self.encoder(image.contiguous(memory_format=torch.channels_last))
-
-    def forward(self, image: Image, rng: Rng) -> tuple[Image, Bottleneck]:
-        """Reconstruction, not clipped, and bottleneck of a training batch."""
-        bottleneck = self.quantizer(self.features(image), rng)
-        return self.decoder(bottleneck.latents), bottleneck
-
-    def encode(self, image: Image, rng: Rng | None = None) -> Tokens:
-        """Tokens in raster order."""
-        return self.quantizer.tokens(self.features(image), rng)
-
-    def decode(self, tokens: Tokens) -> Image:
-        """The picture of these tokens, in [-1, 1]."""
-        if tokens.shape[1] != self.layout.length:
-            raise InputError(f"{tokens.shape[1]} tokens given, but this tokenizer's grid holds {self.layout.length}")
-        return paint(self.decoder, self.quantizer.latents(tokens, self.grid, self.grid)).clamp(-1.0, 1.0)
