@@ -26,11 +26,12 @@ from limner.recipes.generators.captioned import PREVIEW
 from limner.recipes.knobs import CARD
 from limner.recipes.library import read_card, recipe_of
 from limner.recipes.recipe import Question
-from limner.tokenizers.autoencoder import Autoencoder
+from limner.tokenizers.tokenizer import Codec
 from limner.unified.words_page import words_page
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 SAMPLES = "samples.webp"
+STEPS = "steps.webp"
 WORDS = "words.webp"
 ALL = 32  # words of a patch that are read, so that means over the picture miss little
 
@@ -41,8 +42,8 @@ def samples(model: Any, folder: Path) -> str:
         drawn = model.draw(list(PREVIEW), n=1, seed=0)
         pictures.save(pictures.grid(drawn, 8, PREVIEW, cell=96), folder / SAMPLES, quality=90)
         line = f"![one drawing of each prompt, seed 0, none chosen]({SAMPLES})"
-        return f"{line}\n\n{read(model, folder)}" if isinstance(model, Limner) else line
-    if isinstance(model, Autoencoder):
+        return "\n\n".join([line, read(model, folder) if isinstance(model, Limner) else came_about(model, folder)])
+    if isinstance(model, Codec):
         shown = [picture for kind in held_out(model.size, 16).values() for picture in kind]
         with torch.inference_mode():
             rebuilt = to_arrays(model.decode(model.encode(to_tensor(shown))))
@@ -50,6 +51,17 @@ def samples(model: Any, folder: Path) -> str:
         pictures.save(pictures.grid(page, 16, cell=64), folder / SAMPLES, quality=90)
         return f"![held-out emoji and scenes, each row above what became of it]({SAMPLES})"
     return ""
+
+
+def came_about(model: Drawer, folder: Path) -> str:
+    """Write a strip of how four drawings came about; returns the line of the card that shows it."""
+    seen: list[list[Any]] = []
+    model.draw(list(PREVIEW[:8:2]), seed=0, watch=lambda step, total, drawn: seen.append(drawn))
+    shown = [(place + 1, seen[place]) for place in pictures.few(len(seen), 12)]
+    headings = [f"{step} of {len(seen)}" if step == 1 else str(step) for step, _ in shown]
+    rows = [list(row) for row in zip(*(drawn for _, drawn in shown), strict=True)]
+    pictures.save(pictures.strip(rows, headings), folder / STEPS, quality=90)
+    return f"![four of them, step by step]({STEPS})"
 
 
 def read(model: Limner, folder: Path) -> str:
