@@ -1,7 +1,8 @@
-"""Score the models in weights/ and write each one's card: data, cost, scores with their protocol, samples.
+"""Score the models in weights/ and write each one's card: data, cost, scores with their protocol, samples; and the
+list of them all, weights/README.md.
 
 python scripts/write_cards.py                  # every model
-python scripts/write_cards.py vae-64           # one
+python scripts/write_cards.py vae-64           # one, and the list
 python scripts/write_cards.py --count 50       # a rehearsal; do not commit it
 """
 
@@ -24,6 +25,7 @@ from limner.evaluate.tokenizer import held_out
 from limner.nn.pixels import to_arrays, to_tensor
 from limner.recipes.generators.captioned import PREVIEW
 from limner.recipes.knobs import CARD
+from limner.recipes.library import WEIGHTS as WEIGHTS_FILE
 from limner.recipes.library import read_card, recipe_of
 from limner.recipes.recipe import Question
 from limner.tokenizers.tokenizer import Codec
@@ -98,6 +100,30 @@ def write_card(folder: Path, count: int | None) -> None:
     (folder / "README.md").write_text("\n".join(lines).replace("\n\n\n", "\n\n"), encoding="utf-8")
 
 
+TELLING = ("psnr/emoji", "psnr/scenes", "prompt/colour", "prompt/shape", "prompt/pair", "qa/overall", "read/scene")
+
+
+def write_list(folder: Path) -> None:
+    """Write the table of all models: what, how large, and the scores that tell most."""
+    names = sorted(path.parent.name for path in folder.glob(f"*/{CARD}"))
+    lines = [
+        "# Weights that ship with limner",
+        "",
+        "Each folder holds `weights.safetensors` (bf16), `recipe.json`, which",
+    ]
+    lines += ["says what it was trained by, and a card with samples and scores. `limner.load(name)` reads one.", ""]
+    lines += ["| model | recipe | MB | images it learned from | some of its scores |", "|---|---|---|---|---|"]
+    for name in names:
+        facts = read_card(folder / name)
+        size = (folder / name / WEIGHTS_FILE).stat().st_size / 1e6
+        file = folder / name / "scores.json"
+        scores = json.loads(file.read_text(encoding="utf-8"))["scores"] if file.is_file() else {}
+        told = ", ".join(f"{score} {scores[score]:.3g}" for score in TELLING if score in scores)
+        lines += [f"| [{name}]({name}) | `{facts['recipe']}` | {size:.1f} | {facts['images']:,} | {told} |"]
+    lines += ["", "Written by `scripts/write_cards.py`.", ""]
+    (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
+
+
 def main() -> None:
     """Parse the command line and write the cards."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -107,6 +133,7 @@ def main() -> None:
     for name in options.names or sorted(path.parent.name for path in WEIGHTS.glob(f"*/{CARD}")):
         write_card(WEIGHTS / name, options.count)
         print(name)
+    write_list(WEIGHTS)
 
 
 if __name__ == "__main__":
