@@ -33,6 +33,7 @@ def test_a_loaded_model_saves_itself(path: str, trained: Any, tmp_path: Path) ->
     model = limner.load(trained(path).folder)
     folder = model.save(tmp_path / "mine")
     assert {file.name for file in folder.iterdir()} == FILES
+    assert len({file.stat().st_mode for file in folder.iterdir()}) == 1  # who may read one may read all
     again = limner.load(folder)
     assert equal(model, again)
     card, before = (json.loads((at / "recipe.json").read_text()) for at in (folder, trained(path).folder))

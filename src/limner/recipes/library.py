@@ -156,6 +156,7 @@ def _write(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any], carri
         save_file(tensors, aside[0])
         card = {**card, "weights": file_hash(aside[0])}
         aside[1].write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        shutil.copymode(aside[1], aside[0])  # safetensors makes files that their owner alone may read
         _carry_tokenizer(parts.get(TOKENIZER), folder)
         for knob in DESCRIBED:
             _carry_description(parts.get(knob), folder / knob)
