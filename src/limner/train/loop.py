@@ -23,6 +23,7 @@ from limner.nn.pixels import to_arrays
 from limner.pictures import grid, save
 from limner.train import checkpoint
 from limner.train.average import WeightAverage
+from limner.train.memory import freed_memory_kept
 from limner.train.optimizer import Optimizer
 from limner.train.settings import Settings
 from limner.train.task import Task
@@ -155,7 +156,8 @@ def train(task: Task, settings: Settings, directory: Path, *, label: str = "trai
             tracker.say(note)
         if folder is not None:
             tracker.say(f"resuming {directory} at {run.images} images")
-        _descend(run, tracker, interrupted)
+        with freed_memory_kept():
+            _descend(run, tracker, interrupted)
     return run
 
 
