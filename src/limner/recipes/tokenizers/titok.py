@@ -2,7 +2,8 @@
 
 Yu et al., An Image is Worth 32 Tokens, arXiv:2406.07550, Section 3.2. Learnt queries read all cells of the picture and
 become the tokens; masks, one per cell, read the tokens and become the picture. Deviations of the small size: one stage
-that learns pixels at once, as the later released models do; a codebook of averages whose dead rows are reborn; no
+that learns pixels at once, as the later released models do; a codebook of averages whose dead rows are reborn; latents
+on one scale over pictures (`limner.nn.standard`), else each token's code names the token and no picture; no
 discriminator; Muon.
 
     limner train titok --out runs/titok
@@ -40,7 +41,7 @@ class Knobs(worlds.Knobs):
     """Rows of the codebook."""
     commitment: float = 0.25
     """Weight that holds the encoder to the rows it chose."""
-    revive_below: float = 0.1
+    revive_below: float = 0.5
     """A row chosen less often than this share of an even division is reborn; 0 lets rows die."""
     lr: float = 1e-3
     muon: float = 3e-3
@@ -49,6 +50,8 @@ class Knobs(worlds.Knobs):
         super().__post_init__()
         if self.width < 64 or self.width % 64:
             raise InputError(f"--width is {self.width}, but must be a multiple of 64: each head of attention has 64")
+        if self.batch // self.accumulate < 2:
+            raise InputError("latents are brought to one scale over pictures: let --batch hold two or more per part")
 
 
 def build(knobs: Knobs) -> OneDTokenizer:
@@ -61,7 +64,7 @@ def build(knobs: Knobs) -> OneDTokenizer:
         Vit(knobs.width, depth, heads, knobs.patch) for depth in (knobs.encoder_depth, knobs.decoder_depth)
     )
     return OneDTokenizer(
-        LatentEncoder(encoder, size=size, count=knobs.count, features=quantizer.features),
+        LatentEncoder(encoder, size=size, count=knobs.count, features=quantizer.features, standardised=True),
         quantizer,
         MaskDecoder(
             decoder,
