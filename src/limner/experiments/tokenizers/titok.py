@@ -25,7 +25,7 @@ from limner.tokenizers.tokenizer import QuantizingTokenizer, paint
 from limner.train.loop import train
 from limner.types import Image, Layout, Rng, Tokens
 
-SIZE, IMAGES = 32, 20_000
+SIZE, IMAGES = 32, 12_000
 KNOBS: dict[str, Any] = {
     "size": SIZE,
     "patch": 8,

@@ -43,8 +43,8 @@ class Knobs(worlds.Knobs):
     """Weight that holds the encoder to the rows it chose."""
     revive_below: float = 0.5
     """A row chosen less often than this share of an even division is reborn; 0 lets rows die."""
-    lr: float = 1e-3
-    muon: float = 3e-3
+    lr: float = 2e-3
+    muon: float = 1e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()
