@@ -78,4 +78,4 @@ class LanguageTransformer(nn.Module):
 
     def cache(self, length: int) -> KeyValueCache:
         """Room for ``length`` slots."""
-        return KeyValueCache(length)
+        return KeyValueCache(length, len(self.blocks))

@@ -31,19 +31,22 @@ def attend(query: Heads, key: AllHeads, value: AllHeads, visible: Bool[Tensor, "
 
 
 class KeyValueCache:
-    """Keys and values of the slots computed so far, one fixed tensor per block, filled from the left."""
+    """Keys and values of ``length`` slots in each of ``depth`` blocks, filled from the left.
 
-    def __init__(self, length: int) -> None:
-        self.length, self.filled = length, 0
-        self._kept: dict[int, tuple[Tensor, Tensor]] = {}
+    One tensor holds them all: when a drawing ends, a large one goes back to the system at once, whereas of many small
+    ones the C library keeps the memory, on top of what then paints the picture.
+    """
+
+    def __init__(self, length: int, depth: int) -> None:
+        self.length, self.depth, self.filled = length, depth, 0
+        self._kept: Float[Tensor, "depth two b heads length head_dim"] | None = None
 
     def extend(self, block: int, key: Heads, value: Heads) -> tuple[AllHeads, AllHeads]:
         """Append the keys and values of one block and return all of them; later calls may bring the first rows only."""
-        if block not in self._kept:
+        if self._kept is None:
             batch, heads, _, width = key.shape
-            empty = key.new_zeros(batch, heads, self.length, width)
-            self._kept[block] = (empty, empty.clone())
-        keys, values = (kept[: len(key)] for kept in self._kept[block])
+            self._kept = key.new_empty(self.depth, 2, batch, heads, self.length, width)
+        keys, values = self._kept[block, :, : len(key)]
         end = self.filled + key.shape[2]
         keys[:, :, self.filled : end], values[:, :, self.filled : end] = key, value
         return keys[:, :, :end], values[:, :, :end]

@@ -7,7 +7,7 @@ for the weights that others have trained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from einops import rearrange
@@ -42,8 +42,9 @@ class Residual(nn.Module):
         self.shortcut = nn.Identity() if in_channels == channels else nn.Conv2d(in_channels, channels, 1)
 
     def forward(self, x: Features) -> Resized:
-        y = self.conv1(functional.silu(self.norm1(x)))
-        return self.shortcut(x) + self.conv2(functional.silu(self.norm2(y)))
+        y = self.conv1(functional.silu(self.norm1(x), inplace=True))
+        y = self.norm2(y)
+        return self.conv2(functional.silu(y, inplace=True)).add_(self.shortcut(x))
 
 
 class CellAttention(nn.Module):
@@ -119,12 +120,20 @@ class Level(nn.Module):
         self.attentions = nn.ModuleList(CellAttention(channels) for _ in range(depth if attention else 0))
         self.resize = resize or nn.Identity()
 
-    def forward(self, x: Features) -> Resized:
+    def __iter__(self) -> Iterator[nn.Module]:
         for index, block in enumerate(self.blocks):
-            x = block(x)
+            yield block
             if len(self.attentions):
-                x = self.attentions[index](x)
-        return self.resize(x)
+                yield self.attentions[index]
+        yield self.resize
+
+
+def layers(levels: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    """Those of all levels in turn. Who runs them one by one holds what the next one reads and no more, where a level
+    run as a whole would keep what it was given: of large pictures every map counts."""
+    for level in levels:
+        assert isinstance(level, Level)
+        yield from level
 
 
 def middle(channels: int) -> nn.Sequential:
@@ -166,8 +175,8 @@ class Encoder(nn.Module):
 
     def forward(self, image: Image) -> Resized:
         x = self.first(image)
-        for level in self.levels:
-            x = level(x)
+        for layer in layers(self.levels):
+            x = layer(x)
         return self.moments(self.last(functional.silu(self.norm(self.middle(x)))))
 
 
@@ -204,9 +213,10 @@ class Decoder(nn.Module):
 
     def forward(self, z: Features) -> Float[Tensor, "b 3 height width"]:
         x = self.middle(self.first(self.latents(z)))
-        for level in reversed(self.levels):
-            x = level(x)
-        return self.last(functional.silu(self.norm(x)))
+        for layer in layers(reversed(self.levels)):
+            x = layer(x)
+        x = self.norm(x)
+        return self.last(functional.silu(x, inplace=True))
 
 
 class KlAutoencoder(GridCodec):

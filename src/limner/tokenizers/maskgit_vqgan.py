@@ -34,9 +34,10 @@ class Residual(nn.Module):
         self.shortcut = None if in_channels == channels else nn.Conv2d(channels, channels, 1, bias=False)
 
     def forward(self, x: Features) -> Resized:
-        y = self.conv1(functional.silu(self.norm1(x)))
-        y = self.conv2(functional.silu(self.norm2(y)))
-        return y + (x if self.shortcut is None else self.shortcut(y))
+        y = self.conv1(functional.silu(self.norm1(x), inplace=True))
+        y = self.norm2(y)
+        y = self.conv2(functional.silu(y, inplace=True))
+        return y.add_(x) if self.shortcut is None else self.shortcut(y).add_(y)
 
 
 class Level(nn.Module):
@@ -97,8 +98,11 @@ class Decoder(nn.Module):
     def forward(self, z: Features) -> Unit:
         x = self.middle(self.first(z))
         for level in reversed(self.levels):
-            x = level(x)
-        return self.last(functional.silu(self.norm(x)))
+            assert isinstance(level, Level)
+            for layer in (*level.blocks, level.resize):  # a level run as a whole would keep what it was given
+                x = layer(x)
+        x = self.norm(x)
+        return self.last(functional.silu(x, inplace=True))
 
 
 class MaskgitVqgan(GridCodec):

@@ -8,11 +8,14 @@ from __future__ import annotations
 import copy
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from limner.errors import InputError
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Quantizer
 from limner.types import Image, Layout, Rng, Tokenizer, Tokens
+
+PIXELS = 2**16  # that a CPU paints at a time
 
 
 @runtime_checkable
@@ -78,9 +81,18 @@ class Codec(nn.Module):
         return self.quantizer.tokens(self.features(image), rng)
 
     def decode(self, tokens: Tokens) -> Image:
-        """The picture of these tokens, in [-1, 1]; raises `InputError` unless they fill the grids, or the first few."""
+        """The picture of these tokens, in [-1, 1]; raises `InputError` unless they fill the grids, or the first few.
+
+        A CPU paints large pictures one by one: the maps between its layers take more memory than all that drew the
+        tokens, and one picture keeps all of its cores busy.
+        """
         filled(self.layout, tokens)
-        return self._shown(paint(self.decoder, self.quantizer.latents(tokens, *self.layout.grids[-1]))).clamp(-1.0, 1.0)
+        together = PIXELS // self.size**2 if tokens.device.type == "cpu" else len(tokens)
+        return torch.cat([self._picture(part) for part in tokens.split(max(together, 1))])
+
+    def _picture(self, tokens: Tokens) -> Image:
+        latents = self.quantizer.latents(tokens, *self.layout.grids[-1])
+        return self._shown(paint(self.decoder, latents)).clamp(-1.0, 1.0)
 
     def _shown(self, picture: Image) -> Image:
         return 2.0 * picture - 1.0 if self.unit else picture

@@ -72,7 +72,7 @@ class BlockwiseTransformer(nn.Module):
 
     def cache(self) -> KeyValueCache:
         """Room for the keys and values of all tokens and of what is read of the condition."""
-        return KeyValueCache(self.count)
+        return KeyValueCache(self.count, len(self.blocks))
 
     def forward(
         self,

@@ -49,7 +49,7 @@ class CausalTransformer(nn.Module):
 
     def cache(self) -> KeyValueCache:
         """Room for the keys and values of the whole sequence."""
-        return KeyValueCache(self.prefix + self.count)
+        return KeyValueCache(self.prefix + self.count, len(self.blocks))
 
     def forward(
         self,

@@ -51,7 +51,7 @@ class LlamaTransformer(nn.Module):
 
     def cache(self) -> KeyValueCache:
         """Room for the keys and values of the whole sequence."""
-        return KeyValueCache(len(self.slots.turns))
+        return KeyValueCache(len(self.slots.turns), len(self.blocks))
 
     def forward(
         self,

@@ -28,8 +28,8 @@ AHEAD = 16  # slots whose modulations are made at once in drawing: a third of al
 class SlotCache(KeyValueCache):
     """Keys and values of the slots that were, and modulations of those that come next."""
 
-    def __init__(self, length: int) -> None:
-        super().__init__(length)
+    def __init__(self, length: int, depth: int) -> None:
+        super().__init__(length, depth)
         self.first = 0
         self.modulations: list[Tensor] = []
 
@@ -77,7 +77,7 @@ class AdaptiveCausalTransformer(nn.Module):
 
     def cache(self) -> SlotCache:
         """Room for the keys and values of the whole sequence."""
-        return SlotCache(self.prefix + self.count)
+        return SlotCache(self.prefix + self.count, len(self.blocks))
 
     def forward(
         self,

@@ -95,7 +95,7 @@ class ScaleTransformer(nn.Module):
 
     def cache(self) -> ScaleCache:
         """Room for the keys and values of the whole sequence."""
-        return ScaleCache(self.prefix + self.layout.length)
+        return ScaleCache(self.prefix + self.layout.length, len(self.blocks))
 
     def forward(
         self,
