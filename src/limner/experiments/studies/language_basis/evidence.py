@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from limner.evaluate.statistics import Interval, bootstrap_mean
-from limner.experiments.studies.language_basis.plan import Cell, Results, rate
+from limner.experiments.studies.language_basis.joint import Joint
+from limner.experiments.studies.language_basis.plan import Cell, Results, joint_rate, rate
+from limner.experiments.studies.language_basis.pretrained import TRAINING
 
 Values: TypeAlias = Mapping[int, float]  # by seed
 Read: TypeAlias = Callable[[dict[str, Any]], float]
@@ -45,6 +47,20 @@ def found(results: Results, cell: Cell) -> dict[int, dict[str, Any]]:
 def values(results: Results, cell: Cell, read: Read = overall) -> Values:
     """One number of a cell by seed."""
     return {seed: read(result) for seed, result in found(results, cell).items()}
+
+
+def drawings(result: dict[str, Any]) -> float:
+    """Mean accuracy of the colour, shape and place of test drawings."""
+    return result["drawn"]["test"]["all"]
+
+
+def jointly(results: Results, arm: str, read: Read) -> Values:
+    """One number by seed of an arm of the second half of H5."""
+    chosen = joint_rate(arm, results)
+    if chosen is None:
+        return {}
+    names = {seed: Joint(arm, seed, chosen, TRAINING).name for seed in range(SEEDS)}
+    return {seed: read(results[name]) for seed, name in names.items() if name in results}
 
 
 def minus(first: Values, second: Values) -> Values:

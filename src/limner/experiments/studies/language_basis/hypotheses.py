@@ -16,9 +16,11 @@ from limner.evaluate.statistics import Interval
 from limner.experiments.studies.language_basis.arms import RANKS, SHARES
 from limner.experiments.studies.language_basis.evidence import (
     Values,
+    drawings,
     enough,
     found,
     interval,
+    jointly,
     mean,
     minus,
     of_kinds,
@@ -26,6 +28,7 @@ from limner.experiments.studies.language_basis.evidence import (
     under_noise,
     values,
 )
+from limner.experiments.studies.language_basis.joint import JOINT
 from limner.experiments.studies.language_basis.plan import FAMILIES, FEW_SCENES, GRID, Cell, Results
 from limner.experiments.studies.language_basis.pretrained import WIDTH
 from limner.experiments.studies.language_basis.trial import partner
@@ -223,7 +226,7 @@ def kept_by(results: Results, arm: str, where: str, how: str = "words") -> Value
 
 def reconstruction(results: Results) -> Verdict:
     """H5, its first half: giving pictures back raises place and number through words by twice what it does for an MLP
-    (difference in differences). Whether generation shares it was not tried."""
+    (difference in differences)."""
     gains = {arm: given_back(results, arm, "denoising") for arm in ("mlp", "soft-words")}
     words, mlp = gains["soft-words"], gains["mlp"]
     more = minus(words, mlp)
@@ -237,13 +240,47 @@ def reconstruction(results: Results) -> Verdict:
     return decided("H5", parts, enough(words, mlp, shuffled))
 
 
+def sharing(results: Results) -> Verdict:
+    """H5, its second half: learning to draw along, through the words, makes answers or drawings better than learning
+    either alone, and the other no more than a point worse; more so than where drawn tokens have an input of their own,
+    and, of answers, than beside drawings of other captions. The better of the two ways is judged."""
+    reads = {"answers": overall, "drawings": drawings}
+    alone = {"answers": "see", "drawings": "draw"}
+    both = {way: {arm: jointly(results, arm, read) for arm in (*JOINT[2:], alone[way])} for way, read in reads.items()}
+    gains = {way: minus(some["shared"], some[alone[way]]) for way, some in both.items()}
+    way, other = ("answers", "drawings") if best_is_first(*gains.values()) else ("drawings", "answers")
+    over_own = minus(both[way]["shared"], both[way]["separate"])
+    parts = [
+        part(f"taught to draw along, through the words: {way} gain", gains[way], interval(gains[way]).low > 0),
+        part(f"{other} lose no more than a point", gains[other], mean(gains[other]) >= -POINT),
+        part(f"{way} gain more than with an input of its own", over_own, interval(over_own).low > 0),
+    ]
+    beside = minus(both["answers"]["shuffled"], both["answers"]["see"])
+    if way == "answers":
+        text = "answers gain less beside drawings of other captions"
+        parts.append(part(text, beside, mean(beside) < mean(gains["answers"])))
+    return decided("H5", parts, enough(*gains.values(), over_own, beside))
+
+
+def best_is_first(first: Values, second: Values) -> bool:
+    """Is the first gain at least as sure as the second?"""
+    return not first or not second or interval(first).low >= interval(second).low
+
+
 def given_back(results: Results, arm: str, ross: str) -> Values:
     """What giving pictures back adds to an arm, in place and number."""
     read = of_kinds(*FINE)
     return minus(values(results, Cell(arm, FEW_SCENES, ross=ross), read), values(results, Cell(arm, FEW_SCENES), read))
 
 
-ALL = (empty_constraint, short_or_noisy, knee, transfer, reconstruction)
+def repaired_and_shared(results: Results) -> Verdict:
+    """H5, both halves."""
+    halves = (reconstruction(results), sharing(results))
+    parts = [one for half in halves for one in half.parts]
+    return decided("H5", parts, all(half.outcome != "undecided" for half in halves))
+
+
+ALL = (empty_constraint, short_or_noisy, knee, transfer, repaired_and_shared)
 
 
 def verdicts(results: Results) -> list[Verdict]:

@@ -15,43 +15,39 @@ from limner.experiments.studies.language_basis.evidence import interval, values
 from limner.experiments.studies.language_basis.hypotheses import (
     Verdict,
     beats_control,
+    reconstruction,
+    sharing,
     stopping_rule,
     verdicts,
 )
 from limner.experiments.studies.language_basis.plan import RATES, Cell, Results, rate, tutor
-from limner.experiments.studies.language_basis.pretrained import TRAINING
 from limner.experiments.studies.language_basis.sections import Section
+from limner.experiments.studies.language_basis.sharing import cost_table, joint_section
 from limner.experiments.studies.language_basis.tables import MISSING, Table, percent, signed, words_table
+from limner.experiments.studies.language_basis.texts import (
+    CLAIMS,
+    DRAWING,
+    HEADINGS,
+    LIMITS,
+    MIXED,
+    NEUTRAL,
+    READING,
+    WORLD,
+)
 from limner.experiments.studies.language_basis.trial import BATCH, STEPS
 from limner.experiments.studies.language_basis.world import KINDS
-
-CLAIMS = {
-    "H1": "Unconstrained coefficients over all words are no constraint: the same as an MLP, and as random rows of the "
-    "words' mean and covariance.",
-    "H2": "Convex or sparse mixtures of words help only where data are short or features noisy.",
-    "H3": "A quarter of the directions, or a tenth of the words, are enough; better bases need fewer; fine attributes "
-    "need more.",
-    "H4": "Coefficients that were learnt with one language model serve another with the same vocabulary.",
-    "H5": "Giving the picture back (ROSS) repairs what words drop. (That drawing shares it was not tried.)",
-}
-HEADINGS = {
-    "H1": "an empty constraint",
-    "H2": "words where data are short or noisy",
-    "H3": "how many vectors",
-    "H4": "to another language model",
-    "H5": "giving the picture back",
-}
 
 
 def write_page(results: Results, file: Path, *, mixtures: bool = False) -> list[Path]:
     """Write the page and its plots beside it, in a folder of its name; returns the files. Raises `InputError` for a
     place that cannot be written."""
+    back, drawing = sections.back_section(results), joint_section(results)
     made = {
         "H1": sections.free_section(results),
         "H2": sections.sized_section(results),
         "H3": sections.rank_section(results),
         "H4": sections.carried_section(results),
-        "H5": sections.back_section(results),
+        "H5": Section([*back.tables, *drawing.tables], {**back.plots, **drawing.plots}),
     }
     folder = file.with_suffix("")
     written = [file]
@@ -79,12 +75,19 @@ def body(results: Results, made: dict[str, Section], folder: str, mixtures: bool
     ]
     for verdict in judged:
         parts += [f"## {verdict.name}: {HEADINGS[verdict.name]}", f"{CLAIMS[verdict.name]} **{said(verdict)}**"]
+        parts += [halves(results)] if verdict.name == "H5" else []
         told = [f"![{name}]({folder}/{name}.svg)" for name, plot in made[verdict.name].plots.items() if plot]
         tables = [measured(one) for one in made[verdict.name].tables]
         told += [table(one) for one in tables if one[1]]
         parts += [table(clauses(verdict)), *told] if told else ["Nothing of it has been measured yet."]
     parts += ["## What can be read", READING, table(measured(words_table(results)))]
     return [*parts, *world(results, mixtures), *costing(results), *LIMITS]
+
+
+def halves(results: Results) -> str:
+    """What becomes of either half of H5, and how the second was set up."""
+    first, second = (said(half(results)) for half in (reconstruction, sharing))
+    return f"Its first half, giving back: **{first}** Its second half, drawing: **{second}** {DRAWING}"
 
 
 def lead(results: Results, judged: Sequence[Verdict]) -> list[str]:
@@ -185,7 +188,9 @@ def costing(results: Results) -> list[str]:
     counted = Counter[str]()
     for content in results.values():
         if "seconds" in content:
-            kind = "with the picture given back" if content["trial"]["ross"] != "none" else "of a connector alone"
+            kind = {None: "of language model, connector and drawing", "none": "of a connector alone"}.get(
+                content["trial"].get("ross"), "with the picture given back"
+            )
             spent[kind] += content["seconds"]["cpu"]
             counted[kind] += 1
     budget = [
@@ -228,42 +233,5 @@ def costing(results: Results) -> list[str]:
         told,
         table((["", "number", "CPU seconds each", "CPU minutes in all"], budget)),
         table((heading, rows)),
+        *([table(second)] if (second := cost_table(results))[1] else []),
     ]
-
-
-READING = """\
-Nobody told the connectors which word belongs where. A thing's colour, shape, size and the first word of its place,
-looked for among the five words that weigh most in a patch that the thing covers a quarter of:"""
-WORLD = f"""\
-Scenes of one to three things on white, 64 pixels, 12 shapes, 10 colours, 3 sizes, 9 places; questions of six kinds, up
-to six a scene; {TRAINING:,} scenes to learn from, 500 to choose rates by, 1,000 to test by. The encoder (0.8M
-parameters, 4 x 4 patches) was trained by SuperClass and by naming what lies in every patch. Each seed has a language
-model of its own (width 64, two blocks, 256 subwords; the wider one 96), trained on descriptions of scenes with
-questions and answers: half of the descriptions in words, half in 16 slots of several attributes each, as a picture has
-them. Both are frozen; only the connector learns. """
-NEUTRAL = """\
-The slots are sums of vectors that are no words and that each language model has for itself: neutral between words and
-random rows. Without such slots (a pilot: descriptions in words alone) every connector ends where it names what is in
-the picture and never says what belongs together, 64 % right, and there is nothing to compare. Whether anything carries
-over to another language model by its words is then an open question; where language models have read mixtures of
-words (`--mixtures`), there is more reason for it."""
-MIXED = """\
-The slots are sums of the vectors of words: these language models have been taught to read mixtures of words, which
-favours bases of words. A language model that was not has less reason to."""
-LIMITS = (
-    "## What this does not say",
-    """\
-- A language model of 0.1M parameters reads 16 slots; nothing here is evidence about large ones.
-- The world, the temperature of the softmax (1; 0.05, 0.2 and 3 were worse or the same) and the number of steps were
-  set by pilots with one seed. After a first look two things were changed: losses are compared with their sign, for
-  noise alone makes any two differ, and top-8 is scaled to the reach of the softmax that it follows.
-- One encoder, one world, short trainings: arms that learn slowly are behind, which is not the same as being unable; the
-  second look at H1 says how much of its difference is pace.
-- The second half of H5 (drawing through the same basis) was not tried. Place and number stand for fine attributes;
-  shades of colour are not in this world.
-- Training has the same number of steps for few scenes as for many, and rates were chosen at all scenes by two seeds.
-- One thing in six, small or slim and between patches, covers no patch by a quarter, so no symbol names it; what
-  language models are taught of it is noise.
-- Chance, in H4, is what the arm answers about another scene's picture; less than that is kept where what reaches the
-  other language model misleads it.""",
-)

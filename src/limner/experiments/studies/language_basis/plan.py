@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from limner.experiments.studies.language_basis.arms import SHARES
+from limner.experiments.studies.language_basis.joint import JOINT, Joint
 from limner.experiments.studies.language_basis.pretrained import TRAINING
 from limner.experiments.studies.language_basis.trial import Trial
 
@@ -29,6 +30,8 @@ RANKED = tuple(f"{family}-{rank}" for rank in (16, 8, 4, 32) for family in FAMIL
 FREQUENT = tuple(f"soft-frequent-{count}" for count in SHARES)
 CARRIED = ("mlp", "free-words", "soft-words", "few-words", "soft-matched")
 ROSS = ("none", "denoising", "shuffled", "regression", "stopped")
+JOINT_RATES = (2.5e-3, 5e-3, 1e-2)
+JOINT_TUNERS = (0,)  # of the second half of H5: a training costs eight times as much
 HYPOTHESES = ("H1", "H2", "H3", "H4", "H5")
 
 Results: TypeAlias = Mapping[str, dict[str, Any]]  # contents of the files that there are, by name
@@ -96,3 +99,39 @@ def trials(hypotheses: Sequence[str], seeds: int, results: Results) -> Iterator[
                 chosen = rate(cell.arm, results)
                 if chosen is not None and (trial := cell.trial(seed, chosen)).name not in results:
                     yield trial
+
+
+def joint_tuning(arm: str) -> list[Joint]:
+    """The trainings by which the rate of an arm of the second half of H5 is chosen; what draws other captions takes
+    that of what draws its own."""
+    tutor = "shared" if arm == "shuffled" else arm
+    return [Joint(tutor, seed, rate, TRAINING) for rate in JOINT_RATES for seed in JOINT_TUNERS]
+
+
+def joint_rate(arm: str, results: Results) -> float | None:
+    """The rate with the best answers and drawings on scenes to check by, which count alike; None while one is
+    missing."""
+    tried = joint_tuning(arm)
+    if any(joint.name not in results for joint in tried):
+        return None
+    return max(JOINT_RATES, key=lambda one: sum(checked(results[joint.name]) for joint in tried if joint.rate == one))
+
+
+def checked(result: Mapping[str, Any]) -> float:
+    """What a training is worth on scenes to check by."""
+    drawn = result["drawn"]["check"]["all"] if "drawn" in result else 0.0
+    return result.get("check", 0.0) + drawn
+
+
+def joints(seeds: int, results: Results) -> Iterator[Joint]:
+    """What is missing of the second half of H5, in order of urgency: rates, then all arms of a seed together, then the
+    last, a control."""
+    for arm in JOINT:
+        yield from (joint for joint in joint_tuning(arm) if joint.name not in results)
+    for arms in (JOINT[:-1], JOINT[-1:]):
+        for seed in range(seeds):
+            for arm in arms:
+                chosen = joint_rate(arm, results)
+                assert chosen is not None, "all have just been tried"
+                if (joint := Joint(arm, seed, chosen, TRAINING)).name not in results:
+                    yield joint

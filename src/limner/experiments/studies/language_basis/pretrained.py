@@ -99,14 +99,14 @@ class Pretrained:
     def words(self) -> Subwords:
         """The vocabulary of encoder and language models."""
         made = Subwords(ROOM)
-        state = self._kept("words", lambda: {"vocabulary": vocabulary(0, self.scenes_of(SAID)).get_extra_state()})
+        state = self.kept("words", lambda: {"vocabulary": vocabulary(0, self.scenes_of(SAID)).get_extra_state()})
         made.set_extra_state(state["vocabulary"])
         return made
 
     @cached_property
     def reading(self) -> dict[str, Tensor]:
         """Pictures ``[n 3 h w]`` of 8 bits, subwords of their descriptions, and rows of talk after descriptions."""
-        return self._kept("reading", self._read)
+        return self.kept("reading", self._read)
 
     def _read(self) -> dict[str, Tensor]:
         self.say("scenes to read")
@@ -216,7 +216,7 @@ class Pretrained:
 
     def pool(self, name: str) -> Pool:
         """Scenes as connectors see them."""
-        kept = self._kept(f"pool-{name}", lambda: self._seen(name))
+        kept = self.kept(f"pool-{name}", lambda: self._seen(name))
         rest = {key: value for key, value in kept.items() if key not in ("features", "symbols", "latents")}
         return Pool(kept["features"].float(), Rows.from_dict(rest), kept["symbols"], kept["latents"].float())
 
@@ -242,7 +242,7 @@ class Pretrained:
             **asked_rows(talks, self.words).to_dict(),
         }
 
-    def _kept(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    def kept(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Tensors of a file, made if it is not there; a file is there wholly or not at all."""
         file = self.folder / f"{name}.safetensors"
         if not file.is_file():
@@ -260,7 +260,7 @@ class Pretrained:
             descend(task(), replace(settings, images=images))
             return dict(model.state_dict())
 
-        model.load_state_dict(self._kept(name, made))
+        model.load_state_dict(self.kept(name, made))
         return model.requires_grad_(False).eval()
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from limner.errors import InputError
+from limner.experiments.studies.language_basis import joint as joints_of
 from limner.experiments.studies.language_basis import trial as trials_of
 from limner.experiments.studies.language_basis.facts import facts
-from limner.experiments.studies.language_basis.plan import trials
+from limner.experiments.studies.language_basis.plan import joints, trials
 from limner.experiments.studies.language_basis.pretrained import Pretrained
 
 
@@ -49,6 +50,11 @@ class Study:
                 return False
             self.say(f"{len(results)} done; {trial.name}")
             results[trial.name] = self._kept(trial.name, trials_of.run(trial, on))
+        for joint in joints(self.seeds, results) if "H5" in self.hypotheses else ():
+            if 0 < self.minutes * 60 < time.monotonic() - began:
+                return False
+            self.say(f"{len(results)} done; {joint.name}")
+            results[joint.name] = self._kept(joint.name, joints_of.run(joint, on))
         return True
 
     def _settle(self) -> None:
