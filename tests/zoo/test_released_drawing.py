@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from torch import Tensor, nn
 import limner
 from limner.decode.classes import ClassDrawer
 from limner.errors import InputError
-from limner.recipes.official import llamagen, mar, maskgit_vqgan, nar, rar, var
+from limner.recipes.official import acdit, llamagen, mar, maskgit, maskgit_vqgan, nar, rar, titok, var, xar
 from limner.recipes.release import Names, official_name
+from limner.tokenizers.kl import KlAutoencoder
+from limner.tokenizers.oned import Vit
 
 State = dict[str, Tensor]
 CLASSES = 10
@@ -89,14 +92,8 @@ def rar_states() -> tuple[State, State]:
     return made, named(maskgit_vqgan.official_tokenizer(vqgan), maskgit_vqgan.NAMES)
 
 
-def kl() -> State:
-    return named(limner_kl(), mar.TOKENIZER_NAMES)
-
-
-def limner_kl() -> nn.Module:
-    from limner.tokenizers.kl import KlAutoencoder
-
-    return KlAutoencoder(size=8, width=32, multipliers=(1, 1), channels=3)
+def kl(channels: int = 3) -> State:
+    return named(KlAutoencoder(size=8, width=32, multipliers=(1, 1), channels=channels), mar.TOKENIZER_NAMES)
 
 
 def mar_states() -> tuple[State, State]:
@@ -115,16 +112,101 @@ def mar_states() -> tuple[State, State]:
     return named(mar.official_generator(sizes), mar.GENERATOR_NAMES), kl()
 
 
+def scaled(state: State) -> State:
+    """With norms that scale by about one: after a tenth of that their bias is nearly all there is."""
+    norm = re.compile(r"(\.ln_\w+|[Nn]orm\d?)\.weight$")
+    return {key: value + 1.0 if norm.search(key) else value for key, value in state.items()}
+
+
+def titok_state() -> State:
+    vit = Vit(512, 1, 8, patch=4)
+    proxy = maskgit_vqgan.Sizes(size=8, width=32, multipliers=(1, 1, 1), depth=1, channels=4, entries=16)
+    sizes = titok.Sizes(
+        encoder=vit,
+        decoder=vit,
+        count=9,
+        channels=4,
+        entries=16,
+        proxy=proxy,
+        scrambled=True,
+        normalized=True,
+        size=8,
+    )
+    made = named(titok.official_tokenizer(sizes), titok.NAMES)
+    return scaled(made)
+
+
+MASKGIT: dict[str, Any] = {"width": 768, "depth": 2, "hidden": 16, "count": 9, "entries": 16, "classes": CLASSES}
+
+
+def maskgit_named(names: Names, **own: bool) -> State:
+    """With logits that outweigh the noise of their temperature, 9.5, so that classes are heard."""
+    made = named(maskgit.official_generator(maskgit.Sizes(**MASKGIT, **own)), names)
+    made = {key: 5.0 * value if key.endswith("lm_head.weight") else value for key, value in scaled(made).items()}
+    return {**made, "mask": made["mask"][0]}
+
+
+def maskgit_states() -> tuple[State, State]:
+    made = maskgit_named(maskgit.BERT_NAMES)
+    made = joined(made, ("codes", "mask", "classes", "no_class"), maskgit.BERT_TABLE)
+    position, kind = maskgit.BERT_POSITIONS
+    made[kind] = torch.randn(2, 768)
+    made[position] = made.pop("model.embeddings.position")[0] - made[kind][0]
+    for key in [key for key in made if ".self.qkv." in key]:
+        for part, value in zip(("query", "key", "value"), made.pop(key).chunk(3), strict=True):
+            made[key.replace(".qkv.", f".{part}.")] = value
+    return made, titok_state()
+
+
+def maskgit_uvit_states() -> tuple[State, State]:
+    made = maskgit_named(maskgit.UVIT_NAMES, long_skips=True)
+    return joined(made, ("codes", "mask", "classes", "no_class"), "embeddings.weight"), titok_state()
+
+
+def xar_states() -> tuple[State, State]:
+    """Modulations and positions lie otherwise in the authors' files; as all are random here, no one can tell."""
+    sizes = xar.Sizes(
+        width=768, encoder_depth=1, decoder_depth=1, heads=12, grid=4, cell=2, channels=3, classes=CLASSES
+    )
+    made = named(xar.official_generator(sizes), xar.NAMES)
+    made = joined(made, ("class_emb.weight", "class_emb.nothing"), "class_emb.weight")
+    return {**made, "encoder_blocks.0.attn.rope.freqs": torch.zeros(16), "mask": torch.zeros(16, 16)}, kl()
+
+
+def acdit_states() -> tuple[State, State]:
+    made = named(acdit.official_generator(acdit.Sizes(width=32, depth=1, heads=2)), acdit.NAMES)
+    return joined(made, (acdit.TABLE, f"{acdit.TABLE}.nothing"), acdit.TABLE), kl(channels=4)
+
+
 MADE: dict[str, Callable[[], tuple[State, State]]] = {
     "var": var_states,
     "llamagen": llamagen_states,
     "nar": nar_states,
     "rar": rar_states,
     "mar": mar_states,
+    "maskgit": maskgit_states,
+    "maskgit-uvit": maskgit_uvit_states,
+    "xar": xar_states,
+    "acdit": acdit_states,
 }
 TOLD = {"llamagen": {"side": 3}, "nar": {"side": 3}}  # what weights do not tell
-SHORT: dict[str, dict[str, Any]] = {"mar": {"steps": 4, "head_steps": 3}}
-PIXELS = {"var": 16, "llamagen": 6, "nar": 6, "rar": 6, "mar": 4}
+SHORT: dict[str, dict[str, Any]] = {
+    "mar": {"steps": 4, "head_steps": 3},
+    "maskgit-uvit": {"steps": 8},
+    "xar": {"head_steps": 3},
+    "acdit": {"head_steps": 2},
+}
+PIXELS = {
+    "var": 16,
+    "llamagen": 6,
+    "nar": 6,
+    "rar": 6,
+    "mar": 4,
+    "maskgit": 8,
+    "maskgit-uvit": 8,
+    "xar": 8,
+    "acdit": 64,
+}
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +229,7 @@ def test_a_released_generator_draws_with_its_tokenizer(files: Any, system: str, 
     generator, tokenizer = files(system)
     model = limner.load(generator, tokenizer=tokenizer, **TOLD.get(system, {}))
     assert isinstance(model, ClassDrawer)
-    assert model.classes == CLASSES
+    assert model.classes == (acdit.Sizes.classes if system == "acdit" else CLASSES)
     pictures = model.draw(classes=[7, 3], n=2, seed=1, **SHORT.get(system, {}))
     assert [picture.size for picture in pictures] == [(PIXELS[system],) * 2] * 4
     assert model.draw(3, n=1, seed=1, **SHORT.get(system, {})) == pictures[2:3]
@@ -205,6 +287,13 @@ def test_what_draw_refuses_of_classes(files: Any, command_line: Any, arguments: 
     [
         ("rar", "llamagen", {}, "is the tokenizer of llamagen, but a rar draws with that of maskgit-vqgan"),
         ("var", "mar", {}, "is the tokenizer of mar, but a var draws with that of var"),
+        (
+            "acdit",
+            "maskgit",
+            {},
+            "the weights of a titok tokenizer tell how large it is: .* give the tokenizer that belongs",
+        ),
+        ("maskgit", "rar", {}, "is the tokenizer of maskgit-vqgan, but a titok draws with that of titok"),
         ("mar", "mar", {"side": 2}, "the weights of a mar generator tell how large it is"),
         ("llamagen", "llamagen", {"side": 0}, "0 tokens on a side cannot be"),
     ],

@@ -79,7 +79,7 @@ class Pyramid(nn.Module):
         told = [torch.zeros_like(parts[0])]
         return torch.cat([*told, *(self.enlarged(part, i, i + 1) for i, part in enumerate(parts[:-1]))], dim=1)
 
-    def tokens(self, features: Features, rng: Rng | None = None) -> Latents:
+    def tokens(self, features: Features, rng: Rng | None = None) -> Float[Tensor, "b m e"]:
         return self.shrunk(self.whole.tokens(features, rng))
 
     def keep(self, features: Features) -> dict[str, Tensor]:
