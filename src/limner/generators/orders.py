@@ -61,7 +61,7 @@ class Permuted:
 
 def annealed_share(progress: float, start: float = 0.5, end: float = 0.75) -> float:
     """Share of permuted pictures after a part of the training in [0, 1]: 1 until ``start``, then linearly to 0 at
-    ``end`` (arXiv:2411.00776, Section 3: epochs 200 and 300 of 400)."""
+    ``end`` (arXiv:2411.00776, Eq. 5; Table 2: epochs 200 and 300 of 400)."""
     if progress < start:
         return 1.0
     return 0.0 if progress >= end else (end - progress) / (end - start)

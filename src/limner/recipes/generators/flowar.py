@@ -2,8 +2,9 @@
 
 Ren et al., arXiv:2412.15205. A scale is a smaller copy of the latents, each twice as large as the one before, so any
 VAE will do. A transformer reads the coarser scales and says what the next one means, place by place; a small network
-denoises all its latents together, steered at each place by the meaning there. Written from the paper's idea, as no code
-of its authors is public: how scales are enlarged (bicubic) and noise levels drawn (logit-normal, as xAR's) is ours.
+denoises all its latents together, steered at each place by the meaning there. Written from the paper's idea, while its
+authors' repository held no code: how scales are enlarged (bicubic) and noise levels drawn (logit-normal, as xAR's) is
+ours.
 Deviations of the small size: the words of a caption as a prefix that all scales read, their mean where the class
 steered; Muon.
 
@@ -108,7 +109,7 @@ RECIPE = Recipe(
     claims=(
         Claim(
             text="steered at each place by the meaning there, flow matching draws better than by the mean of the scale",
-            source="arXiv:2412.15205, ablation of Spatial-adaLN",
+            source="arXiv:2412.15205, ablation of how meaning is injected: Spatial-adaLN against adaLN and others",
         ),
     ),
 )

@@ -98,11 +98,11 @@ RECIPE = Recipe(
     claims=(
         Claim(
             text="8 parallel passes draw as well (within 10 % of the distance) as 16 passes of the same transformer",
-            source="arXiv:2202.04200, Section 4.4, number of iterations",
+            source="arXiv:2202.04200, Section 4.4, ablation of the number of iterations",
         ),
         Claim(
             text="8 parallel passes draw as well (within 10 %) as 64 from left to right by as many parameters",
-            source="arXiv:2202.04200, Section 4.1 and Table 1",
+            source="arXiv:2202.04200, Section 4.2 and Table 1",
         ),
     ),
 )

@@ -100,7 +100,7 @@ RECIPE = Recipe(
     claims=(
         Claim(
             text="permuted, then annealed to raster, the same transformer draws better than after raster alone",
-            source="arXiv:2411.00776, Section 4.2, randomness annealing",
+            source="arXiv:2411.00776, Section 4.2 and Table 2, randomness annealing",
         ),
     ),
 )

@@ -93,7 +93,7 @@ RECIPE = Recipe(
     claims=(
         Claim(
             text="8 tokens of a line rebuild better than 16 of a grid with as many bits (96) by the same transformers",
-            source="arXiv:2406.07550, Section 4: fewer tokens suffice where they belong to no place",
+            source="arXiv:2406.07550, abstract: 32 tokens where grids have 256 or 1024",
         ),
     ),
 )
