@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -26,16 +27,18 @@ from limner.errors import InputError
 from limner.generators.backbones.backbone import Backbone
 from limner.generators.backbones.bert import Bert
 from limner.generators.backbones.causal import CausalTransformer
+from limner.generators.backbones.diagonal import DiagonalTransformer
+from limner.generators.backbones.llama import LlamaTransformer
 from limner.generators.backbones.masked import MaskedAutoencoder
 from limner.generators.backbones.rar import AdaptiveCausalTransformer
 from limner.generators.conditions import ClassCondition, TextCondition
 from limner.generators.generator import Generator, predicted
-from limner.generators.heads.categorical import CategoricalHead
+from limner.generators.heads.categorical import CategoricalHead, LinearCategoricalHead
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.heads.head import Head, Policy
 from limner.generators.heads.mixture import MixtureHead
 from limner.generators.heads.regression import RegressionHead
-from limner.generators.orders import ArccosMasked, Order, Permuted, RandomMasked, Raster
+from limner.generators.orders import ArccosMasked, Diagonals, Order, Permuted, RandomMasked, Raster
 from limner.types import Rng
 
 COUNT, PREFIX, WIDTH, CHANNELS, CLASSES = 9, 2, 16, 3, 5
@@ -145,6 +148,48 @@ def test_a_cache_is_read_for_as_long_as_guidance_lasts(guided: int) -> None:
     kept = Decoder(made, **options)(LABELS, Rng(SEEDS))
     assert rows == [6] * guided + [3] * (COUNT - guided)
     assert torch.equal(kept, Decoder(made, **options, cached=False)(LABELS, Rng(SEEDS)))
+
+
+# Slots: LlamaGen and NAR
+
+SLOTTED = {"llamagen": (Raster(), LlamaTransformer), "nar": (Diagonals(), DiagonalTransformer)}
+
+
+def slotted(name: str) -> Generator:
+    """A random generator of small sizes, of which every weight matters."""
+    torch.manual_seed(0)
+    order, kind = SLOTTED[name]
+    trunk = kind(grid=(3, 3), prefix=PREFIX, width=WIDTH, depth=2, heads=2, hidden=32)
+    made = Generator(
+        count=COUNT,
+        order=order,
+        backbone=trunk,
+        head=LinearCategoricalHead(20, WIDTH, context=trunk.width, bias=False),
+        condition=ClassCondition(CLASSES, WIDTH, PREFIX),
+        drop=0.5,
+    )
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return made.eval()
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+@pytest.mark.parametrize("name", SLOTTED)
+def test_slots_draw_a_batch_as_its_pictures_with_a_cache_or_without(name: str, guidance: float) -> None:
+    decoder = Decoder(slotted(name), Policy(guidance=guidance, top_k=8))
+    together = decoder(LABELS, Rng(SEEDS))
+    for row, seed in enumerate(SEEDS):
+        assert torch.equal(decoder(LABELS[row : row + 1], Rng([seed])), together[row : row + 1])
+    assert torch.equal(replace(decoder, cached=False)(LABELS, Rng(SEEDS)), together)
+    assert not torch.equal(decoder(LABELS.roll(1), Rng(SEEDS)), together)
+
+
+@pytest.mark.parametrize("name", SLOTTED)
+def test_the_loss_of_slots_reaches_every_parameter(name: str) -> None:
+    made = slotted(name).train()
+    made.loss(torch.randint(0, 20, (8, COUNT)), torch.arange(8) % CLASSES, Rng(0)).backward()
+    assert not [name for name, p in made.named_parameters() if p.grad is None or not p.grad.any()]
 
 
 # Ranked
