@@ -28,7 +28,7 @@ from limner.experiments.studies.language_basis.evidence import (
     under_noise,
     values,
 )
-from limner.experiments.studies.language_basis.joint import JOINT
+from limner.experiments.studies.language_basis.joint import BOTH
 from limner.experiments.studies.language_basis.plan import FAMILIES, FEW_SCENES, GRID, Cell, Results
 from limner.experiments.studies.language_basis.pretrained import WIDTH
 from limner.experiments.studies.language_basis.trial import partner
@@ -246,7 +246,7 @@ def sharing(results: Results) -> Verdict:
     and, of answers, than beside drawings of other captions. The better of the two ways is judged."""
     reads = {"answers": overall, "drawings": drawings}
     alone = {"answers": "see", "drawings": "draw"}
-    both = {way: {arm: jointly(results, arm, read) for arm in (*JOINT[2:], alone[way])} for way, read in reads.items()}
+    both = {way: {arm: jointly(results, arm, read) for arm in (*BOTH, alone[way])} for way, read in reads.items()}
     gains = {way: minus(some["shared"], some[alone[way]]) for way, some in both.items()}
     way, other = ("answers", "drawings") if best_is_first(*gains.values()) else ("drawings", "answers")
     over_own = minus(both[way]["shared"], both[way]["separate"])
@@ -255,11 +255,13 @@ def sharing(results: Results) -> Verdict:
         part(f"{other} lose no more than a point", gains[other], mean(gains[other]) >= -POINT),
         part(f"{way} gain more than with an input of its own", over_own, interval(over_own).low > 0),
     ]
-    beside = minus(both["answers"]["shuffled"], both["answers"]["see"])
+    complete = enough(*gains.values(), over_own)
     if way == "answers":
+        beside = minus(both["answers"]["shuffled"], both["answers"]["see"])
         text = "answers gain less beside drawings of other captions"
         parts.append(part(text, beside, mean(beside) < mean(gains["answers"])))
-    return decided("H5", parts, enough(*gains.values(), over_own, beside))
+        complete = complete and enough(beside)
+    return decided("H5", parts, complete)
 
 
 def best_is_first(first: Values, second: Values) -> bool:

@@ -6,6 +6,7 @@
     draw        drawing alone                                            what answering beside it is compared with
     shared      both; drawn tokens enter through the words:              v = mu + A(x) S V'
     separate    both; drawn tokens enter by a linear layer of their own: v = A x + b
+    paced       answers alone, at the learning rate of both
     shuffled    as shared, but pictures are drawn of other captions: the same work, and nothing to learn about words
 
 Pictures are seen through the softmax over words (`arms`). Encoder and table of words stay as they are, so that words
@@ -49,7 +50,8 @@ WEIGHT = 30.0  # of drawing: after 60 steps of both its gradient in the blocks w
 RANK = 32  # principal directions of the words through which drawn tokens enter
 HEAD_WIDTH, HEAD_DEPTH = 128, 2
 MUON = 0.5  # times the rate: that of the blocks' matrices
-JOINT = ("see", "draw", "shared", "separate", "shuffled")
+JOINT = ("see", "draw", "shared", "separate", "paced", "shuffled")
+BOTH = ("shared", "separate", "shuffled")
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Joint:
     @property
     def draws(self) -> bool:
         """Is it taught to draw?"""
-        return self.arm != "see"
+        return self.arm not in ("see", "paced")
 
 
 class Unified(nn.Module):
@@ -182,7 +184,7 @@ def run(joint: Joint, on: Bench) -> dict[str, Any]:
     found: dict[str, Any] = {"trial": asdict(joint), "seconds": spent, **cost}
     if joint.sees:
         measured = Measured(model.seer, on.pools["check"], on.pools["test"], joint.seed)
-        found |= {"curve": curve(task.answers), **measured.scores(), "others": measured.others()}
+        found |= {"curve": curve(task.answers), **measured.scores()}
     if joint.draws:
         asked = {name: drawn.prompts(name, on.pretrained.scenes_of(count)) for name, count in drawn.ASKED.items()}
         drawings = {name: drawn.draw(model.drawer, some, joint.seed) for name, some in asked.items()}

@@ -102,9 +102,9 @@ def trials(hypotheses: Sequence[str], seeds: int, results: Results) -> Iterator[
 
 
 def joint_tuning(arm: str) -> list[Joint]:
-    """The trainings by which the rate of an arm of the second half of H5 is chosen; what draws other captions takes
-    that of what draws its own."""
-    tutor = "shared" if arm == "shuffled" else arm
+    """The trainings by which the rate of an arm of the second half of H5 is chosen; whoever learns both takes that of
+    whoever learns both through the words."""
+    tutor = arm if arm in JOINT[:3] else "shared"
     return [Joint(tutor, seed, rate, TRAINING) for rate in JOINT_RATES for seed in JOINT_TUNERS]
 
 
@@ -124,11 +124,11 @@ def checked(result: Mapping[str, Any]) -> float:
 
 
 def joints(seeds: int, results: Results) -> Iterator[Joint]:
-    """What is missing of the second half of H5, in order of urgency: rates, then all arms of a seed together, then the
-    last, a control."""
+    """What is missing of the second half of H5, in order of urgency: rates, then all arms of a seed together, then one
+    control after another."""
     for arm in JOINT:
         yield from (joint for joint in joint_tuning(arm) if joint.name not in results)
-    for arms in (JOINT[:-1], JOINT[-1:]):
+    for arms in (JOINT[:4], JOINT[4:5], JOINT[5:]):
         for seed in range(seeds):
             for arm in arms:
                 chosen = joint_rate(arm, results)

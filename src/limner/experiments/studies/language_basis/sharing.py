@@ -22,17 +22,19 @@ from limner.experiments.studies.language_basis.joint import JOINT
 from limner.experiments.studies.language_basis.plan import Results, joint_rate
 from limner.experiments.studies.language_basis.plots import CYAN, INDIGO, ORANGE, Row, differences
 from limner.experiments.studies.language_basis.sections import Section
-from limner.experiments.studies.language_basis.tables import MISSING, Table, percent, signed
+from limner.experiments.studies.language_basis.tables import Table, percent, signed
 
 TITLE = {
     "see": "answers alone",
     "draw": "drawings alone",
     "shared": "both, drawn tokens through the words",
     "separate": "both, an input of their own",
+    "paced": "answers alone, at the rate of both",
     "shuffled": "both, drawings of other captions",
 }
 COMPARED = (  # of an arm with another, by what both do
     ("shared", "see", "answers"),
+    ("shared", "paced", "answers"),
     ("separate", "see", "answers"),
     ("shuffled", "see", "answers"),
     ("shared", "separate", "answers"),
@@ -60,7 +62,8 @@ def part_of(name: str) -> Read:
 
 def scored(results: Results, arm: str, read: Read, sees: bool) -> Values:
     """Of an arm that has such a number."""
-    return {} if arm == ("draw" if sees else "see") else jointly(results, arm, read)
+    lacks = ("draw",) if sees else ("see", "paced")
+    return {} if arm in lacks else jointly(results, arm, read)
 
 
 def joint_table(results: Results) -> Table:
@@ -76,9 +79,12 @@ def joint_table(results: Results) -> Table:
                 _or_dash(percent, scored(results, arm, drawings, False)),
                 *(f"{100 * mean(some):.1f}" if some else "-" for some in drawn),
                 "-" if math.isnan(far.mean) else f"{far.mean:.3f} ({far.low:.3f} to {far.high:.3f})",
+                str(len(jointly(results, arm, lambda one: 1.0))),
             ]
         )
-    return ["%", "answers (95 %)", "drawings (95 %)", *PARTS, "distance"], rows
+    return ["%", "answers (95 %)", "drawings (95 %)", *PARTS, "distance", "seeds"], [
+        row for row in rows if row[-1] != "0"
+    ]
 
 
 def _or_dash(text: Callable[[Interval], str], some: Values) -> str:
@@ -94,12 +100,12 @@ def gap_table(results: Results) -> Table:
     """What is compared with what."""
     rows = []
     for first, second, of, gap in compared(results):
-        far = (
-            interval(minus(*(jointly(results, arm, distance) for arm in (first, second)))) if of != "answers" else None
-        )
-        text = "-" if far is None or math.isnan(far.mean) else f"{far.mean:+.3f} ({far.low:+.3f} to {far.high:+.3f})"
-        rows.append([f"{of}: {TITLE[first]}, less {TITLE[second]}", signed(interval(gap)) if gap else MISSING, text])
-    return ["", "points (95 %)", "distance"], rows
+        name = f"{of}: {TITLE[first]}, less {TITLE[second]}"
+        distances = [scored(results, arm, distance, False) for arm in (first, second)]
+        far = interval(minus(*distances)) if of == "drawings" else interval({})
+        text = "-" if math.isnan(far.mean) else f"{far.mean:+.3f} ({far.low:+.3f} to {far.high:+.3f})"
+        rows.append([name, signed(interval(gap)), text, str(len(gap))])
+    return ["", "points (95 %)", "distance", "seeds"], [row for row in rows if row[-1] != "0"]
 
 
 def cost_table(results: Results) -> Table:
@@ -146,5 +152,6 @@ NAMED = {
     "draw": "drawings alone",
     "shared": "together through words",
     "separate": "together, own input",
+    "paced": "answers alone, same rate",
     "shuffled": "beside other drawings",
 }

@@ -33,7 +33,7 @@ directions of the same words, or by a linear layer of their own. Drawing weighs 
 so that both pull the blocks alike. Drawings of 240 captions are judged by the recogniser: colour, shape and place count
 alike, and true pictures of other captions are right in 10 %; the distance is Frechet's to the true pictures. The surer
 of the two gains is judged. Rates were chosen among {", ".join(f"{one:g}" for one in JOINT_RATES)} with the first seed,
-answers and drawings counting alike; what draws other captions takes the rate of what draws its own."""
+answers and drawings counting alike; all that learn both take the rate of what draws through the words."""
 READING = """\
 Nobody told the connectors which word belongs where. A thing's colour, shape, size and the first word of its place,
 looked for among the five words that weigh most in a patch that the thing covers a quarter of:"""
@@ -66,7 +66,8 @@ LIMITS = (
 - In the second half of H5 whoever learns both takes as many steps of each loss as whoever learns one, and so the
   operations of both: only the arms that learn both are of equal cost. What is drawn,
   the steps, the weight of drawing and Muon's rate, half of the other, were set by pilots with the first seed until both
-  could be learnt in part together; with a weight of 1 drawing hardly moved the blocks.
+  could be learnt in part together; with a weight of 1 drawing hardly moved the blocks. Answers alone at the rate of
+  both were added after a look at the first seed.
 - Training has the same number of steps for few scenes as for many, and rates were chosen at all scenes by two seeds.
 - One thing in six, small or slim and between patches, covers no patch by a quarter, so no symbol names it; what
   language models are taught of it is noise.
