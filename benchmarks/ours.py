@@ -23,7 +23,7 @@ from limner.processes.solvers import Solver, dpm_solver_2m
 from limner.recipes.official import llamagen, mar, maskgit_vqgan, rar, titok, var, xar
 from limner.types import Rng
 
-ITERATIONS, SOLVER_STEPS, XAR_STEPS = 64, 25, 40
+ITERATIONS, XAR_STEPS = 64, 40
 
 Draws = Callable[[Generator], Decoder]
 
@@ -35,7 +35,7 @@ def contender(
     precision: torch.dtype,
     device: torch.device,
     share: float = 1.0,
-    solver: bool = False,
+    solver: int = 0,
 ) -> Contender:
     """One of ours.
 
@@ -45,7 +45,7 @@ def contender(
         precision: of the weights.
         device: on a CPU they are packed besides.
         share: part of MAR's iterations that is computed, and of xAR's steps.
-        solver: MAR's tokens by DPM-Solver++ in place of ancestral sampling.
+        solver: MAR's tokens by so many steps of DPM-Solver++ in place of 100 of ancestral sampling; 0: not.
     """
     made: dict[str, Any] = {}
     for name, build in BUILD[system].items():
@@ -67,7 +67,7 @@ def contender(
     if system == "mar":
         decoder = _skipping(decoder, round(share * ITERATIONS))
         if solver:
-            decoder = replace(decoder, policy=replace(decoder.policy, solver=dpm_solver_2m, head_steps=SOLVER_STEPS))
+            decoder = replace(decoder, policy=replace(decoder.policy, solver=dpm_solver_2m, head_steps=solver))
     if system == "xar":
         decoder = replace(decoder, policy=replace(decoder.policy, head_steps=round(share * XAR_STEPS)))
     return Contender(

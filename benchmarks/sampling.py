@@ -6,8 +6,8 @@
 
 Weights are random and the same for all; settings and samplers are the official ones. Each contender is a process of its
 own, and they draw in turn (A B C A B C ...), so what is compared was measured side by side; numbers are medians, after
-one drawing that is not counted. Of MAR's 64 iterations and of xAR's 40 steps ``--iterations`` (by default an eighth)
-are computed and stand for all.
+one drawing that is not counted; with ``--repeat 0`` there is no other, which is enough to compare memory. Of MAR's 64
+iterations and of xAR's 40 steps ``--iterations`` (by default an eighth) are computed and stand for all.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from worker import Task, serve
+from worker import Task, count, serve
 
 SYSTEMS = {
     "var": "VAR-d16",
@@ -61,14 +62,24 @@ class Running(NamedTuple):
         self.process.join()
 
 
-def started(task: Task) -> Running:
-    """A contender, built."""
+def started(task: Task, limited: bool) -> Running:
+    """A contender, built; ``limited``: with the limits of ours."""
+    facts: dict[str, Any] = {}
+    if limited and task.official is None and not task.solver:
+        process, connection = _beside(count, task)
+        facts = connection.recv()
+        process.join()
+    process, connection = _beside(serve, task)
+    return Running(task, process, connection, facts | connection.recv())
+
+
+def _beside(work: Callable[[Connection, Task], None], task: Task) -> tuple[BaseProcess, Connection]:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=serve, args=(there, task))
+    process = context.Process(target=work, args=(there, task))
     process.start()
     there.close()
-    return Running(task, process, here, here.recv())
+    return process, here
 
 
 def tasks(system: str, options: argparse.Namespace, weights: Path) -> list[Task]:
@@ -90,21 +101,21 @@ def tasks(system: str, options: argparse.Namespace, weights: Path) -> list[Task]
         )
 
     theirs = [task("official", "fp32"), task("official", "bf16")] if known else []
-    solvers = [task("ours, solver", "fp32", solver=True)] if system == "mar" else []
+    solvers = [task(f"ours, {steps} solver steps", "fp32", solver=steps) for steps in options.solver if system == "mar"]
     return [*theirs, task("ours", "fp32"), task("ours", "bf16"), *solvers]
 
 
 def measure(system: str, options: argparse.Namespace) -> list[Row]:
     """All contenders of a system at all batch sizes, drawing in turn."""
     with tempfile.TemporaryDirectory() as folder:
-        running = [started(task) for task in tasks(system, options, Path(folder))]
+        running = [started(task, options.repeat > 0) for task in tasks(system, options, Path(folder))]
         seen: dict[tuple[int, int], list[dict[str, float]]] = {}
         for batch in options.batches:
             began = time.perf_counter()
             for turn in range(1 + options.repeat):
                 for place, contender in enumerate(running):
                     drawn = contender.draw(batch)
-                    if turn:
+                    if turn or not options.repeat:
                         seen.setdefault((place, batch), []).append(drawn)
             print(f"{SYSTEMS[system]}, batch {batch}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
         for contender in running:
@@ -126,7 +137,7 @@ def _row(running: Running, batch: int, drawn: list[dict[str, float]], clock: str
         "images_per_second": batch / median,
         "peak_mib": max(one["peak_mib"] for one in drawn),
     }
-    if "flops" in facts and not running.task.solver:
+    if "flops" in facts:
         # Weights are read once per batch, the products are of every picture.
         least = max(batch * facts["flops"] / facts["peak_flops"], facts["bytes"] / facts["peak_bytes"])
         row |= {"share_of_limit": least / median, **facts}
@@ -161,8 +172,11 @@ def main() -> None:
     parser.add_argument("--official", type=Path, help="folder of the authors' repositories")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=[name for name in SYSTEMS if name != "xar"])
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 4])
-    parser.add_argument("--repeat", type=int, default=2, help="counted drawings of each contender and batch")
+    parser.add_argument(
+        "--repeat", type=int, default=2, help="drawings counted after the first; 0: the first, for memory"
+    )
     parser.add_argument("--iterations", type=int, default=8, help="of MAR's 64 (and that share of xAR's 40)")
+    parser.add_argument("--solver", nargs="*", type=int, default=[5], help="steps of DPM-Solver++ in MAR's 100")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: on a machine in use")
     parser.add_argument("--device", default=None, help="cpu or cuda; the GPU if there is one")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON and nothing else")

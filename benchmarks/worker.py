@@ -29,7 +29,7 @@ class Task:
         weights: folder of the state dicts, which the first official contender of a system fills.
         write: fill it.
         share: part of the drawing that is computed, where that can be chosen.
-        solver: MAR's tokens in fewer steps.
+        solver: MAR's tokens in so many steps of DPM-Solver++ in place of 100 of ancestral sampling; 0: not.
     """
 
     system: str
@@ -40,19 +40,21 @@ class Task:
     weights: Path | None
     write: bool
     share: float
-    solver: bool = False
+    solver: int = 0
 
 
 def serve(connection: Connection, task: Task) -> None:
-    """Answers each batch size with what one drawing took; None ends it."""
+    """Says how many parameters it has, then answers each batch size with what one drawing took; None ends it."""
     sys.stdout = sys.stderr  # the authors' code prints
     import torch
 
     device = torch.device(task.device)
     contender = build(task, device)
-    facts: dict[str, Any] = {"parameters": sum(p.numel() for m in contender.modules.values() for p in m.parameters())}
-    if task.official is None:
-        facts |= _facts(task, contender, device)
+    facts = {"parameters": sum(p.numel() for m in contender.modules.values() for p in m.parameters())}
+    if task.official is None and device.type == "cpu":
+        import ours
+
+        ours.lay_out(contender.modules)
     reset_peak(device)
     connection.send(facts)
     while (batch := connection.recv()) is not None:
@@ -90,21 +92,21 @@ def build(task: Task, device: Any) -> Any:
     return contender
 
 
-def _facts(task: Task, contender: Any, device: Any) -> dict[str, Any]:
-    """The work of one picture, counted before weights are packed, and what the machine can do in this precision."""
+def count(connection: Connection, task: Task) -> None:
+    """The work of one picture of ours, with weights as they are before packing, and what the machine can do in this
+    precision; in a process of its own, which takes the memory that this needs away with it."""
     import limits
-    import ours
     import torch
 
+    device = torch.device(task.device)
+    contender = build(task, device)
     given = torch.zeros(1, dtype=torch.long, device=device)
     drawn: list[Any] = []
     drawing = limits.count(contender.modules, lambda: drawn.append(contender.draw(given)))
     decoding = limits.count(contender.modules, lambda: contender.decode(drawn[0]))
     flops, read = (part / contender.share + rest for part, rest in zip(drawing, decoding, strict=True))
-    if device.type == "cpu":
-        ours.lay_out(contender.modules)
     measured = limits.measure(device, torch.bfloat16 if task.precision == "bf16" else torch.float32)
-    return {"flops": flops, "bytes": read, "peak_flops": measured.flops, "peak_bytes": measured.bytes}
+    connection.send({"flops": flops, "bytes": read, "peak_flops": measured.flops, "peak_bytes": measured.bytes})
 
 
 def _drawn(task: Task, contender: Any, batch: int, device: Any) -> dict[str, float]:
