@@ -251,7 +251,7 @@ def sharing(results: Results) -> Verdict:
     way, other = ("answers", "drawings") if best_is_first(*gains.values()) else ("drawings", "answers")
     over_own = minus(both[way]["shared"], both[way]["separate"])
     parts = [
-        part(f"taught to draw along, through the words: {way} gain", gains[way], interval(gains[way]).low > 0),
+        part(f"learnt together, through the words: {way} gain", gains[way], interval(gains[way]).low > 0),
         part(f"{other} lose no more than a point", gains[other], mean(gains[other]) >= -POINT),
         part(f"{way} gain more than with an input of its own", over_own, interval(over_own).low > 0),
     ]

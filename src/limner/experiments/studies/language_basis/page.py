@@ -11,7 +11,7 @@ from limner.evaluate.statistics import Interval
 from limner.experiments.studies.language_basis import sections
 from limner.experiments.studies.language_basis.arms import ALL
 from limner.experiments.studies.language_basis.costs import costs
-from limner.experiments.studies.language_basis.evidence import interval, values
+from limner.experiments.studies.language_basis.evidence import interval, jointly, values
 from limner.experiments.studies.language_basis.hypotheses import (
     Verdict,
     beats_control,
@@ -22,7 +22,7 @@ from limner.experiments.studies.language_basis.hypotheses import (
 )
 from limner.experiments.studies.language_basis.plan import RATES, Cell, Results, rate, tutor
 from limner.experiments.studies.language_basis.sections import Section
-from limner.experiments.studies.language_basis.sharing import cost_table, joint_section
+from limner.experiments.studies.language_basis.sharing import TITLE, cost_table, joint_section
 from limner.experiments.studies.language_basis.tables import MISSING, Table, percent, signed, words_table
 from limner.experiments.studies.language_basis.texts import (
     CLAIMS,
@@ -87,7 +87,9 @@ def body(results: Results, made: dict[str, Section], folder: str, mixtures: bool
 def halves(results: Results) -> str:
     """What becomes of either half of H5, and how the second was set up."""
     first, second = (said(half(results)) for half in (reconstruction, sharing))
-    return f"Its first half, giving back: **{first}** Its second half, drawing: **{second}** {DRAWING}"
+    missing = "; ".join(text for arm, text in TITLE.items() if not jointly(results, arm, lambda one: 1.0))
+    lacking = f" Not measured: {missing}." if missing else ""
+    return f"Its first half, giving back: **{first}** Its second half, drawing: **{second}** {DRAWING}{lacking}"
 
 
 def lead(results: Results, judged: Sequence[Verdict]) -> list[str]:
@@ -107,7 +109,8 @@ def introduction(name: str) -> str:
     """What this is, and where the numbers are."""
     return (
         "Five hypotheses about connectors between a frozen encoder and a frozen language model, registered before "
-        "they were trained for, each with its controls. Written by `limner study language-basis`; every number is in "
+        "they were trained for, each with its controls (in the second half of H5 the language model learns too). Written "
+        "by `limner study language-basis`; every number is in "
         f"[{name}.json]({name}.json). Differences are means over seeds, paired by seed, with 95 % bootstrap intervals: "
         "arms of one seed share the language model, the scenes, their order, and the draws that they start from. With "
         "five seeds such intervals are somewhat too narrow."

@@ -64,10 +64,10 @@ LIMITS = (
   second look at H1 says how much of its difference is pace.
 - Place and number stand for fine attributes; shades of colour are not in this world.
 - In the second half of H5 whoever learns both takes as many steps of each loss as whoever learns one, and so the
-  operations of both: only the arms that learn both are of equal cost. What is drawn,
-  the steps, the weight of drawing and Muon's rate, half of the other, were set by pilots with the first seed until both
-  could be learnt in part together; with a weight of 1 drawing hardly moved the blocks. Answers alone at the rate of
-  both were added after a look at the first seed.
+  operations of both: only the arms that learn both are of equal cost. What is drawn, the steps, the weight of drawing
+  and Muon's rate, half of the other, were set by pilots with the first seed until both could be learnt in part
+  together; with a weight of 1 drawing hardly moved the blocks. One rate for two losses suits neither best; answers
+  alone at the rate of both were added to the plan after a look at the first seed.
 - Training has the same number of steps for few scenes as for many, and rates were chosen at all scenes by two seeds.
 - One thing in six, small or slim and between patches, covers no patch by a quarter, so no symbol names it; what
   language models are taught of it is noise.
