@@ -24,10 +24,14 @@ def attend(query: Heads, key: AllHeads, value: AllHeads, visible: Bool[Tensor, "
     """``softmax(q k^T / sqrt(head_dim)) v``; ``visible``, broadcast to [b heads n m]: which keys each query sees."""
     if query.device.type != "cpu" or key.shape[-2] >= PLAIN_BELOW:
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+    precision = query.dtype
+    if precision == torch.bfloat16 and not torch.is_grad_enabled():
+        # In bf16 oneDNN makes a kernel for every number of keys, and keeps it: 350 MiB once 255 tokens are drawn.
+        query, key, value = query.float(), key.float(), value.float()
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
     if visible is not None:
         scores = scores.masked_fill(~visible, float("-inf"))
-    return scores.softmax(-1) @ value
+    return (scores.softmax(-1) @ value).to(precision)
 
 
 class KeyValueCache:
