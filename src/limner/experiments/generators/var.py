@@ -8,7 +8,7 @@ from limner.experiments.generators.baselines import RASTER
 from limner.experiments.generators.drawing import Arm, found, rebuilt
 from limner.recipes.generators import var
 
-SCALES = Arm("var", var.RECIPE, "multiscale", {"depth": 3})
+SCALES = Arm("var", var.RECIPE, "multiscale", {"depth": 3, "temperature": 1.0, "cooled": False})
 
 
 def findings(experiment: Experiment) -> tuple[Finding, ...]:

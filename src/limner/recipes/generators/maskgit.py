@@ -40,7 +40,7 @@ class Knobs(captioned.Knobs):
 
     tokenizer: str = "vq-vae-64"
     width: int = 192
-    depth: int = 4
+    depth: int = 3
     """Blocks of the transformer."""
     text_depth: int = 0
     vocabulary: int = 1024
@@ -50,6 +50,8 @@ class Knobs(captioned.Knobs):
     """Steps that the finished model draws in."""
     temperature: float = 1.5
     """Temperature that its drawing begins with."""
+    images: int = 190_000
+    batch: int = 32
 
 
 def build(knobs: Knobs) -> Drawer:

@@ -2,11 +2,12 @@
 
 Tian et al., arXiv:2404.02905. The tokenizer takes a picture apart into a pyramid, and a transformer predicts each scale
 from all coarser ones: every slot is told what the picture so far looks like at its place. Deviations of the small size:
-the words of a caption as a prefix that all scales read, their mean where the class steered; Muon.
+the words of a caption as a prefix that all scales read, their mean where the class steered; a temperature that falls
+with the scales; Muon.
 
-    limner train multiscale --out runs/multiscale
-    limner train var --tokenizer runs/multiscale --out runs/var
-    limner draw "a red heart" --model runs/var --show-steps          # coarse to fine
+    limner train var --out runs/var                                  # var-emoji-64: an hour on a CPU core
+    limner train var --width 128 --depth 2 --out runs/small          # var-emoji-64-small, in 100,000 images
+    limner draw "a red heart" --model var-emoji-64 --show-steps      # coarse to fine
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 from limner.decode.decoder import Decoder
 from limner.decode.drawing import Drawer
-from limner.decode.schedules import with_steps
+from limner.decode.schedules import annealed, constant, with_steps
 from limner.errors import InputError
 from limner.generators.backbones.scales import ScaleTransformer
 from limner.generators.embeddings import ScaleEmbedding
@@ -37,8 +38,9 @@ class Knobs(captioned.Knobs):
 
     tokenizer: str = "multiscale-64"
     width: int = 192
-    depth: int = 4
+    depth: int = 3
     """Blocks of the transformer."""
+    text_depth: int = 0
     shared: bool = True
     """Let one layer make what steers all blocks, as in the largest of the paper's models: a quarter is saved."""
     vocabulary: int = 1024
@@ -46,6 +48,12 @@ class Knobs(captioned.Knobs):
     """Likeliest codes that are drawn from; 0 is all."""
     top_p: float = 0.96
     """Of those the likeliest that together have this probability."""
+    temperature: float = 1.2
+    """Temperature that its drawing begins with."""
+    cooled: bool = True
+    """Let it fall to 0 at the last scale, which a small model needs; the paper's is 1 at all of them."""
+    images: int = 180_000
+    batch: int = 32
 
 
 def build(knobs: Knobs) -> Drawer:
@@ -75,7 +83,13 @@ def build(knobs: Knobs) -> Drawer:
         Subwords(knobs.text_length),
         tokenizer,
         guidance=knobs.guidance,
-        decoder=lambda generator: Decoder(generator, Policy(top_k=knobs.top_k, top_p=knobs.top_p), guidance=with_steps),
+        temperature=knobs.temperature,
+        decoder=lambda generator: Decoder(
+            generator,
+            Policy(top_k=knobs.top_k, top_p=knobs.top_p),
+            guidance=with_steps,
+            temperature=annealed if knobs.cooled else constant,
+        ),
     )
 
 

@@ -39,7 +39,8 @@ class Knobs(captioned.Knobs):
     """A transformer that denoises cells of latents."""
 
     tokenizer: str = "vae-64"
-    width: int = 192
+    width: int = 128
+    text_depth: int = 0
     encoder_depth: int = 2
     """Blocks of its first half."""
     decoder_depth: int = 2
@@ -51,6 +52,8 @@ class Knobs(captioned.Knobs):
     head_steps: int = 25
     """Steps of Euler-Maruyama that draw a cell; the paper's are 50."""
     vocabulary: int = 1024
+    images: int = 170_000
+    batch: int = 32
 
 
 def build(knobs: Knobs) -> Drawer:

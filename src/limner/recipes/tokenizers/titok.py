@@ -33,9 +33,9 @@ class Knobs(worlds.Knobs):
     """Pixels on a side of a cell."""
     width: int = 128
     """Width of both transformers."""
-    encoder_depth: int = 4
+    encoder_depth: int = 3
     """Blocks of the encoder."""
-    decoder_depth: int = 4
+    decoder_depth: int = 3
     """Blocks of the decoder."""
     entries: int = 4096
     """Rows of the codebook."""
@@ -43,6 +43,7 @@ class Knobs(worlds.Knobs):
     """Weight that holds the encoder to the rows it chose."""
     revive_below: float = 0.5
     """A row chosen less often than this share of an even division is reborn; 0 lets rows die."""
+    images: int = 120_000
     lr: float = 2e-3
     muon: float = 1e-3
 
