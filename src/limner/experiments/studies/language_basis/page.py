@@ -109,8 +109,8 @@ def introduction(name: str) -> str:
     """What this is, and where the numbers are."""
     return (
         "Five hypotheses about connectors between a frozen encoder and a frozen language model, registered before "
-        "they were trained for, each with its controls (in the second half of H5 the language model learns too). Written "
-        "by `limner study language-basis`; every number is in "
+        "they were trained for, each with its controls (in the second half of H5 the language model learns too). "
+        "Written by `limner study language-basis`; every number is in "
         f"[{name}.json]({name}.json). Differences are means over seeds, paired by seed, with 95 % bootstrap intervals: "
         "arms of one seed share the language model, the scenes, their order, and the draws that they start from. With "
         "five seeds such intervals are somewhat too narrow."
