@@ -58,7 +58,7 @@ def samples(model: Any, folder: Path) -> str:
 def came_about(model: Drawer, folder: Path) -> str:
     """Write a strip of how four drawings came about; returns the line of the card that shows it."""
     seen: list[list[Any]] = []
-    model.draw(list(PREVIEW[:8:2]), seed=0, watch=lambda step, total, drawn: seen.append(drawn))
+    model.draw(list(PREVIEW[2::4]), seed=0, watch=lambda step, total, drawn: seen.append(drawn))
     shown = [(place + 1, seen[place]) for place in pictures.few(len(seen), 12)]
     headings = [f"{step} of {len(seen)}" if step == 1 else str(step) for step, _ in shown]
     rows = [list(row) for row in zip(*(drawn for _, drawn in shown), strict=True)]
