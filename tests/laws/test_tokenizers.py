@@ -466,3 +466,21 @@ def test_doubling_is_a_convolution_of_the_enlarged_picture(layout: torch.memory_
     onward, parameters = torch.randn_like(ours), (x, *double.parameters())
     for found, wanted in zip(*(torch.autograd.grad(y, parameters, onward) for y in (ours, plain)), strict=True):
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+
+
+# Memory
+
+
+@pytest.mark.parametrize(("size", "together"), [(256, [1, 1, 1]), (128, [3])])
+@torch.no_grad()
+def test_a_cpu_paints_large_pictures_one_by_one(size: int, together: list[int]) -> None:
+    torch.manual_seed(0)
+    model = Autoencoder(
+        Identity(2), size=size, widths=(4, 4, 4, 4), encoder_depths=(1, 1, 1, 1), decoder_depths=(1, 1, 1, 1)
+    )
+    seen: list[int] = []
+    model.decoder.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    tokens = torch.randn(3, model.layout.length, 2)
+    pictures = model.decode(tokens)
+    assert seen == together
+    torch.testing.assert_close(pictures, torch.cat([model.decode(token) for token in tokens.split(1)]))
