@@ -227,20 +227,12 @@ def test_what_stands_still_costs_nothing() -> None:
 # A line of tokens
 
 
-def oned(
-    quantizer: Quantizer,
-    *,
-    proxy: MaskgitVqgan | None = None,
-    scrambled: bool = False,
-    standardised: bool = False,
-) -> OneDTokenizer:
+def oned(quantizer: Quantizer, *, proxy: MaskgitVqgan | None = None, scrambled: bool = False) -> OneDTokenizer:
     """16 tokens of a picture of 16 pixels, in 4x4 cells of 4."""
     vit, pixels = Vit(32, 1, 2, patch=4), PatchPixels(32, 4)
     if proxy is not None:
         pixels = ProxyPixels(32, entries=6, channels=4, decoder=proxy.decoder)
-    encoder = LatentEncoder(
-        vit, size=16, count=16, features=quantizer.features, scrambled=scrambled, standardised=standardised
-    )
+    encoder = LatentEncoder(vit, size=16, count=16, features=quantizer.features, scrambled=scrambled)
     decoder = MaskDecoder(vit, size=16, count=16, channels=quantizer.channels, pixels=pixels)
     return OneDTokenizer(encoder, quantizer, decoder, size=16)
 
@@ -275,29 +267,6 @@ def test_frozen_tokens_are_not_learnt() -> None:
     assert learnt == {"decoder"}
 
 
-def test_a_standardised_line_tells_pictures_apart_not_its_places() -> None:
-    torch.manual_seed(0)
-    image = torch.rand(32, 3, 16, 16) * 2 - 1
-    for standardised, low, high in ((False, 0.0, 0.05), (True, 0.95, 1.05)):
-        line = oned(Identity(3), standardised=standardised).features(image)[:, :, 0]
-        share = line.var(0).mean(-1).sum() / line.var((0, 2)).sum()  # of the variance, what pictures make of it
-        assert low < float(share.detach()) < high
-
-
-def test_frozen_tokens_are_those_that_were_learnt() -> None:
-    torch.manual_seed(0)
-    model = oned(VectorQuantizer(8, 3), standardised=True).train()
-    image = torch.rand(8, 3, 16, 16) * 2 - 1
-    for _ in range(3):
-        model(image, Rng(0))
-    wanted = model.eval().encode(image)
-    model.train().freeze_tokens()
-    reconstruction, _ = model(image[:5], Rng(0))
-    assert torch.equal(model.train().encode(image[:5]), wanted[:5])
-    torch.testing.assert_close(reconstruction.clamp(-1, 1), model.decode(wanted[:5]))
-    assert torch.equal(model.eval().encode(image), wanted)
-
-
 def test_the_first_tokens_alone_make_a_picture() -> None:
     torch.manual_seed(0)
     decoder = oned(Identity(3)).decoder
@@ -319,7 +288,7 @@ def tokenizers() -> list[nn.Module]:
         oned(Gaussian(3, 1e-4)),
         oned(LearnedCodebook(8, 3, normalize=True), proxy=vqgan(), scrambled=True),
         Vqgan(LearnedCodebook(8, 3, entropy=0.1), size=16, width=32, multipliers=(1, 2, 1), hidden=5, attention=(2,)),
-        oned(VectorQuantizer(8, 3), standardised=True),
+        oned(VectorQuantizer(8, 3)),
     ]
 
 

@@ -17,7 +17,6 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from limner.nn.standard import Standardised
 from limner.nn.transformer import Block
 from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.tokenizer import Codec, cells
@@ -82,26 +81,15 @@ class LatentEncoder(nn.Module):
         features: channels per token.
         scrambled: read the queries' outputs ``[n, d]`` in memory order as ``[d, n]``, as the first released models do:
             the channels of a token then come from ``d / n``-th parts of all outputs. Else they are transposed.
-        standardised: take out what a token says of every picture, see `limner.nn.standard`.
     """
 
-    def __init__(
-        self,
-        vit: Vit,
-        *,
-        size: int,
-        count: int,
-        features: int,
-        scrambled: bool = False,
-        standardised: bool = False,
-    ) -> None:
+    def __init__(self, vit: Vit, *, size: int, count: int, features: int, scrambled: bool = False) -> None:
         super().__init__()
         self.count, self.scrambled = count, scrambled
         self.patches = nn.Conv2d(3, vit.width, vit.patch, stride=vit.patch)
         self.latents = nn.Parameter(vit.width**-0.5 * torch.randn(count, vit.width))
         self.trunk = JointTransformer(vit, vit.grid(size) ** 2, count)
         self.project = nn.Conv2d(vit.width, features, 1)
-        self.scale = Standardised(features * count) if standardised else nn.Identity()
 
     def forward(self, picture: Float[Tensor, "b 3 h w"]) -> Line:
         cells = self.patches(picture).flatten(2).mT
@@ -110,7 +98,7 @@ class LatentEncoder(nn.Module):
             line = latents.reshape(len(latents), -1, self.count)
         else:
             line = latents.mT
-        return self.scale(self.project(line[:, :, None]))
+        return self.project(line[:, :, None])
 
 
 class PatchPixels(nn.Module):

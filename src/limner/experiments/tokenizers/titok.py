@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from limner.experiments.experiment import Experiment, Finding
 from limner.experiments.smallworld import distance, gap, held_out, summary
-from limner.nn.standard import Standardised
 from limner.recipes.tokenizers import titok, vae
 from limner.tokenizers.oned import Cells, JointTransformer, OneDTokenizer, PatchPixels, Vit
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Quantizer
@@ -25,7 +24,7 @@ from limner.tokenizers.tokenizer import QuantizingTokenizer, paint
 from limner.train.loop import train
 from limner.types import Image, Layout, Rng, Tokens
 
-SIZE, IMAGES = 32, 12_000
+SIZE, IMAGES = 32, 20_000
 KNOBS: dict[str, Any] = {
     "size": SIZE,
     "patch": 8,
@@ -57,7 +56,6 @@ class GridTokenizer(nn.Module):
         self.patches = nn.Conv2d(3, first.width, first.patch, stride=first.patch)
         self.reader, self.writer = JointTransformer(first, side**2, 0), JointTransformer(second, side**2, 0)
         self.project = nn.Conv2d(first.width, quantizer.features, 1)
-        self.scale = Standardised(quantizer.features * side**2)
         self.quantizer = quantizer
         self.embed = nn.Conv2d(quantizer.channels, second.width, 1)
         self.pixels = PatchPixels(second.width, second.patch)
@@ -74,7 +72,7 @@ class GridTokenizer(nn.Module):
 
     def features(self, image: Image) -> Float[Tensor, "b f y x"]:
         """What the encoder makes of pictures in [-1, 1]."""
-        return self.scale(self.project(self.through(self.reader, self.patches(0.5 * image + 0.5))))
+        return self.project(self.through(self.reader, self.patches(0.5 * image + 0.5)))
 
     def rebuilt(self, latents: Float[Tensor, "b c y x"]) -> Image:
         """The picture of latents in [-1, 1], not clipped."""

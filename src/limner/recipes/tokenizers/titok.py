@@ -2,9 +2,8 @@
 
 Yu et al., An Image is Worth 32 Tokens, arXiv:2406.07550, Section 3.2. Learnt queries read all cells of the picture and
 become the tokens; masks, one per cell, read the tokens and become the picture. Deviations of the small size: one stage
-that learns pixels at once, as the later released models do; a codebook of averages whose dead rows are reborn; latents
-on one scale over pictures (`limner.nn.standard`), else each token's code names the token and no picture; no
-discriminator; Muon.
+that learns pixels at once, as the later released models do; a codebook of averages whose dead rows are reborn, and soon,
+as at first codes name tokens and not pictures; no discriminator; Muon.
 
     limner train titok --out runs/titok
     limner train maskgit --tokenizer runs/titok --out runs/maskgit-titok
@@ -44,15 +43,13 @@ class Knobs(worlds.Knobs):
     revive_below: float = 0.5
     """A row chosen less often than this share of an even division is reborn; 0 lets rows die."""
     images: int = 120_000
-    lr: float = 2e-3
-    muon: float = 1e-3
+    lr: float = 1e-3
+    muon: float = 3e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.width < 64 or self.width % 64:
             raise InputError(f"--width is {self.width}, but must be a multiple of 64: each head of attention has 64")
-        if self.batch // self.accumulate < 2:
-            raise InputError("latents are brought to one scale over pictures: let --batch hold two or more per part")
 
 
 def build(knobs: Knobs) -> OneDTokenizer:
@@ -65,7 +62,7 @@ def build(knobs: Knobs) -> OneDTokenizer:
         Vit(knobs.width, depth, heads, knobs.patch) for depth in (knobs.encoder_depth, knobs.decoder_depth)
     )
     return OneDTokenizer(
-        LatentEncoder(encoder, size=size, count=knobs.count, features=quantizer.features, standardised=True),
+        LatentEncoder(encoder, size=size, count=knobs.count, features=quantizer.features),
         quantizer,
         MaskDecoder(
             decoder,
