@@ -2,8 +2,8 @@
 
 Yu et al., An Image is Worth 32 Tokens, arXiv:2406.07550, Section 3.2. Learnt queries read all cells of the picture and
 become the tokens; masks, one per cell, read the tokens and become the picture. Deviations of the small size: one stage
-that learns pixels at once, as the later released models do; a codebook of averages whose dead rows are reborn, and soon,
-as at first codes name tokens and not pictures; no discriminator; Muon.
+that learns pixels at once, as the later released models do; a codebook of averages whose dead rows are reborn, soon, as
+codes at first name tokens and not pictures; no discriminator; Muon.
 
     limner train titok --out runs/titok
     limner train maskgit --tokenizer runs/titok --out runs/maskgit-titok
