@@ -89,7 +89,7 @@ def halves(results: Results) -> str:
     first, second = (said(half(results)) for half in (reconstruction, sharing))
     missing = "; ".join(text for arm, text in TITLE.items() if not jointly(results, arm, lambda one: 1.0))
     lacking = f" Not measured: {missing}." if missing else ""
-    return f"Its first half, giving back: **{first}** Its second half, drawing: **{second}** {DRAWING}{lacking}"
+    return f"Its first half, giving back: **{first}** Its second half, drawing: **{second}**\n\n{DRAWING}{lacking}"
 
 
 def lead(results: Results, judged: Sequence[Verdict]) -> list[str]:

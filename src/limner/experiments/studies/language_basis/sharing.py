@@ -152,6 +152,6 @@ NAMED = {
     "draw": "drawings alone",
     "shared": "together through words",
     "separate": "together, own input",
-    "paced": "answers alone, same rate",
+    "paced": "alone, same rate",
     "shuffled": "beside other drawings",
 }
