@@ -9,9 +9,19 @@ from typing import Any
 import pytest
 
 from limner.experiments.studies.language_basis import hypotheses
+from limner.experiments.studies.language_basis.drawn import PARTS
 from limner.experiments.studies.language_basis.measures import SIGMAS
 from limner.experiments.studies.language_basis.page import write_page
-from limner.experiments.studies.language_basis.plan import HYPOTHESES, MIDDLE, RATES, TUNERS, Results, rate, trials
+from limner.experiments.studies.language_basis.plan import (
+    HYPOTHESES,
+    MIDDLE,
+    RATES,
+    TUNERS,
+    Results,
+    joints,
+    rate,
+    trials,
+)
 from limner.experiments.studies.language_basis.pretrained import TRAINING
 from limner.experiments.studies.language_basis.tables import area
 from limner.experiments.studies.language_basis.trial import Trial, partner
@@ -176,7 +186,12 @@ def test_area_is_a_mean_over_the_grid() -> None:
 
 
 def test_the_page_says_what_holds_and_what_is_missing(tmp_path) -> None:
-    results = study(lambda trial: 0.8)
+    results = dict(study(lambda trial: 0.8))
+    for joint in joints(5, results):
+        shares = dict.fromkeys(("all", *PARTS), 0.5)
+        drawn = {"check": shares, "test": shares, "frechet": 0.1}
+        test, cost = {"all": 0.8}, {"parameters": 1, "operations": 1, "seconds": {"cpu": 1.0}}
+        results[joint.name] = {"trial": {"arm": joint.arm}, "check": 0.8, "test": test, "drawn": drawn, **cost}
     files = write_page(results, tmp_path / "page.md")
     text = files[0].read_text()
     assert "| [H1](#h1-an-empty-constraint) |" in text
