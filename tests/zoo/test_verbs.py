@@ -87,6 +87,13 @@ def test_steps_are_shown(command_line, shipped, tmp_path, path, model, steps):
         assert film.n_frames == steps
 
 
+def test_steps_are_shown_of_four_prompts_where_none_is_given(command_line, shipped, tmp_path):
+    shipped(MAR)
+    said = only_json(command_line("draw", "-o", tmp_path / "page.png", "--show-steps", "--json"))
+    assert len(said["prompts"]) == 4
+    assert [Path(file).name for file in said["files"]] == ["page.png", "page-steps.png", "page-steps.gif"]
+
+
 def test_words_that_cannot_be_read_are_named(command_line, shipped, tmp_path):
     shipped(MAR)
     outcome = command_line("draw", "a ζebra", "-o", tmp_path / "zebra.png", "--json")

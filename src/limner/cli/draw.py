@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,11 +20,18 @@ EXAMPLES = """\
   limner draw "a red heart left of a blue star"
   limner draw "a green circle" "a pizza" -n 4 -o page.png
   limner draw "a yellow star" --seed 7 --show-steps
+  limner draw --model var-emoji-64 --show-steps        # coarse to fine
   limner draw "a large purple ring" -n 16 -o rings/
   limner draw "a blue star" -n 8 --solver dpm++ --head-steps 10      # in about half the time
   limner draw --model var_d16.pth --tokenizer vae_ch160v4096z32.pth --classes 207 360 -n 4"""
 
 STRIP_STEPS, STRIP_ROWS = 12, 8
+SHOWN = (
+    "a red heart",
+    "a large purple cross in the middle",
+    "tulip",
+    "rocket",
+)  # with --show-steps alone
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Draw:
     """Draw pictures from words, or of classes."""
 
     prompt: Annotated[Positional[tuple[str, ...]], arg(metavar="PROMPT [PROMPT ...]", help_behavior_hint="")]
-    """What to draw; each prompt in quotation marks."""
+    """What to draw; each prompt in quotation marks. With --show-steps it may be left out: four are drawn then."""
     classes: Annotated[tuple[int, ...], arg(help_behavior_hint="")] = ()
     """In place of prompts, for models that draw classes: their numbers, as 207 and 360 of ImageNet; -1 is none."""
     count: Annotated[int, arg(aliases=["-n"])] = 1
@@ -69,6 +76,8 @@ class Draw:
 def run(arguments: list[str]) -> None:
     """Draws, writes the files and says which."""
     options = parse(Draw, "limner draw", EXAMPLES, arguments)
+    if options.show_steps and not (options.prompt or options.classes or options.tokenizer):
+        options = replace(options, prompt=SHOWN)
     _check(options)
     started = time.monotonic()
     with standard_output_kept(options.json):
