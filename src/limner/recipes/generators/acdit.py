@@ -90,7 +90,7 @@ def task(knobs: Knobs) -> CaptionedTask:
 
 RECIPE = Recipe(
     system="acdit",
-    state="partly",
+    state="works",
     paper="arXiv:2412.07720",
     knobs=Knobs,
     build=build,

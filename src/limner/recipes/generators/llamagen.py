@@ -83,7 +83,7 @@ def task(knobs: Knobs) -> CaptionedTask:
 
 
 RECIPE = Recipe(
-    state="partly",
+    state="works",
     paper="arXiv:2406.06525",
     knobs=Knobs,
     build=build,

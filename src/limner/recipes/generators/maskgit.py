@@ -91,7 +91,7 @@ def task(knobs: Knobs) -> CaptionedTask:
 
 
 RECIPE = Recipe(
-    state="partly",
+    state="works",
     paper="arXiv:2202.04200",
     knobs=Knobs,
     build=build,

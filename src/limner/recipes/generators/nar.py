@@ -84,7 +84,7 @@ def task(knobs: Knobs) -> CaptionedTask:
 
 RECIPE = Recipe(
     system="nar",
-    state="partly",
+    state="works",
     paper="arXiv:2503.10696",
     knobs=Knobs,
     build=build,

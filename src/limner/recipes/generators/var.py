@@ -100,7 +100,7 @@ def task(knobs: Knobs) -> CaptionedTask:
 
 RECIPE = Recipe(
     system="var",
-    state="partly",
+    state="works",
     paper="arXiv:2404.02905",
     knobs=Knobs,
     build=build,

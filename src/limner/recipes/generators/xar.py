@@ -96,7 +96,7 @@ def task(knobs: Knobs) -> CaptionedTask:
 
 RECIPE = Recipe(
     system="xar",
-    state="partly",
+    state="works",
     paper="arXiv:2502.20388",
     knobs=Knobs,
     build=build,

@@ -82,7 +82,7 @@ def task(knobs: Knobs) -> TokenizerTask:
 
 RECIPE = Recipe(
     system="titok",
-    state="partly",
+    state="works",
     paper="arXiv:2406.07550",
     knobs=Knobs,
     build=build,
