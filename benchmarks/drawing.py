@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 import limner
 from limner.decode.decoder import Decoder
-from limner.decode.drawing import Drawer
-from limner.generators.heads.head import Policy
+from limner.generators.heads.head import SamplingOptions
+from limner.models.text_to_image import TextToImage
 from limner.types import Rng
 
 PROMPT = "a red heart left of a blue star"
@@ -30,9 +30,11 @@ def seconds(work: Callable[[], object], repeat: int) -> float:
     return min(times)
 
 
-def drawing(model: Drawer, batch: int, *, cached: bool = True, head_steps: int | None = None) -> Callable[[], object]:
+def drawing(
+    model: TextToImage, batch: int, *, cached: bool = True, head_steps: int | None = None
+) -> Callable[[], object]:
     """Drawing the tokens of a batch, without decoding them to pixels."""
-    decoder = Decoder(model.generator, Policy(guidance=model.guidance, head_steps=head_steps), cached=cached)
+    decoder = Decoder(model.generator, SamplingOptions(guidance=model.guidance, head_steps=head_steps), cached=cached)
     given = model.subwords.encode([PROMPT] * batch)
     return lambda: decoder(given, Rng(list(range(batch))))
 

@@ -17,10 +17,10 @@ import limner
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import constant, with_steps
 from limner.generators.generator import Generator
-from limner.generators.heads.head import Policy
+from limner.generators.heads.head import SamplingOptions
 from limner.nn.packing import pack
 from limner.processes.solvers import Solver, dpm_solver_2m
-from limner.recipes.official import llamagen, mar, maskgit_vqgan, rar, titok, var, xar
+from limner.store.official import llamagen, mar, maskgit_vqgan, rar, titok, var, xar
 from limner.types import Rng
 
 ITERATIONS, XAR_STEPS = 64, 40
@@ -140,7 +140,7 @@ class SkippingHead(nn.Module):
     def most_steps(self, solver: Solver | None) -> int:
         return self.head.most_steps(solver)
 
-    def sample(self, contexts: Tensor, guided: bool, policy: Policy, rng: Rng) -> Float[Tensor, "rows m c"]:
+    def sample(self, contexts: Tensor, guided: bool, policy: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
         (backbone,) = self._backbone
         if backbone.wanted:
             return self.head.sample(contexts, guided, policy, rng)
@@ -166,6 +166,6 @@ DECODERS: dict[str, Draws] = {
     "var": var.official_decoder,
     "llamagen": lambda generator: Decoder(generator, llamagen.OF_CLASSES, guidance=constant),
     "rar": lambda generator: rar.official_decoder(generator, rar.RAR_BASE),
-    "mar": lambda generator: Decoder(generator, Policy(guidance=2.9), ITERATIONS),
-    "xar": lambda generator: Decoder(generator, Policy(guidance=2.7), guidance=with_steps),
+    "mar": lambda generator: Decoder(generator, SamplingOptions(guidance=2.9), ITERATIONS),
+    "xar": lambda generator: Decoder(generator, SamplingOptions(guidance=2.7), guidance=with_steps),
 }

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import limner
-from limner.decode.drawing import Drawer
 from limner.evaluate.generator import evaluate_generator
+from limner.models.text_to_image import TextToImage
 from limner.processes.solvers import Solver, ddim, dpm_solver_2m, heun
 from limner.types import Image, derive_seed
 
@@ -43,7 +43,7 @@ PACES = (
 SHOWN = ("frechet/scenes", "prompt/colour", "prompt/shape", "prompt/pair")
 
 
-def measured(model: Drawer, pace: Pace, count: int) -> dict[str, float]:
+def measured(model: TextToImage, pace: Pace, count: int) -> dict[str, float]:
     """Its scores and its CPU seconds."""
     spent = 0.0
 

@@ -54,7 +54,7 @@ def published(name: str, batch: int, precision: str, device: Any) -> Callable[[]
 
 def recipe(name: str, precision: str, device: Any, folder: Path) -> tuple[Callable[[], object], int]:
     """One step of ``limner train``, and its pictures."""
-    from limner.recipes.library import find_recipe
+    from limner.store.folder import find_recipe
     from limner.train.loop import Run
 
     found = find_recipe(name)

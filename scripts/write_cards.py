@@ -19,15 +19,15 @@ import torch
 import limner
 from limner import pictures
 from limner.data.scenes import Scenes
-from limner.decode.drawing import Drawer
-from limner.decode.limner import Limner
 from limner.evaluate.tokenizer import held_out
+from limner.lessons.captions import PREVIEW
+from limner.models.limner import Limner
+from limner.models.text_to_image import TextToImage
 from limner.nn.pixels import to_arrays, to_tensor
-from limner.recipes.generators.captioned import PREVIEW
-from limner.recipes.knobs import CARD
-from limner.recipes.library import WEIGHTS as WEIGHTS_FILE
-from limner.recipes.library import read_card, recipe_of
-from limner.recipes.recipe import Question
+from limner.recipe import Question
+from limner.store.folder import WEIGHTS as WEIGHTS_FILE
+from limner.store.folder import read_card, recipe_of
+from limner.store.knobs import CARD
 from limner.tokenizers.tokenizer import Codec
 from limner.unified.words_page import words_page
 
@@ -40,7 +40,7 @@ ALL = 32  # words of a patch that are read, so that means over the picture miss 
 
 def samples(model: Any, folder: Path) -> str:
     """Write a page of what the model does; returns the line of the card that shows it, empty if there is nothing."""
-    if isinstance(model, Drawer | Limner):
+    if isinstance(model, TextToImage | Limner):
         drawn = model.draw(list(PREVIEW), n=1, seed=0)
         pictures.save(pictures.grid(drawn, 8, PREVIEW, cell=96), folder / SAMPLES, quality=90)
         line = f"![one drawing of each prompt, seed 0, none chosen]({SAMPLES})"
@@ -55,7 +55,7 @@ def samples(model: Any, folder: Path) -> str:
     return ""
 
 
-def came_about(model: Drawer, folder: Path) -> str:
+def came_about(model: TextToImage, folder: Path) -> str:
     """Write a strip of how four drawings came about; returns the line of the card that shows it."""
     seen: list[list[Any]] = []
     model.draw(list(PREVIEW[2::4]), seed=0, watch=lambda step, total, drawn: seen.append(drawn))

@@ -20,7 +20,7 @@ import torch
 
 from limner.generators.generator import Generator
 from limner.recipes.generators import flowar
-from limner.recipes.official import acdit, llamagen, mar, maskgit, nar, rar, var, xar
+from limner.store.official import acdit, llamagen, mar, maskgit, nar, rar, var, xar
 from limner.tokenizers.pyramid import Pyramid, doubling
 from limner.tokenizers.quantizers.continuous import Identity
 from limner.types import Rng

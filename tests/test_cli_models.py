@@ -29,7 +29,7 @@ def album(tmp_path: Path) -> Path:
 @pytest.fixture
 def tokenizers(tmp_path: Path) -> dict[str, str]:
     """Saved tokenizers with fresh weights, by the kind of their tokens."""
-    from limner.recipes.library import find_recipe, save
+    from limner.store.folder import find_recipe, save
 
     shape = {"size": 16, "widths": (8, 8), "encoder_depths": (1, 1), "decoder_depths": (1, 1)}
     saved = {}
@@ -68,13 +68,13 @@ def test_tokens_takes_pictures_apart(command_line, album, tokenizers, tmp_path, 
 
 def test_the_tokens_reported_are_those_of_the_picture(album, tokenizers):
     import limner
-    from limner.cli.tokens import take_apart
+    from limner.cli.tokens import tokenize_sources
     from limner.data.images import fit, read_image
     from limner.nn.pixels import to_tensor
 
     model = limner.load(tokenizers["latents"])
     image = fit(read_image(album / "3.png"), 16)
-    part = take_apart(model, [image])[0]
+    part = tokenize_sources(model, [image])[0]
     tokens = model.encode(to_tensor([image]))[0]
     assert (part.tokens[1, 2] == tokens[1 * 4 + 2].numpy()).all()
     assert (part.original == image).all()

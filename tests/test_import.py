@@ -43,7 +43,7 @@ def test_the_help_of_a_verb_needs_no_torch(verb: str):
 
 def test_load_is_found_when_it_is_asked_for():
     import limner
-    from limner.recipes.library import load
+    from limner.store.folder import load
 
     assert limner.load is load
     with pytest.raises(AttributeError, match="no attribute 'lode'"):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from limner.recipes.library import load as load
-    from limner.recipes.saving import push_to_hub as push_to_hub
-    from limner.recipes.saving import save as save
+    from limner.store.folder import load as load
+    from limner.store.origin import push_to_hub as push_to_hub
+    from limner.store.origin import save as save
 
 __all__ = ["__version__", "load", "push_to_hub", "save"]
 __version__ = "0.1.0"
@@ -20,11 +20,11 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """``limner.load`` and its like bring torch and the recipes only when they are asked for (PEP 562)."""
     if name == "load":
-        from limner.recipes.library import load
+        from limner.store.folder import load
 
         return load
     if name in ("save", "push_to_hub"):
-        from limner.recipes import saving
+        from limner.store import origin as saving
 
         return getattr(saving, name)
     raise AttributeError(f"module 'limner' has no attribute {name!r}")

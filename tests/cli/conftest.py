@@ -23,7 +23,7 @@ def _saved(folder: Path, path: str = "understanding/language_basis", *, seed: in
     import torch
 
     from limner.languages.subwords import Subwords
-    from limner.recipes.library import find_recipe, save
+    from limner.store.folder import find_recipe, save
 
     torch.manual_seed(seed)
     recipe = find_recipe(path)

@@ -70,7 +70,7 @@ def drawer():
     import torch
 
     from limner.languages.subwords import Subwords
-    from limner.recipes.library import find_recipe
+    from limner.store.folder import find_recipe
 
     torch.manual_seed(0)
     recipe = find_recipe("generators/raster")

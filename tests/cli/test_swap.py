@@ -60,7 +60,7 @@ def test_what_cannot_be_swapped_is_said(command_line, seeing, others, tmp_path):
 def test_a_language_model_is_taught_in_the_words_of_another(seeing):
     import limner
     from limner.errors import InputError
-    from limner.recipes.library import find_recipe
+    from limner.store.folder import find_recipe
 
     words = limner.load(seeing).vocabulary
     recipe = find_recipe("understanding/llava")

@@ -20,8 +20,8 @@ from limner.data.conversations import Turn
 from limner.encoders.vit import VisionTransformer
 from limner.languages.subwords import Subwords
 from limner.languages.transformer import LanguageTransformer
+from limner.models.vision_language import VisionLanguageModel
 from limner.unified.conversation import pack
-from limner.unified.seer import Seer
 
 COLOURS = {"red": (1.0, -1.0, -1.0), "green": (-1.0, 1.0, -1.0), "blue": (-1.0, -1.0, 1.0)}
 ASKED, WIDTH = "what colour ?", 32
@@ -66,7 +66,7 @@ def test_it_learns_to_say_what_it_sees(make: Callable[[int], Connector]) -> None
     if isinstance(connector, LanguageBasis):
         with torch.no_grad():
             connector.settle(language.words, encoder.features(images))
-    seer = Seer(encoder, connector, language, vocabulary, learns_to_see=True)
+    seer = VisionLanguageModel(encoder, connector, language, vocabulary, learns_to_see=True)
     packed = pack([[Turn(ASKED, colour)] for colour in COLOURS], vocabulary, seer.slots)
     optimizer = torch.optim.AdamW(seer.parameters(), lr=1e-3)
     for _ in range(220):

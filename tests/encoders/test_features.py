@@ -6,8 +6,8 @@ import torch
 
 @pytest.fixture(scope="module")
 def task():
-    from limner.encoders.feature_training import FeatureTraining
     from limner.encoders.features import FeatureNet
+    from limner.lessons.features import FeatureTraining
 
     torch.manual_seed(0)
     return FeatureTraining(FeatureNet(widths=(8, 16, 24), depths=(1, 1, 1), pooled_dim=32), seed=3, size=32)

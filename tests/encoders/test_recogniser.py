@@ -7,7 +7,7 @@ import torch
 @pytest.fixture(scope="module")
 def task():
     from limner.encoders.recogniser import Recogniser
-    from limner.encoders.recogniser_training import RecogniserTraining
+    from limner.lessons.recogniser import RecogniserTraining
 
     torch.manual_seed(0)
     return RecogniserTraining(Recogniser(widths=(24, 32), name_dim=64), seed=3).begin()
@@ -86,7 +86,7 @@ def test_a_batch_is_a_pure_function_of_its_numbers(task):
 
 def test_targets_say_where_things_are(task):
     from limner.data.scenes import COLOURS, SHAPES, SIZES, Scenes
-    from limner.encoders.recogniser_training import _targets
+    from limner.lessons.recogniser import _targets
 
     scene = Scenes(1, objects=(2, 2))[0]
     targets = _targets([(), scene.things], torch.tensor([True, False]))
@@ -104,7 +104,7 @@ def test_targets_say_where_things_are(task):
 
 
 def test_every_emoji_comes_once_per_epoch(task):
-    from limner.encoders.recogniser_training import KINDS
+    from limner.lessons.recogniser import KINDS
 
     shown = [task._turn(0, k) for k in range(8 * 374) if KINDS[k % 8] == "emoji"]
     assert sorted(shown[:1870]) == list(range(1870))
@@ -113,7 +113,7 @@ def test_every_emoji_comes_once_per_epoch(task):
 
 def test_judging_a_trained_model_leaves_its_weights_alone(task):
     from limner.encoders.recogniser import Recogniser
-    from limner.encoders.recogniser_training import RecogniserTraining
+    from limner.lessons.recogniser import RecogniserTraining
 
     model = Recogniser(widths=(8, 8), name_dim=8)
     before = {name: value.clone() for name, value in model.state_dict().items()}

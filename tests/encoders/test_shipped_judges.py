@@ -7,7 +7,7 @@ import torch
 
 
 def load(name: str):
-    from limner.recipes.library import load, shipped_models
+    from limner.store.folder import load, shipped_models
 
     if name not in shipped_models():
         pytest.skip(f"no {name} ships yet")
@@ -17,7 +17,7 @@ def load(name: str):
 @pytest.mark.parametrize("split", ["heldout", "compositions"])
 def test_the_recogniser_reads_real_scenes(split):
     from limner.data.scenes import Scenes
-    from limner.encoders.recogniser_training import read_scenes
+    from limner.lessons.recogniser import read_scenes
 
     scores = read_scenes(load("recogniser"), Scenes(77, split=split, objects=(1, 2)), 200)
     assert min(scores["read/shape"], scores["read/colour"], scores["read/size"]) >= 0.99

@@ -84,18 +84,18 @@ def test_two_towers_meet_as_unit_vectors():
 
 def test_a_matcher_reads_captions_and_carries_its_words():
     from limner.encoders.encoder import ImageText
-    from limner.encoders.matcher import Matcher, Taught
+    from limner.encoders.matcher import ImageTextModel, Taught
     from limner.languages.subwords import Subwords
 
     model = classifier().train()
     assert isinstance(model, Taught)
-    matcher = Matcher(model, Subwords.trained(CAPTIONS, size=32, length=24))
+    matcher = ImageTextModel(model, Subwords.trained(CAPTIONS, size=32, length=24))
     assert isinstance(matcher, ImageText)
     model.frequency.observe(matcher.subwords.encode(CAPTIONS))
     matcher.eval()
     assert matcher.encode_text(CAPTIONS).shape == (4, 32)
     assert matcher.encode_image(pictures()).shape == (4, 32)
-    other = Matcher(classifier(), Subwords(24))
+    other = ImageTextModel(classifier(), Subwords(24))
     other.load_state_dict(matcher.state_dict())
     assert torch.equal(other.encode_text(CAPTIONS), matcher.encode_text(CAPTIONS))
     assert other.encoder is other.taught.encoder
@@ -103,7 +103,7 @@ def test_a_matcher_reads_captions_and_carries_its_words():
 
 @pytest.mark.parametrize("name", ["subwords", "infonce", "sigmoid"])
 def test_it_learns_four_pictures_by_heart(name):
-    from limner.encoders.matcher import Matcher
+    from limner.encoders.matcher import ImageTextModel
     from limner.encoders.objectives.infonce import InfoNce
     from limner.encoders.objectives.sigmoid import PairwiseSigmoid
     from limner.languages.subwords import Subwords
@@ -113,7 +113,7 @@ def test_it_learns_four_pictures_by_heart(name):
         "infonce": lambda: towers(InfoNce()),
         "sigmoid": lambda: towers(PairwiseSigmoid()),
     }
-    matcher = Matcher(made[name](), Subwords.trained([*CAPTIONS[:3], "a blue ring"], size=32, length=12)).train()
+    matcher = ImageTextModel(made[name](), Subwords.trained([*CAPTIONS[:3], "a blue ring"], size=32, length=12)).train()
     captions = [*CAPTIONS[:3], "a blue ring"]
     ids = matcher.subwords.encode(captions)
     optimizer = torch.optim.Adam(matcher.parameters(), 0.01)

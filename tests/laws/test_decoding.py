@@ -35,7 +35,7 @@ from limner.generators.conditions import ClassCondition, TextCondition
 from limner.generators.generator import Generator, predicted
 from limner.generators.heads.categorical import CategoricalHead, LinearCategoricalHead
 from limner.generators.heads.diffusion import DiffusionHead
-from limner.generators.heads.head import Head, Policy
+from limner.generators.heads.head import Head, SamplingOptions
 from limner.generators.heads.mixture import MixtureHead
 from limner.generators.heads.regression import RegressionHead
 from limner.generators.orders import ArccosMasked, Diagonals, Order, Permuted, RandomMasked, Raster
@@ -110,7 +110,7 @@ def assert_same(found: Tensor, wanted: Tensor) -> None:
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 @pytest.mark.parametrize(("order", "head"), KINDS)
 def test_a_batch_is_its_pictures_one_by_one(order: Order, head: Callable[[], Head], guidance: float) -> None:
-    decoder = Decoder(generator(order, head), Policy(guidance=guidance))
+    decoder = Decoder(generator(order, head), SamplingOptions(guidance=guidance))
     together = decoder(LABELS, Rng(SEEDS))
     for row, seed in enumerate(SEEDS):
         assert_same(decoder(LABELS[row : row + 1], Rng([seed])), together[row : row + 1])
@@ -124,9 +124,9 @@ def test_guidance_of_one_is_none(order: Order, head: Callable[[], Head]) -> None
     made = generator(order, head).head
     both = torch.randn(4, 4, WIDTH)
     with torch.no_grad():
-        guided = made.sample(both, True, Policy(guidance=1.0), Rng([5, 6]))
-        assert_same(guided, made.sample(both[:2], False, Policy(), Rng([5, 6])))
-        pushed = made.sample(both, True, Policy(guidance=4.0), Rng([5, 6]))
+        guided = made.sample(both, True, SamplingOptions(guidance=1.0), Rng([5, 6]))
+        assert_same(guided, made.sample(both[:2], False, SamplingOptions(), Rng([5, 6])))
+        pushed = made.sample(both, True, SamplingOptions(guidance=4.0), Rng([5, 6]))
     assert not torch.equal(pushed, guided)
 
 
@@ -134,7 +134,9 @@ def test_guidance_of_one_is_none(order: Order, head: Callable[[], Head]) -> None
 @pytest.mark.parametrize("head", [categorical, mixture])
 def test_the_cache_changes_no_picture(head: Callable[[], Head], order: Order) -> None:
     made = generator(order, head)
-    drawn = [Decoder(made, Policy(guidance=2.0), cached=cached)(LABELS, Rng(SEEDS)) for cached in (True, False)]
+    drawn = [
+        Decoder(made, SamplingOptions(guidance=2.0), cached=cached)(LABELS, Rng(SEEDS)) for cached in (True, False)
+    ]
     assert_same(drawn[0], drawn[1])
 
 
@@ -144,7 +146,7 @@ def test_a_cache_is_read_for_as_long_as_guidance_lasts(guided: int) -> None:
     made = generator(Raster(), categorical)
     rows: list[int] = []
     made.backbone.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
-    options = {"guidance": early(guided - 1), "policy": Policy(guidance=2.0)}
+    options = {"guidance": early(guided - 1), "policy": SamplingOptions(guidance=2.0)}
     kept = Decoder(made, **options)(LABELS, Rng(SEEDS))
     assert rows == [6] * guided + [3] * (COUNT - guided)
     assert torch.equal(kept, Decoder(made, **options, cached=False)(LABELS, Rng(SEEDS)))
@@ -177,7 +179,7 @@ def slotted(name: str) -> Generator:
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 @pytest.mark.parametrize("name", SLOTTED)
 def test_slots_draw_a_batch_as_its_pictures_with_a_cache_or_without(name: str, guidance: float) -> None:
-    decoder = Decoder(slotted(name), Policy(guidance=guidance, top_k=8))
+    decoder = Decoder(slotted(name), SamplingOptions(guidance=guidance, top_k=8))
     together = decoder(LABELS, Rng(SEEDS))
     for row, seed in enumerate(SEEDS):
         assert torch.equal(decoder(LABELS[row : row + 1], Rng([seed])), together[row : row + 1])
@@ -196,7 +198,7 @@ def test_the_loss_of_slots_reaches_every_parameter(name: str) -> None:
 
 
 def ranked(guidance: float = 1.0, schedule: Schedule = linear) -> Decoder:
-    policy = Policy(guidance=guidance, temperature=2.0)
+    policy = SamplingOptions(guidance=guidance, temperature=2.0)
     return Decoder(generator(ArccosMasked(), categorical), policy, 4, schedule, annealed, ranked=True)
 
 
@@ -232,7 +234,7 @@ def test_the_surest_come_first() -> None:
     class Listener(nn.Module):
         embed, blank, loss, sample = head.embed, head.blank, head.loss, head.sample
 
-        def propose(self, contexts: Tensor, guided: bool, policy: Policy, rng: Rng) -> tuple[Tensor, Tensor]:
+        def propose(self, contexts: Tensor, guided: bool, policy: SamplingOptions, rng: Rng) -> tuple[Tensor, Tensor]:
             told.append(head.propose(contexts, guided, policy, rng))
             return told[-1]
 
@@ -293,12 +295,12 @@ def test_schedules_of_guidance(schedule: Schedule, expected: list[float]) -> Non
     class Listener(nn.Module):
         embed, blank = made.head.embed, made.head.blank
 
-        def sample(self, contexts: Tensor, guided: bool, policy: Policy, rng: Rng) -> Tensor:
+        def sample(self, contexts: Tensor, guided: bool, policy: SamplingOptions, rng: Rng) -> Tensor:
             told.append(policy.guidance)
             return head.sample(contexts, guided, policy, rng)
 
     head, made.head = made.head, Listener()
-    Decoder(made, Policy(guidance=3.0), 4, schedule)(LABELS, Rng(SEEDS))
+    Decoder(made, SamplingOptions(guidance=3.0), 4, schedule)(LABELS, Rng(SEEDS))
     assert told == pytest.approx(expected)
 
 
@@ -322,7 +324,7 @@ def test_watching_sees_every_step_and_only_what_is_known() -> None:
 
 def test_negative_guidance_is_refused() -> None:
     with pytest.raises(InputError, match=r"guidance is -1\.0"):
-        Decoder(generator(Raster(), categorical), Policy(guidance=-1.0))(LABELS, Rng(SEEDS))
+        Decoder(generator(Raster(), categorical), SamplingOptions(guidance=-1.0))(LABELS, Rng(SEEDS))
 
 
 # The loss

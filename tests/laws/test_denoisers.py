@@ -17,7 +17,7 @@ from limner.generators.backbones.blockwise import BlockwiseTransformer
 from limner.generators.backbones.cells import CellTransformer
 from limner.generators.conditions import ClassCondition
 from limner.generators.generator import Generator
-from limner.generators.heads.head import Policy
+from limner.generators.heads.head import SamplingOptions
 from limner.generators.heads.trunk import Diffusion, Flow, Process, TrunkHead
 from limner.generators.orders import Cells
 from limner.nn.transformer import KeyValueCache
@@ -212,7 +212,7 @@ def assert_same(found: Tensor, wanted: Tensor) -> None:
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 @pytest.mark.parametrize(("build", "process"), KINDS)
 def test_a_batch_is_its_pictures_one_by_one(build: Build, process: Process, guidance: float) -> None:
-    decoder = Decoder(generator(build, process), Policy(guidance=guidance), guidance=with_steps)
+    decoder = Decoder(generator(build, process), SamplingOptions(guidance=guidance), guidance=with_steps)
     together = decoder(LABELS, Rng(SEEDS))
     for row, seed in enumerate(SEEDS):
         assert_same(decoder(LABELS[row : row + 1], Rng([seed])), together[row : row + 1])
@@ -224,7 +224,7 @@ def test_a_batch_is_its_pictures_one_by_one(build: Build, process: Process, guid
 def test_the_cache_changes_no_picture(build: Build, cell: tuple[int, int]) -> None:
     made = generator(build, Flow(3), cell)
     drawn = [
-        Decoder(made, Policy(guidance=2.0), guidance=with_steps, cached=cached)(LABELS, Rng(SEEDS))
+        Decoder(made, SamplingOptions(guidance=2.0), guidance=with_steps, cached=cached)(LABELS, Rng(SEEDS))
         for cached in (True, False)
     ]
     assert_same(drawn[0], drawn[1])
@@ -238,8 +238,8 @@ def test_guidance_of_one_is_none(build: Build, process: Process) -> None:
         return strength if moment.step == moment.total else 1.0
 
     made = generator(build, process)
-    plain = Decoder(made, Policy(), guidance=constant)(LABELS, Rng(SEEDS))
-    pushed = Decoder(made, Policy(guidance=4.0), guidance=late)(LABELS, Rng(SEEDS))
+    plain = Decoder(made, SamplingOptions(), guidance=constant)(LABELS, Rng(SEEDS))
+    pushed = Decoder(made, SamplingOptions(guidance=4.0), guidance=late)(LABELS, Rng(SEEDS))
     last = Cells(GRID, (2, 2)).draw(1, COUNT, Rng(0))[0] == 4
     assert_same(pushed[:, ~last], plain[:, ~last])
     assert (pushed - plain)[:, last].abs().max() > 1e-3
@@ -268,7 +268,7 @@ def test_as_many_steps_as_asked_and_no_randomness_at_temperature_zero() -> None:
     made = generator(blockwise, Diffusion(4))
     told: list[int] = []
     made.backbone.time.register_forward_hook(lambda module, given, output: told.append(int(given[0][0, 0])))
-    policy = Policy(temperature=0.0, head_steps=2)
+    policy = SamplingOptions(temperature=0.0, head_steps=2)
     one, other = (Decoder(made, policy)(LABELS, Rng(seed)) for seed in (1, 2))
     assert told == [999, 500] * 8
     assert torch.equal(one, other)

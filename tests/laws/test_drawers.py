@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 import torch
 
-from limner.decode.classes import ClassDrawer
 from limner.decode.decoder import Decoder
-from limner.decode.drawing import Manner
 from limner.errors import InputError
 from limner.generators.backbones.masked import MaskedAutoencoder
 from limner.generators.conditions import CaptionFeatures, ClassCondition
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import CategoricalHead
 from limner.generators.heads.diffusion import DiffusionHead
-from limner.generators.heads.head import Head, Policy
+from limner.generators.heads.head import Head, SamplingOptions
 from limner.generators.heads.trunk import Flow, TrunkHead
 from limner.generators.orders import RandomMasked
+from limner.models.class_to_image import ClassToImage
+from limner.models.text_to_image import DrawOptions
 from limner.processes.solvers import SOLVERS, ddim, dpm_solver_2m
 from limner.tokenizers.kl import KlAutoencoder
 from limner.types import Rng
@@ -47,13 +47,13 @@ def generator(head: Head, condition: Any = None) -> Generator:
 
 
 @pytest.fixture(scope="module")
-def drawer() -> ClassDrawer:
+def drawer() -> ClassToImage:
     made = generator(denoising())
     tokenizer = KlAutoencoder(size=8, width=32, multipliers=(1, 1, 1), channels=CHANNELS)
-    return ClassDrawer(made, tokenizer, decoder=lambda made: Decoder(made, Policy(guidance=3.0), 3))
+    return ClassToImage(made, tokenizer, decoder=lambda made: Decoder(made, SamplingOptions(guidance=3.0), 3))
 
 
-def test_classes_are_drawn_each_by_itself(drawer: ClassDrawer) -> None:
+def test_classes_are_drawn_each_by_itself(drawer: ClassToImage) -> None:
     pictures = drawer.draw(classes=[4, 0], n=2, seed=7)
     assert [picture.size for picture in pictures] == [(8, 8)] * 4
     assert drawer.draw(0, n=2, seed=7) == pictures[2:]
@@ -62,24 +62,24 @@ def test_classes_are_drawn_each_by_itself(drawer: ClassDrawer) -> None:
     assert drawer.draw(-1, n=2, seed=7) != pictures[:2]
 
 
-def test_a_class_drawer_draws_as_its_decoder_says(drawer: ClassDrawer) -> None:
+def test_a_class_drawer_draws_as_its_decoder_says(drawer: ClassToImage) -> None:
     own, given, seeds = drawer.decoder(drawer.generator), torch.tensor([2]), [5]
     tokens = own(given, Rng(seeds))
-    assert torch.equal(drawer.paint(given, seeds, Manner()), drawer.tokenizer.decode(tokens))
+    assert torch.equal(drawer.paint(given, seeds, DrawOptions()), drawer.tokenizer.decode(tokens))
     passes: list[int] = []
     drawer.draw(2, steps=4, watch=lambda step, total, seen: passes.append(total))
     assert passes == [4] * 4
     assert drawer.draw(2, guidance=1.0) != drawer.draw(2)
 
 
-def test_a_solver_by_its_name_is_the_solver(drawer: ClassDrawer) -> None:
+def test_a_solver_by_its_name_is_the_solver(drawer: ClassToImage) -> None:
     plain = drawer.decoder(drawer.generator)
     for name, solver in SOLVERS.items():
-        policy = Manner(solver=name, head_steps=4).of(plain).policy
+        policy = DrawOptions(solver=name, head_steps=4).of(plain).policy
         assert (policy.solver, policy.head_steps, policy.guidance) == (solver, 4, 3.0)
-    kept = Decoder(plain.generator, Policy(solver=ddim, head_steps=6))
-    assert Manner().of(kept).policy == kept.policy
-    assert Manner(solver="ancestral").of(kept).policy.solver is None
+    kept = Decoder(plain.generator, SamplingOptions(solver=ddim, head_steps=6))
+    assert DrawOptions().of(kept).policy == kept.policy
+    assert DrawOptions(solver="ancestral").of(kept).policy.solver is None
     assert drawer.draw(1, solver="dpm++", head_steps=4) == drawer.draw(1, solver=dpm_solver_2m, head_steps=4)
     assert drawer.draw(1, solver="dpm++", head_steps=4) != drawer.draw(1, solver="heun", head_steps=4)
 
@@ -87,13 +87,13 @@ def test_a_solver_by_its_name_is_the_solver(drawer: ClassDrawer) -> None:
 @pytest.mark.parametrize(
     ("manner", "sentence"),
     [
-        (Manner(head_steps=0), "0 head steps were asked for, but must be from 1 to 1000"),
-        (Manner(head_steps=1001), "must be from 1 to 1000"),
-        (Manner(head_steps=995, solver="heun"), "must be from 1 to 990"),
-        (Manner(guidance=-1.0), "must not be negative"),
+        (DrawOptions(head_steps=0), "0 head steps were asked for, but must be from 1 to 1000"),
+        (DrawOptions(head_steps=1001), "must be from 1 to 1000"),
+        (DrawOptions(head_steps=995, solver="heun"), "must be from 1 to 990"),
+        (DrawOptions(guidance=-1.0), "must not be negative"),
     ],
 )
-def test_a_manner_that_cannot_be_is_refused(drawer: ClassDrawer, manner: Manner, sentence: str) -> None:
+def test_a_manner_that_cannot_be_is_refused(drawer: ClassToImage, manner: DrawOptions, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         manner.of(drawer.decoder(drawer.generator))
 
@@ -101,7 +101,7 @@ def test_a_manner_that_cannot_be_is_refused(drawer: ClassDrawer, manner: Manner,
 def test_the_most_steps_can_be_taken() -> None:
     head = DiffusionHead(1, WIDTH, width=16, depth=1)
     for solver in SOLVERS.values():
-        policy = Policy(solver=solver, head_steps=head.most_steps(solver))
+        policy = SamplingOptions(solver=solver, head_steps=head.most_steps(solver))
         assert head.sample(torch.zeros(1, 1, WIDTH), False, policy, Rng(0)).isfinite().all()
 
 
@@ -115,21 +115,21 @@ def test_the_most_steps_can_be_taken() -> None:
 )
 def test_a_head_without_a_choice_is_not_given_one(head: Head, sentence: str, solver: str) -> None:
     with pytest.raises(InputError, match=sentence):
-        Manner(solver=solver).of(Decoder(generator(head)))
+        DrawOptions(solver=solver).of(Decoder(generator(head)))
 
 
 def test_steps_of_what_has_none_are_refused() -> None:
     made = generator(CategoricalHead(20, WIDTH))
     with pytest.raises(InputError, match="at once"):
-        Decoder(made, Policy(head_steps=3))
-    assert Manner(head_steps=3).of(Decoder(generator(TrunkHead(CHANNELS, WIDTH, Flow())))).policy.head_steps == 3
+        Decoder(made, SamplingOptions(head_steps=3))
+    assert DrawOptions(head_steps=3).of(Decoder(generator(TrunkHead(CHANNELS, WIDTH, Flow())))).policy.head_steps == 3
 
 
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: Manner(solver="euler"), "no solver 'euler': choose ancestral, ddim, heun, dpm"),
-        (lambda: Manner(temperature=-1.0), "temperature is -1.0"),
+        (lambda: DrawOptions(solver="euler"), "no solver 'euler': choose ancestral, ddim, heun, dpm"),
+        (lambda: DrawOptions(temperature=-1.0), "temperature is -1.0"),
     ],
 )
 def test_a_manner_that_never_could_be_is_refused(make: Any, sentence: str) -> None:
@@ -146,7 +146,7 @@ def test_a_manner_that_never_could_be_is_refused(make: Any, sentence: str) -> No
         ({"classes": 0, "n": 0}, "at least 1"),
     ],
 )
-def test_what_is_no_class_is_refused(drawer: ClassDrawer, options: dict[str, Any], sentence: str) -> None:
+def test_what_is_no_class_is_refused(drawer: ClassToImage, options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         drawer.draw(**options)
 
@@ -155,7 +155,7 @@ def test_what_does_not_belong_together_is_refused() -> None:
     made, decoder = generator(denoising()), Decoder
     small = KlAutoencoder(size=4, width=32, multipliers=(1, 1, 1), channels=CHANNELS)
     with pytest.raises(InputError, match="into 1 tokens, but the generator draws 4"):
-        ClassDrawer(made, small, decoder=decoder)
+        ClassToImage(made, small, decoder=decoder)
     captioned = generator(denoising(), CaptionFeatures(8, WIDTH, count=1))
     with pytest.raises(InputError, match="features of captions"):
-        ClassDrawer(captioned, small, decoder=decoder)
+        ClassToImage(captioned, small, decoder=decoder)

@@ -17,7 +17,7 @@ from limner.generators.backbones.scales import ScaleTransformer
 from limner.generators.conditions import ClassCondition
 from limner.generators.embeddings import ScaleEmbedding
 from limner.generators.generator import Generator
-from limner.generators.heads.head import Policy
+from limner.generators.heads.head import SamplingOptions
 from limner.generators.heads.trunk import Flow, TrunkHead
 from limner.generators.orders import Scales
 from limner.tokenizers.pyramid import Pyramid, doubling
@@ -164,7 +164,7 @@ def assert_same(found: Tensor, wanted: Tensor) -> None:
 @pytest.mark.parametrize("spatial", [True, False])
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 def test_a_batch_is_its_pictures_one_by_one_with_a_cache_or_without(spatial: bool, guidance: float) -> None:
-    decoder = Decoder(generator(spatial), Policy(guidance=guidance), guidance=with_steps)
+    decoder = Decoder(generator(spatial), SamplingOptions(guidance=guidance), guidance=with_steps)
     together = decoder(LABELS, Rng(SEEDS))
     for row, seed in enumerate(SEEDS):
         assert_same(decoder(LABELS[row : row + 1], Rng([seed])), together[row : row + 1])
@@ -179,8 +179,8 @@ def test_guidance_of_one_is_none() -> None:
         return strength if moment.step == moment.total else 1.0
 
     made = generator()
-    plain = Decoder(made, Policy())(LABELS, Rng(SEEDS))
-    pushed = Decoder(made, Policy(guidance=4.0), guidance=late)(LABELS, Rng(SEEDS))
+    plain = Decoder(made, SamplingOptions())(LABELS, Rng(SEEDS))
+    pushed = Decoder(made, SamplingOptions(guidance=4.0), guidance=late)(LABELS, Rng(SEEDS))
     assert_same(pushed[:, :5], plain[:, :5])
     assert (pushed - plain)[:, 5:].abs().max() > 1e-3
 

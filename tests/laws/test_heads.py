@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from limner.generators.heads.categorical import CategoricalHead, LinearCategoricalHead, cut, gumbel
 from limner.generators.heads.diffusion import DenoisingMlp, DiffusionHead, Steering
-from limner.generators.heads.head import Policy
+from limner.generators.heads.head import SamplingOptions
 from limner.generators.heads.mixture import MixtureHead
 from limner.generators.heads.regression import RegressionHead
 from limner.processes.solvers import Solver, ddim, dpm_solver_2m, heun
@@ -37,7 +37,7 @@ def taught(head: nn.Module, updates: int, *, lr: float = 1e-2, rows: int = 128) 
 
 
 @torch.no_grad()
-def drawn(head: nn.Module, policy: Policy, rows: int = 4000) -> Tensor:
+def drawn(head: nn.Module, policy: SamplingOptions, rows: int = 4000) -> Tensor:
     return head.sample(CONTEXTS[:, None].expand(-1, rows, -1), False, policy, Rng(7))
 
 
@@ -62,7 +62,7 @@ def velocity() -> DiffusionHead:
 )
 def test_a_taught_head_matches_moments(build: Callable[[], nn.Module], updates: int, lr: float, bound: float) -> None:
     torch.manual_seed(0)
-    tokens = drawn(taught(build(), updates, lr=lr), Policy())
+    tokens = drawn(taught(build(), updates, lr=lr), SamplingOptions())
     assert (tokens.mean(1) - MEANS).abs().max() < bound
     assert (tokens.std(1) / DEVIATIONS - 1).abs().max() < bound
 
@@ -71,10 +71,10 @@ def test_a_taught_head_matches_moments(build: Callable[[], nn.Module], updates: 
 def test_a_solver_draws_what_was_taught_in_fewer_steps(solver: Solver) -> None:
     torch.manual_seed(0)
     head = taught(velocity(), 250)
-    tokens = drawn(head, Policy(solver=solver, head_steps=12))
+    tokens = drawn(head, SamplingOptions(solver=solver, head_steps=12))
     assert (tokens.mean(1) - MEANS).abs().max() < 0.2
     assert (tokens.std(1) / DEVIATIONS - 1).abs().max() < 0.25
-    cold = drawn(head, Policy(solver=solver, head_steps=12, temperature=0.5))
+    cold = drawn(head, SamplingOptions(solver=solver, head_steps=12, temperature=0.5))
     assert (cold.std(1) / tokens.std(1)).max() < 0.7
 
 
@@ -84,7 +84,7 @@ def test_a_mixture_is_no_single_gaussian() -> None:
     with torch.no_grad():
         head.output.weight.zero_()
         head.output.bias.copy_(torch.tensor([0.0, 0.0, -2.0, 2.0, -3.0, -3.0]))
-    tokens = head.sample(torch.ones(1, 2000, 1), False, Policy(), Rng(0))
+    tokens = head.sample(torch.ones(1, 2000, 1), False, SamplingOptions(), Rng(0))
     assert (tokens.abs() - 2).abs().max() < 0.5
     assert tokens.gt(0).float().mean() == pytest.approx(0.5, abs=0.04)
 
@@ -104,13 +104,13 @@ def test_the_loss_of_a_mixture_is_its_likelihood() -> None:
 def test_temperature_narrows(build: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
     head = taught(build(), 60)
-    spread = [drawn(head, Policy(temperature=heat), 500).std(1).mean() for heat in (0.3, 1.0)]
+    spread = [drawn(head, SamplingOptions(temperature=heat), 500).std(1).mean() for heat in (0.3, 1.0)]
     assert spread[0] < 0.8 * spread[1]
 
 
 def test_regression_gives_the_mean() -> None:
     torch.manual_seed(0)
-    tokens = drawn(taught(RegressionHead(2, 2), 300, lr=3e-2), Policy())
+    tokens = drawn(taught(RegressionHead(2, 2), 300, lr=3e-2), SamplingOptions())
     assert tokens.std(1).max() < 1e-6
     assert (tokens[:, 0] - MEANS).abs().max() < 0.05
 
@@ -134,11 +134,11 @@ def test_diffusion_visits_as_many_noise_levels_as_asked(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(head.network, "steer", noted)
     head.network.input.register_forward_hook(lambda module, inputs, output: asked.append(1))
-    head.sample(torch.zeros(1, 1, 2), False, Policy(head_steps=4), Rng(0))
+    head.sample(torch.zeros(1, 1, 2), False, SamplingOptions(head_steps=4), Rng(0))
     assert told == [999, 666, 333, 0]
     assert len(asked) == 4
     told.clear()
-    head.sample(torch.zeros(1, 1, 2), False, Policy(), Rng(0))
+    head.sample(torch.zeros(1, 1, 2), False, SamplingOptions(), Rng(0))
     assert told == list(range(960, -1, -40))
     assert len(asked) == 4 + 25
 
@@ -169,7 +169,7 @@ def categorical(probabilities: list[float]) -> tuple[CategoricalHead, Tensor]:
     return head.eval().requires_grad_(False), torch.zeros(1, 20_000, 4)
 
 
-def frequencies(head: CategoricalHead, contexts: Tensor, policy: Policy) -> Tensor:
+def frequencies(head: CategoricalHead, contexts: Tensor, policy: SamplingOptions) -> Tensor:
     ids = head.sample(contexts, False, policy, Rng(0))
     return torch.bincount(ids.flatten(), minlength=len(head.bias)) / ids.numel()
 
@@ -177,16 +177,16 @@ def frequencies(head: CategoricalHead, contexts: Tensor, policy: Policy) -> Tens
 @pytest.mark.parametrize(
     ("policy", "expected"),
     [
-        (Policy(), [0.1, 0.2, 0.3, 0.4]),
-        (Policy(temperature=0.0), [0.0, 0.0, 0.0, 1.0]),
-        (Policy(temperature=0.5), [1 / 30, 4 / 30, 9 / 30, 16 / 30]),
-        (Policy(top_k=2), [0.0, 0.0, 3 / 7, 4 / 7]),
-        (Policy(top_p=0.65), [0.0, 0.0, 3 / 7, 4 / 7]),
-        (Policy(top_p=0.75), [0.0, 2 / 9, 3 / 9, 4 / 9]),
-        (Policy(top_k=3, top_p=0.4), [0.0, 0.0, 0.0, 1.0]),
+        (SamplingOptions(), [0.1, 0.2, 0.3, 0.4]),
+        (SamplingOptions(temperature=0.0), [0.0, 0.0, 0.0, 1.0]),
+        (SamplingOptions(temperature=0.5), [1 / 30, 4 / 30, 9 / 30, 16 / 30]),
+        (SamplingOptions(top_k=2), [0.0, 0.0, 3 / 7, 4 / 7]),
+        (SamplingOptions(top_p=0.65), [0.0, 0.0, 3 / 7, 4 / 7]),
+        (SamplingOptions(top_p=0.75), [0.0, 2 / 9, 3 / 9, 4 / 9]),
+        (SamplingOptions(top_k=3, top_p=0.4), [0.0, 0.0, 0.0, 1.0]),
     ],
 )
-def test_frequencies_of_ids(policy: Policy, expected: list[float]) -> None:
+def test_frequencies_of_ids(policy: SamplingOptions, expected: list[float]) -> None:
     found = frequencies(*categorical([0.1, 0.2, 0.3, 0.4]), policy)
     assert found.tolist() == pytest.approx(expected, abs=0.012)
     assert [share > 0 for share in expected] == found.gt(0).tolist()
@@ -194,7 +194,7 @@ def test_frequencies_of_ids(policy: Policy, expected: list[float]) -> None:
 
 def test_a_cut_keeps_at_least_the_likeliest() -> None:
     logits = torch.randn(5, 7)
-    kept = cut(logits, Policy(top_p=1e-6)).isfinite()
+    kept = cut(logits, SamplingOptions(top_p=1e-6)).isfinite()
     assert torch.equal(kept.nonzero()[:, 1], logits.argmax(-1))
 
 
@@ -203,7 +203,7 @@ def test_guidance_of_a_categorical_head_extrapolates_logits() -> None:
     with torch.no_grad():
         head.embed.weight.copy_(torch.tensor([[0.0], [1.0]]))
     contexts, without = torch.full((1, 20_000, 1), 0.5), torch.zeros(1, 20_000, 1)
-    ids = head.sample(torch.cat([contexts, without]), True, Policy(guidance=3.0), Rng(0))
+    ids = head.sample(torch.cat([contexts, without]), True, SamplingOptions(guidance=3.0), Rng(0))
     assert ids.float().mean() == pytest.approx(float(torch.tensor(1.5).sigmoid()), abs=0.012)
 
 
@@ -224,14 +224,14 @@ def test_categorical_loss_is_cross_entropy() -> None:
 @pytest.mark.parametrize(
     ("policy", "expected"),
     [
-        (Policy(), [0.1, 0.2, 0.3, 0.4]),
-        (Policy(temperature=0.5), [1 / 30, 4 / 30, 9 / 30, 16 / 30]),
-        (Policy(temperature=0.0), [0.0, 0.0, 0.0, 1.0]),
-        (Policy(top_k=2), [0.0, 0.0, 3 / 7, 4 / 7]),
+        (SamplingOptions(), [0.1, 0.2, 0.3, 0.4]),
+        (SamplingOptions(temperature=0.5), [1 / 30, 4 / 30, 9 / 30, 16 / 30]),
+        (SamplingOptions(temperature=0.0), [0.0, 0.0, 0.0, 1.0]),
+        (SamplingOptions(top_k=2), [0.0, 0.0, 3 / 7, 4 / 7]),
     ],
 )
 def test_proposed_ids_are_drawn_ids_and_their_confidence_is_a_noisy_logit(
-    policy: Policy, expected: list[float]
+    policy: SamplingOptions, expected: list[float]
 ) -> None:
     head, contexts = categorical([0.1, 0.2, 0.3, 0.4])
     ids, confidence = head.propose(contexts, False, policy, Rng(0))

@@ -20,7 +20,7 @@ from limner.generators.conditions import ClassCondition
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import LinearCategoricalHead
 from limner.generators.heads.diffusion import DiffusionHead
-from limner.generators.heads.head import Head, Policy
+from limner.generators.heads.head import Head, SamplingOptions
 from limner.generators.orders import Order, RandomMasked, Raster
 from limner.nn.packing import PackedLinear, pack
 from limner.nn.transformer import Block, Mlp
@@ -91,7 +91,7 @@ def test_a_packed_decoder_draws_the_same_and_leaves_the_other_as_it_was(parts: P
     generator = Generator(count=COUNT, order=order, backbone=backbone, head=head, condition=condition).eval()
     for parameter in generator.parameters():
         nn.init.normal_(parameter, std=0.2)
-    decoder, labels = Decoder(generator, Policy(guidance=2.0)), torch.tensor([0, 3])
+    decoder, labels = Decoder(generator, SamplingOptions(guidance=2.0)), torch.tensor([0, 3])
     before = decoder(labels, Rng([1, 2]))
     other = packed(decoder)
     torch.testing.assert_close(other(labels, Rng([1, 2])), before, rtol=0, atol=1e-4)

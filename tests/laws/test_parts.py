@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from limner import generators, recipes
 from limner.errors import InputError
-from limner.generators.heads.head import Head, Policy
+from limner.generators.heads.head import Head, SamplingOptions
 from limner.generators.orders import Cells, Order, Scales
 from limner.types import Layout, Rng
 
@@ -150,11 +150,11 @@ def test_the_loss_of_a_token_is_its_own(kind: type) -> None:
 def test_a_draw_is_of_the_kind_of_tokens_and_its_rows_are_their_own(kind: type) -> None:
     head = made(kind)
     contexts = torch.randn(2, 3, WIDTH)
-    drawn = head.sample(contexts, False, Policy(), Rng([1, 2]))
+    drawn = head.sample(contexts, False, SamplingOptions(), Rng([1, 2]))
     blank = head.blank(2, 3)
     assert (drawn.shape, drawn.is_floating_point()) == (blank.shape, blank.is_floating_point())
     for row in range(2):
-        alone = head.sample(contexts[row : row + 1], False, Policy(), Rng([row + 1]))
+        alone = head.sample(contexts[row : row + 1], False, SamplingOptions(), Rng([row + 1]))
         torch.testing.assert_close(alone, drawn[row : row + 1])
 
 
@@ -163,9 +163,9 @@ def test_a_draw_is_of_the_kind_of_tokens_and_its_rows_are_their_own(kind: type) 
 def test_guidance_of_one_is_none_and_more_is_some(kind: type) -> None:
     head = made(kind)
     both = torch.randn(4, 50, WIDTH)
-    plain = head.sample(both[:2], False, Policy(), Rng([1, 2]))
-    torch.testing.assert_close(head.sample(both, True, Policy(), Rng([1, 2])), plain)
-    assert not torch.equal(head.sample(both, True, Policy(guidance=5.0), Rng([1, 2])), plain)
+    plain = head.sample(both[:2], False, SamplingOptions(), Rng([1, 2]))
+    torch.testing.assert_close(head.sample(both, True, SamplingOptions(), Rng([1, 2])), plain)
+    assert not torch.equal(head.sample(both, True, SamplingOptions(guidance=5.0), Rng([1, 2])), plain)
 
 
 @pytest.mark.parametrize("kind", [part(kind) for kind in HEADS if hasattr(kind, "propose")])
@@ -173,12 +173,14 @@ def test_guidance_of_one_is_none_and_more_is_some(kind: type) -> None:
 def test_proposals_are_draws_with_a_confidence(kind: type) -> None:
     head = made(kind)
     contexts = torch.randn(2, 3, WIDTH)
-    tokens, confidence = head.propose(contexts, False, Policy(temperature=0.0), Rng([1, 2]))
-    assert torch.equal(tokens, head.sample(contexts, False, Policy(temperature=0.0), Rng([1, 2])))
+    tokens, confidence = head.propose(contexts, False, SamplingOptions(temperature=0.0), Rng([1, 2]))
+    assert torch.equal(tokens, head.sample(contexts, False, SamplingOptions(temperature=0.0), Rng([1, 2])))
     assert confidence.shape == (2, 3)
     for row in range(2):
-        alone = head.propose(contexts[row : row + 1], False, Policy(), Rng([row + 1]))
-        for part_alone, part_together in zip(alone, head.propose(contexts, False, Policy(), Rng([1, 2])), strict=True):
+        alone = head.propose(contexts[row : row + 1], False, SamplingOptions(), Rng([row + 1]))
+        for part_alone, part_together in zip(
+            alone, head.propose(contexts, False, SamplingOptions(), Rng([1, 2])), strict=True
+        ):
             torch.testing.assert_close(part_alone, part_together[row : row + 1])
 
 

@@ -14,9 +14,9 @@ from limner.decode.smooth import smoothed, softness
 from limner.errors import InputError
 from limner.generators.generator import Generator
 from limner.generators.heads.codes import CodeHead, MixingHead
-from limner.generators.heads.head import Policy
+from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Scales
-from limner.recipes.official.var import Sizes, TokenizerSizes, official_generator, official_tokenizer
+from limner.store.official.var import Sizes, TokenizerSizes, official_generator, official_tokenizer
 from limner.tokenizers.scales import ScaleAutoencoder
 from limner.types import Layout, Rng
 
@@ -44,7 +44,9 @@ def generator(of: ScaleAutoencoder, *, shared: bool = False) -> Generator:
 
 
 def decoder(of: ScaleAutoencoder, guidance: float = 3.0, **options: bool) -> Decoder:
-    return Decoder(generator(of), Policy(guidance=guidance, top_k=8, top_p=0.9), guidance=with_steps, **options)
+    return Decoder(
+        generator(of), SamplingOptions(guidance=guidance, top_k=8, top_p=0.9), guidance=with_steps, **options
+    )
 
 
 # Order and schedules
@@ -199,10 +201,10 @@ def test_a_mixture_is_a_softmax_of_noisy_logits() -> None:
     nn.init.normal_(head.output.weight)
     mixing, contexts = MixingHead(head, codebook, lambda heat: 0.5), torch.randn(1, 2, 2)
     uniform = torch.rand(1, 2, 4)
-    drawn = mixing.sample(contexts, False, Policy(temperature=2.0), Replay(uniform=[uniform]))
+    drawn = mixing.sample(contexts, False, SamplingOptions(temperature=2.0), Replay(uniform=[uniform]))
     shares = ((head.logits(contexts) / 2.0 - (-uniform.log()).log()) / 0.5).softmax(-1)
     torch.testing.assert_close(drawn, shares @ codebook)
-    likeliest = mixing.sample(contexts, False, Policy(temperature=0.0), Rng(0))
+    likeliest = mixing.sample(contexts, False, SamplingOptions(temperature=0.0), Rng(0))
     assert torch.equal(likeliest, codebook[head.logits(contexts).argmax(-1)])
     ids = torch.tensor([[0, 3]])
     assert torch.equal(mixing.loss(contexts, ids, Rng(0)), head.loss(contexts, ids, Rng(0)))

@@ -7,7 +7,7 @@ from tests.parity.goldens import Replay, agree
 from torch import Tensor, nn
 
 from limner.generators.heads.categorical import SoftmaxHead, cut
-from limner.generators.heads.head import Policy, guide
+from limner.generators.heads.head import SamplingOptions, guide
 from limner.types import Rng
 
 
@@ -31,7 +31,7 @@ class Replaying(nn.Module):
         self.strengths: list[float] = []
         self.drawn = 0
 
-    def sample(self, contexts: Tensor, guided: bool, policy: Policy, rng: Rng) -> Tensor:
+    def sample(self, contexts: Tensor, guided: bool, policy: SamplingOptions, rng: Rng) -> Tensor:
         raw = self.head.logits(contexts)
         logits = guide(raw, policy.guidance) if guided else raw
         probabilities = cut(logits / policy.temperature, policy).softmax(-1)

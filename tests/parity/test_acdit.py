@@ -14,10 +14,10 @@ from limner.decode.decoder import Decoder
 from limner.decode.schedules import constant
 from limner.generators.backbones.denoising import NoisedBlocks
 from limner.generators.generator import Generator
-from limner.generators.heads.head import Policy
+from limner.generators.heads.head import SamplingOptions
 from limner.generators.heads.trunk import Diffusion
 from limner.processes.solvers import linspace_timesteps
-from limner.recipes.official.acdit import (
+from limner.store.official.acdit import (
     ACDIT_B,
     ACDIT_H,
     ACDIT_L,
@@ -28,7 +28,7 @@ from limner.recipes.official.acdit import (
     order_of,
     prepare,
 )
-from limner.recipes.release import fill, official_name
+from limner.store.release import fill, official_name
 from limner.types import Rng
 
 
@@ -210,7 +210,7 @@ def test_drawing(golden: Golden, mode: str, cached: bool) -> None:
 
     generator.head.answer = witness
     replay = Replay(normal=list(golden[f"in.{mode}.init_noise"]))
-    policy = Policy(guidance=golden.config["cfg"] if mode == "sample_cfg" else 1.0)
+    policy = SamplingOptions(guidance=golden.config["cfg"] if mode == "sample_cfg" else 1.0)
     drawn: list[Tensor] = []
     tokens = Decoder(generator, policy, guidance=constant, cached=cached)(
         golden["in.sample.labels"],

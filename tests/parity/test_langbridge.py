@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from tests.parity.goldens import Golden, agree, goldens
 
 from limner.connectors.basis import LanguageBasis
-from limner.recipes.official.langbridge import LANGBRIDGE, Sizes, fill_connector, official_connector
-from limner.recipes.released import load_released, recognise
+from limner.store.official.langbridge import LANGBRIDGE, Sizes, fill_connector, official_connector
+from limner.store.released import load_released, recognise
 
 GOLDENS = goldens("langbridge_adapter", having="out.embeds")
 

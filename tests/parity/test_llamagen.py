@@ -15,10 +15,10 @@ from limner.decode.decoder import Decoder
 from limner.decode.schedules import Schedule, constant, early
 from limner.errors import CheckpointError
 from limner.generators.generator import Generator
-from limner.generators.heads.head import Policy
+from limner.generators.heads.head import SamplingOptions
 from limner.nn.norms import gated_hidden
-from limner.recipes.official import llamagen
-from limner.recipes.official.llamagen import (
+from limner.store.official import llamagen
+from limner.store.official.llamagen import (
     GENERATOR_NAMES,
     HEADS,
     LLAMAGEN_3B,
@@ -39,8 +39,8 @@ from limner.recipes.official.llamagen import (
     prepared,
     sizes_of,
 )
-from limner.recipes.release import official_name
-from limner.recipes.released import recognise
+from limner.store.release import official_name
+from limner.store.released import recognise
 from limner.tokenizers.quantizers.learned import assignment_entropy
 from limner.tokenizers.vqgan import Vqgan
 from limner.types import Rng
@@ -154,9 +154,9 @@ def test_logits_and_loss_of_captioned_pictures(golden: Golden) -> None:
 # Drawing
 
 
-def steering(options: dict[str, Any], *, behind: int) -> tuple[Policy, Schedule]:
+def steering(options: dict[str, Any], *, behind: int) -> tuple[SamplingOptions, Schedule]:
     """The official options in our words; ``behind``: how many tokens more are known where the interval is compared."""
-    policy = Policy(
+    policy = SamplingOptions(
         guidance=options["cfg_scale"],
         temperature=options["temperature"],
         top_k=options["top_k"],

@@ -15,11 +15,11 @@ from limner.decode.decoder import Decoder
 from limner.decode.schedules import constant, with_known
 from limner.errors import CheckpointError
 from limner.generators.generator import Generator
-from limner.generators.heads.head import Policy
+from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import cosine_unmasking, steps_of_ranks
 from limner.nn.transformer import take
 from limner.processes.diffusion import Schedule, cosine_schedule, evenly_spaced, respaced
-from limner.recipes.official.mar import (
+from limner.store.official.mar import (
     GENERATOR_NAMES,
     LATENT_SCALE,
     MAR_BASE,
@@ -31,7 +31,7 @@ from limner.recipes.official.mar import (
     official_generator,
     official_tokenizer,
 )
-from limner.recipes.release import official_name
+from limner.store.release import official_name
 from limner.tokenizers.folding import fold, unfold
 from limner.tokenizers.kl import KlAutoencoder
 from limner.types import Rng
@@ -254,7 +254,7 @@ class Witness(nn.Module):
         self.head, self.embed, self.blank = head, head.embed, head.blank
         self.seen: list[dict[str, Any]] = []
 
-    def sample(self, contexts: Tensor, guided: bool, policy: Policy, rng: Rng) -> Tensor:
+    def sample(self, contexts: Tensor, guided: bool, policy: SamplingOptions, rng: Rng) -> Tensor:
         drawn = self.head.sample(contexts, guided, policy, rng)
         self.seen.append({"z": contexts.flatten(0, 1), "cfg": policy.guidance, "tokens": drawn.flatten(0, 1)})
         return drawn
@@ -277,7 +277,8 @@ def temperature(golden: Golden, mode: str, generator: Generator) -> float:
         replay = Replay(normal=recorded_noise(golden, mode, 0))
         z = golden[f"out.{mode}.step0.z"][None]
         return difference(
-            generator.head.sample(z, False, Policy(temperature=value), replay)[0], golden[f"out.{mode}.step0.tokens"]
+            generator.head.sample(z, False, SamplingOptions(temperature=value), replay)[0],
+            golden[f"out.{mode}.step0.tokens"],
         )
 
     return min((own, 0.95, own + 0.05, 1.0), key=error)
@@ -300,7 +301,7 @@ def test_drawing(golden: Golden, mode: str) -> None:
     orders, batch = golden[f"in.{mode}.orders"], len(golden[f"in.{mode}.labels"])
     steps = steps_of_ranks(orders.argsort(1), cosine_unmasking(orders.shape[1], config["num_iter"]))
     noise = [draw for step in range(config["num_iter"]) for draw in recorded_noise(golden, mode, step)]
-    policy = Policy(guidance=config["cfg"] if mode == "sample_cfg" else 1.0, temperature=heat)
+    policy = SamplingOptions(guidance=config["cfg"] if mode == "sample_cfg" else 1.0, temperature=heat)
     seen: list[Tensor] = []
     replay = Replay(normal=noise)
     decoder = Decoder(

@@ -13,10 +13,10 @@ from limner.decode.decoder import Decoder
 from limner.decode.schedules import Schedule, annealed, annealed_twice, constant, linear, power_cosine
 from limner.errors import CheckpointError
 from limner.generators.generator import Generator
-from limner.generators.heads.head import Policy
+from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import ArccosMasked
 from limner.nn.transformer import take
-from limner.recipes.official.maskgit import (
+from limner.store.official.maskgit import (
     B64_SAMPLING,
     L32_SAMPLING,
     RELEASES,
@@ -30,7 +30,7 @@ from limner.recipes.official.maskgit import (
     official_decoder,
     official_generator,
 )
-from limner.recipes.release import official_name
+from limner.store.release import official_name
 from limner.types import Rng
 
 NAMES = ("maskgit_bert", "maskgit_uvit")
@@ -119,7 +119,7 @@ def decoder(generator: Generator, run: dict[str, Any]) -> Decoder:
     schedule, none = GUIDANCE.get(run["guidance_decay"], (powered, 0.0))
     return Decoder(
         generator,
-        Policy(guidance=run["guidance_scale"] + none, temperature=run["randomize_temperature"]),
+        SamplingOptions(guidance=run["guidance_scale"] + none, temperature=run["randomize_temperature"]),
         run["num_sample_steps"],
         guidance=schedule,
         temperature=annealed_twice if run.get("softmax_temperature_annealing") else annealed,
@@ -136,7 +136,7 @@ class Witness(nn.Module):
         self.blank, self.loss, self.sample = head.blank, head.loss, head.sample
         self.seen: list[dict[str, Any]] = []
 
-    def propose(self, contexts: Tensor, guided: bool, policy: Policy, rng: Rng) -> tuple[Tensor, Tensor]:
+    def propose(self, contexts: Tensor, guided: bool, policy: SamplingOptions, rng: Rng) -> tuple[Tensor, Tensor]:
         halves = self.head.logits(contexts).chunk(2) if guided else (self.head.logits(contexts), None)
         self.seen.append({"cond": halves[0], "uncond": halves[1], "guidance": policy.guidance})
         return self.head.propose(contexts, guided, policy, rng)

@@ -9,9 +9,9 @@ import torch
 from tests.parity.goldens import Golden, agree, goldens
 from torch import Tensor
 
-from limner.recipes.official.maskgit_vqgan import MASKGIT_VQGAN, NAMES, RELEASES, Sizes, official_tokenizer, sizes_of
-from limner.recipes.release import fill, official_name
-from limner.recipes.released import recognise
+from limner.store.official.maskgit_vqgan import MASKGIT_VQGAN, NAMES, RELEASES, Sizes, official_tokenizer, sizes_of
+from limner.store.release import fill, official_name
+from limner.store.released import recognise
 from limner.tokenizers.maskgit_vqgan import MaskgitVqgan
 from limner.types import Rng
 

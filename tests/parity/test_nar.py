@@ -16,8 +16,8 @@ from limner.decode.decoder import Decoder
 from limner.errors import CheckpointError
 from limner.generators.generator import Generator
 from limner.generators.slots import Slots
-from limner.recipes.official import nar
-from limner.recipes.official.nar import (
+from limner.store.official import nar
+from limner.store.official.nar import (
     GENERATOR_NAMES,
     NAR_B,
     NAR_L,
@@ -31,8 +31,8 @@ from limner.recipes.official.nar import (
     official_generator,
     sizes_of,
 )
-from limner.recipes.release import official_name
-from limner.recipes.released import recognise
+from limner.store.release import official_name
+from limner.store.released import recognise
 from limner.types import Rng
 
 PARTS = {"nar_c2i": "gpt", "nar_t2i": "t2i"}

@@ -18,7 +18,7 @@ from limner.connectors.coefficients import Gumbel, Phi, Softmax, StraightThrough
 from limner.connectors.ovis import neighbours
 from limner.encoders.navit import NativeTransformer, native_size
 from limner.errors import CheckpointError, InputError
-from limner.recipes.official.ovis import (
+from limner.store.official.ovis import (
     OVIS_1_8B,
     OVIS_2_1B,
     RELEASES,
@@ -31,8 +31,8 @@ from limner.recipes.official.ovis import (
     siglip,
     tower_sizes,
 )
-from limner.recipes.release import Release, fill
-from limner.recipes.released import load_released, recognise
+from limner.store.release import Release, fill
+from limner.store.released import load_released, recognise
 from limner.unified.conversation import NOTHING
 from limner.unified.interleaved import ATOM, MARKS, interleave, padded, unfold, written
 
@@ -348,7 +348,7 @@ def test_every_release_is_told_from_the_others_and_read(tmp_path: Path) -> None:
 
 
 def under_their_names(eyes: Eyes, release: Release) -> dict[str, Tensor]:
-    from limner.recipes.release import official_name
+    from limner.store.release import official_name
 
     return {official_name(name, release.names): value.detach() for name, value in eyes.named_parameters()}
 

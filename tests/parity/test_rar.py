@@ -13,9 +13,9 @@ from limner.decode.decoder import Decoder
 from limner.decode.schedules import Moment, power_cosine
 from limner.errors import CheckpointError
 from limner.generators.generator import Generator
-from limner.generators.heads.head import Policy, guide
+from limner.generators.heads.head import SamplingOptions, guide
 from limner.generators.orders import Permuted, annealed_share
-from limner.recipes.official.rar import (
+from limner.store.official.rar import (
     GENERATOR_NAMES,
     RAR_BASE,
     RAR_LARGE,
@@ -29,7 +29,7 @@ from limner.recipes.official.rar import (
     prepared,
     sizes_of,
 )
-from limner.recipes.release import official_name
+from limner.store.release import official_name
 from limner.types import Rng
 
 
@@ -131,7 +131,7 @@ class Replaying(nn.Module):
         self.strengths: list[float] = []
         self.probabilities: list[Tensor] = []
 
-    def sample(self, contexts: Tensor, guided: bool, policy: Policy, rng: Rng) -> Tensor:
+    def sample(self, contexts: Tensor, guided: bool, policy: SamplingOptions, rng: Rng) -> Tensor:
         raw = self.head.logits(contexts)[:, 0]
         logits = guide(raw, policy.guidance) if guided else raw
         self.raw.append(raw)
@@ -140,7 +140,7 @@ class Replaying(nn.Module):
         return self.ids[:, len(self.raw) - 1 : len(self.raw)]
 
 
-def steering(golden: Golden, mode: str) -> tuple[Policy, float]:
+def steering(golden: Golden, mode: str) -> tuple[SamplingOptions, float]:
     """Guidance, temperature and power of a recorded drawing, which its card does not tell.
 
     ``log p = (u + g_s (c - u)) / T - const`` is linear in 1/T and g_s/T, so each step gives both; of all powers and
@@ -167,7 +167,7 @@ def steering(golden: Golden, mode: str) -> tuple[Policy, float]:
         share = (1.0 - math.cos(math.pi * ((len(found) - 1) / len(found)) ** power)) / 2.0
         candidates.append((power, round(1.0 + last / share, 2)))
     power, guidance = min(candidates, key=lambda pair: error(*pair))
-    return Policy(guidance=guidance, temperature=temperature), power
+    return SamplingOptions(guidance=guidance, temperature=temperature), power
 
 
 DRAWINGS = [

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import limner
 from limner.processes.diffusion import cosine_schedule, respaced
-from limner.recipes.official.ross import (
+from limner.store.official.ross import (
     HEADS,
     NAMES,
     TOKENIZER_NAMES,
@@ -27,7 +27,7 @@ from limner.recipes.official.ross import (
     prepare,
     sizes_of,
 )
-from limner.recipes.release import official_name
+from limner.store.release import official_name
 from limner.tokenizers import kl
 from limner.tokenizers.kl import KlAutoencoder
 from limner.types import Rng

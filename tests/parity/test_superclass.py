@@ -13,7 +13,7 @@ from torch import Tensor, multiprocessing
 from limner.encoders.objectives.subword_set import SubwordFrequency
 from limner.encoders.subwords import SubwordClassifier
 from limner.errors import CheckpointError
-from limner.recipes.official.superclass import (
+from limner.store.official.superclass import (
     NAMES,
     RELEASES,
     VIT_B_16,
@@ -24,7 +24,7 @@ from limner.recipes.official.superclass import (
     official_classifier,
     sizes_of,
 )
-from limner.recipes.release import official_name
+from limner.store.release import official_name
 
 MODELS = goldens("superclass_model", having="out.logits")
 LOSSES = goldens("superclass_loss", having="out.rank0.loss.0")

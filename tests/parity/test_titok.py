@@ -12,8 +12,8 @@ from tests.parity.goldens import Golden, Replay, agree, goldens
 from torch import Tensor
 
 from limner.errors import CheckpointError
-from limner.recipes.official import maskgit_vqgan
-from limner.recipes.official.titok import (
+from limner.store.official import maskgit_vqgan
+from limner.store.official.titok import (
     BASE,
     LARGE,
     NAMES,
@@ -33,8 +33,8 @@ from limner.recipes.official.titok import (
     sizes_of,
     with_proxy,
 )
-from limner.recipes.release import fill, official_name
-from limner.recipes.released import recognise
+from limner.store.release import fill, official_name
+from limner.store.released import recognise
 from limner.tokenizers.objective import ReconstructionObjective
 from limner.tokenizers.oned import OneDTokenizer, Vit
 from limner.tokenizers.proxy import proxy_loss

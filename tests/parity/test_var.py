@@ -16,8 +16,8 @@ from limner.decode.smooth import smoothed
 from limner.errors import CheckpointError, InputError
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import SoftmaxHead, cut
-from limner.generators.heads.head import Contexts, Policy
-from limner.recipes.official.var import (
+from limner.generators.heads.head import Contexts, SamplingOptions
+from limner.store.official.var import (
     GENERATOR_NAMES,
     GENERATOR_SKIP,
     RELEASES,
@@ -40,7 +40,7 @@ from limner.recipes.official.var import (
     prepared_tokenizer,
     tokenizer_sizes,
 )
-from limner.recipes.release import fill, official_name
+from limner.store.release import fill, official_name
 from limner.tokenizers.quantizers.multiscale import phis_of_scales
 from limner.tokenizers.scales import ScaleAutoencoder
 from limner.types import Rng
@@ -210,9 +210,9 @@ def drawing(probabilities: Tensor, tokens: Tensor) -> Tensor:
     return (middle / edges[..., -1:])[..., 0].float()
 
 
-def policy(golden: Golden) -> Policy:
+def policy(golden: Golden) -> SamplingOptions:
     config = golden.config
-    return Policy(guidance=1 + config["cfg"], top_k=config["top_k"], top_p=config["top_p"])
+    return SamplingOptions(guidance=1 + config["cfg"], top_k=config["top_k"], top_p=config["top_p"])
 
 
 def draws(golden: Golden, mode: str) -> Replay:
@@ -323,7 +323,7 @@ def test_releases_tell_which_and_how_large(golden: Golden) -> None:
 def test_how_the_authors_draw() -> None:
     with torch.device("meta"):
         decoder = official_decoder(official_generator(VAR_D16))
-    assert decoder.policy == Policy(guidance=2.5, top_k=900, top_p=0.96)
+    assert decoder.policy == SamplingOptions(guidance=2.5, top_k=900, top_p=0.96)
     assert decoder.guidance is with_steps
 
 

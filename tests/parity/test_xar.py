@@ -12,8 +12,8 @@ from torch import Tensor
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import with_steps
 from limner.generators.generator import Generator
-from limner.generators.heads.head import Policy
-from limner.recipes.official.xar import (
+from limner.generators.heads.head import SamplingOptions
+from limner.store.official.xar import (
     NAMES,
     SKIP,
     XAR_BASE,
@@ -24,7 +24,7 @@ from limner.recipes.official.xar import (
     prepare,
     sizes_of,
 )
-from limner.recipes.release import fill, official_name
+from limner.store.release import fill, official_name
 from limner.types import Rng
 
 
@@ -133,7 +133,7 @@ def test_drawing(golden: Golden, mode: str, cached: bool) -> None:
     replay = Replay(normal=[draw for cell, rest in zip(start, noise, strict=True) for draw in (cell, *rest)])
     told: list[list[int]] = []
     generator.backbone.time.register_forward_hook(lambda module, given, out: told.append(given[0].unique().tolist()))
-    policy = Policy(guidance=golden.config["cfg"] if mode == "sample_cfg" else 1.0)
+    policy = SamplingOptions(guidance=golden.config["cfg"] if mode == "sample_cfg" else 1.0)
     seen: list[Tensor] = []
     tokens = Decoder(generator, policy, guidance=with_steps, cached=cached)(
         golden["in.labels"],

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-
-from limner.experiments.studies.language_basis import hypotheses
-from limner.experiments.studies.language_basis.drawn import PARTS, single
-from limner.experiments.studies.language_basis.joint import (
+from studies.language_basis import hypotheses
+from studies.language_basis.drawn import PARTS, single
+from studies.language_basis.joint import (
     JOINT,
     Joint,
     Teaching,
@@ -20,12 +19,13 @@ from limner.experiments.studies.language_basis.joint import (
     run,
     taught,
 )
-from limner.experiments.studies.language_basis.page import halves
-from limner.experiments.studies.language_basis.plan import JOINT_RATES, Results, joint_rate, joints
-from limner.experiments.studies.language_basis.pretrained import TRAINING, Pretrained
-from limner.experiments.studies.language_basis.sharing import cost_table, joint_section
-from limner.experiments.studies.language_basis.trial import Bench, bench
-from limner.experiments.studies.language_basis.world import KINDS
+from studies.language_basis.page import halves
+from studies.language_basis.plan import JOINT_RATES, Results, joint_rate, joints
+from studies.language_basis.pretrained import TRAINING, Pretrained
+from studies.language_basis.sharing import cost_table, joint_section
+from studies.language_basis.trial import Bench, bench
+from studies.language_basis.world import KINDS
+
 from limner.types import Rng
 
 SCALE = 0.004

@@ -8,14 +8,9 @@ from random import Random
 
 import pytest
 import torch
-
-from limner.cli import main
-from limner.connectors.bases import AllWords, ChosenWords
-from limner.connectors.basis import LanguageBasis
-from limner.connectors.coefficients import Unconstrained
-from limner.connectors.scores import DenseHead
-from limner.experiments.studies.language_basis.arms import ALL, ARMS, PARAMETERS, Given, parameters
-from limner.experiments.studies.language_basis.controls import (
+from studies.language_basis.__main__ import main
+from studies.language_basis.arms import ALL, ARMS, PARAMETERS, Given, parameters
+from studies.language_basis.controls import (
     Directions,
     Narrowing,
     PreconditionedMlp,
@@ -23,12 +18,12 @@ from limner.experiments.studies.language_basis.controls import (
     least_squares,
     permutation,
 )
-from limner.experiments.studies.language_basis.costs import costs
-from limner.experiments.studies.language_basis.givebacks import giveback
-from limner.experiments.studies.language_basis.learning import shuffled
-from limner.experiments.studies.language_basis.measures import blindfolded
-from limner.experiments.studies.language_basis.running import Study, read, write
-from limner.experiments.studies.language_basis.world import (
+from studies.language_basis.costs import costs
+from studies.language_basis.givebacks import giveback
+from studies.language_basis.learning import shuffled
+from studies.language_basis.measures import blindfolded
+from studies.language_basis.running import Study, read, write
+from studies.language_basis.world import (
     KINDS,
     ROOM,
     SLOTS,
@@ -40,6 +35,11 @@ from limner.experiments.studies.language_basis.world import (
     told_rows,
     turns,
 )
+
+from limner.connectors.bases import AllWords, ChosenWords
+from limner.connectors.basis import LanguageBasis
+from limner.connectors.coefficients import Unconstrained
+from limner.connectors.scores import DenseHead
 from limner.languages.subwords import Subwords
 from limner.types import Rng
 from limner.unified.conversation import NOTHING, PADDING, PICTURE
@@ -232,7 +232,7 @@ def test_a_study_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.Capture
     said.clear()
     assert study(folder, said).run()
     assert said == []
-    command = ["study", "language-basis", "--scale", str(SCALE), "--seeds", "1", "--hypotheses", "H1"]
+    command = ["--scale", str(SCALE), "--seeds", "1", "--hypotheses", "H1"]
     assert main([*command, "--runs", str(tmp_path), "--out", str(tmp_path / "page"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert [one["outcome"] for one in report["verdicts"]] == ["undecided"] * 5
@@ -249,16 +249,15 @@ def test_results_travel_in_one_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "cause"),
     [
-        (["language-bases"], "there is no study"),
-        (["language-basis", "--hypotheses", "H6"], "there is no hypothesis 'H6'"),
-        (["language-basis", "--seeds", "0"], "at least one seed"),
-        (["language-basis", "--results", "nowhere.json"], "holds no results"),
+        (["--hypotheses", "H6"], "there is no hypothesis 'H6'"),
+        (["--seeds", "0"], "at least one seed"),
+        (["--results", "nowhere.json"], "holds no results"),
     ],
 )
 def test_what_cannot_be_studied_is_refused(
     arguments: list[str], cause: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["study", *arguments]) == 2
+    assert main(arguments) == 2
     assert cause in capsys.readouterr().err
 
 

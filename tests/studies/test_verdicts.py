@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from limner.experiments.studies.language_basis import hypotheses
-from limner.experiments.studies.language_basis.drawn import PARTS
-from limner.experiments.studies.language_basis.measures import SIGMAS
-from limner.experiments.studies.language_basis.page import write_page
-from limner.experiments.studies.language_basis.plan import (
+from studies.language_basis import hypotheses
+from studies.language_basis.drawn import PARTS
+from studies.language_basis.measures import SIGMAS
+from studies.language_basis.page import write_page
+from studies.language_basis.plan import (
     HYPOTHESES,
     MIDDLE,
     RATES,
@@ -22,10 +21,10 @@ from limner.experiments.studies.language_basis.plan import (
     rate,
     trials,
 )
-from limner.experiments.studies.language_basis.pretrained import TRAINING
-from limner.experiments.studies.language_basis.tables import area
-from limner.experiments.studies.language_basis.trial import Trial, partner
-from limner.experiments.studies.language_basis.world import KINDS
+from studies.language_basis.pretrained import TRAINING
+from studies.language_basis.tables import area
+from studies.language_basis.trial import Trial, partner
+from studies.language_basis.world import KINDS
 
 Score = Callable[[Trial], float]
 CHANCE = 0.2

@@ -18,7 +18,7 @@ import torch
 
 from limner.data.source import Example
 from limner.data.stream import Stream, shifted
-from limner.recipes.tokenizers.worlds import TokenizerTask
+from limner.lessons.pictures import TokenizerTask
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.discriminator import PatchDiscriminator
 from limner.tokenizers.objective import ReconstructionObjective

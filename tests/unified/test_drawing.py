@@ -6,7 +6,7 @@ import torch
 
 from limner.decode.decoder import Decoder
 from limner.generators.generator import Generator
-from limner.generators.heads.head import Policy
+from limner.generators.heads.head import SamplingOptions
 from limner.generators.heads.regression import RegressionHead
 from limner.generators.orders import RandomMasked
 from limner.languages.transformer import LanguageTransformer
@@ -65,7 +65,7 @@ def test_what_it_learns_it_draws() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    drawn = Decoder(generator, Policy())(given[:2], Rng([0, 1]))
+    drawn = Decoder(generator, SamplingOptions())(given[:2], Rng([0, 1]))
     assert (drawn[0] - 1).abs().max() < 0.3
     assert (drawn[1] + 1).abs().max() < 0.3
 

@@ -15,8 +15,8 @@ from limner.encoders.vit import VisionTransformer
 from limner.errors import InputError
 from limner.languages.subwords import Subwords
 from limner.languages.transformer import LanguageTransformer
+from limner.models.vision_language import VisionLanguageModel
 from limner.unified.conversation import pack
-from limner.unified.seer import Seer
 
 COLOURS = {"red": (1.0, -1.0, -1.0), "green": (-1.0, 1.0, -1.0), "blue": (-1.0, -1.0, 1.0)}
 ASKED = "what colour ?"
@@ -26,15 +26,17 @@ def plain(colour: str) -> torch.Tensor:
     return torch.tensor(COLOURS[colour])[:, None, None].expand(3, 16, 16)
 
 
-def build(connector: Callable[[int, int], Connector] = MlpConnector, *, learns_to_see: bool = True) -> Seer:
+def build(
+    connector: Callable[[int, int], Connector] = MlpConnector, *, learns_to_see: bool = True
+) -> VisionLanguageModel:
     torch.manual_seed(0)
     words = Subwords.trained([ASKED, "is it red ?", "yes no", *COLOURS] * 5, size=200, length=8, speaks=True)
     encoder = VisionTransformer(size=16, patch=8, width=32, depth=1, heads=2)
     language = LanguageTransformer(len(words), width=32, depth=1, heads=2, length=32)
-    return Seer(encoder, connector(32, 32), language, words, learns_to_see=learns_to_see)
+    return VisionLanguageModel(encoder, connector(32, 32), language, words, learns_to_see=learns_to_see)
 
 
-def train(seer: Seer, steps: int = 100) -> list[float]:
+def train(seer: VisionLanguageModel, steps: int = 100) -> list[float]:
     images = torch.stack([plain(colour) for colour in COLOURS])
     turns = [[Turn(ASKED, colour), Turn("is it red ?", "yes" if colour == "red" else "no")] for colour in COLOURS]
     packed = pack(turns, seer.vocabulary, seer.slots)
@@ -50,20 +52,20 @@ def train(seer: Seer, steps: int = 100) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def seer() -> Seer:
+def seer() -> VisionLanguageModel:
     made = build()
     assert train(made)[-1] < 0.1
     return made.eval()
 
 
-def test_it_says_what_it_sees(seer: Seer) -> None:
+def test_it_says_what_it_sees(seer: VisionLanguageModel) -> None:
     for colour in COLOURS:
         assert seer.see(plain(colour), ASKED) == colour
     images = torch.stack([plain("red"), plain("blue"), plain("green")])
     assert seer.answers(images, ["is it red ?", "is it red ?", ASKED]) == ["yes", "no", "green"]
 
 
-def test_without_a_picture_it_can_only_guess(seer: Seer) -> None:
+def test_without_a_picture_it_can_only_guess(seer: VisionLanguageModel) -> None:
     (guess,) = set(seer.answers(None, [ASKED] * 3))
     assert isinstance(guess, str)
 
@@ -78,7 +80,7 @@ def test_an_encoder_that_does_not_learn_is_left_alone() -> None:
     assert all(p.grad is not None for p in seer.connector.parameters())
 
 
-def test_pictures_must_fit_their_slots(seer: Seer) -> None:
+def test_pictures_must_fit_their_slots(seer: VisionLanguageModel) -> None:
     packed = pack([[Turn(ASKED)]], seer.vocabulary, seer.slots + 1)
     with pytest.raises(InputError, match="5 slots wait for 4 picture vectors"):
         seer.enter(packed, seer.vectors(plain("red")[None]))

@@ -15,8 +15,8 @@ from limner.encoders.vit import VisionTransformer
 from limner.errors import InputError
 from limner.languages.subwords import Subwords
 from limner.languages.transformer import LanguageTransformer
-from limner.unified.seer import Seer
-from limner.unified.swapping import swapped
+from limner.models.swapping import swapped
+from limner.models.vision_language import VisionLanguageModel
 
 WORDS = Subwords.trained(["a red heart left of a blue star"] * 5, size=40, length=8, speaks=True)
 
@@ -26,11 +26,11 @@ def language(width: int, rows: int = len(WORDS)) -> LanguageTransformer:
 
 
 @pytest.fixture
-def seer() -> Seer:
+def seer() -> VisionLanguageModel:
     torch.manual_seed(0)
     connector = LanguageBasis(DenseHead(nn.Identity(), 32, len(WORDS)), Softmax(1.0), AllWords(len(WORDS)))
     encoder = VisionTransformer(size=16, patch=8, width=32, depth=1, heads=2)
-    model = Seer(encoder, connector, language(32), WORDS).eval()
+    model = VisionLanguageModel(encoder, connector, language(32), WORDS).eval()
     connector.settle(model.language.words, encoder.features(pictures()))
     return model
 
@@ -39,14 +39,14 @@ def pictures() -> torch.Tensor:
     return torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-def reach(model: Seer) -> float:
+def reach(model: VisionLanguageModel) -> float:
     """How far its vectors lie from the mean of words, in lengths of a word from there."""
     words = model.language.words.detach()
     vectors = model.vectors(pictures()).detach() - words.mean(0)
     return float((vectors.square().mean() / words.var(0, unbiased=False).mean()).sqrt())
 
 
-def test_coefficients_stay_and_words_are_the_others(seer: Seer) -> None:
+def test_coefficients_stay_and_words_are_the_others(seer: VisionLanguageModel) -> None:
     other = language(48)
     before = [value.clone() for value in seer.state_dict().values() if isinstance(value, torch.Tensor)]
     made = swapped(seer, other, WORDS, pictures())
@@ -58,13 +58,13 @@ def test_coefficients_stay_and_words_are_the_others(seer: Seer) -> None:
     assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
 
 
-def test_back_again_is_where_it_was(seer: Seer) -> None:
+def test_back_again_is_where_it_was(seer: VisionLanguageModel) -> None:
     there = swapped(seer, language(48), WORDS, pictures())
     back = swapped(there, seer.language, WORDS, pictures())
     torch.testing.assert_close(back.vectors(pictures()), seer.vectors(pictures()), rtol=1e-4, atol=1e-4)
 
 
-def test_the_control_speaks_the_wrong_words_as_loudly(seer: Seer) -> None:
+def test_the_control_speaks_the_wrong_words_as_loudly(seer: VisionLanguageModel) -> None:
     order = torch.arange(len(WORDS)).roll(1)
     made = swapped(seer, seer.language, WORDS, pictures(), order)
     assert made.slots == seer.slots
@@ -74,7 +74,7 @@ def test_the_control_speaks_the_wrong_words_as_loudly(seer: Seer) -> None:
     torch.testing.assert_close(same.vectors(pictures()), seer.vectors(pictures()), rtol=1e-4, atol=1e-4)
 
 
-def test_other_words_are_refused(seer: Seer) -> None:
+def test_other_words_are_refused(seer: VisionLanguageModel) -> None:
     others = Subwords.trained(["green rings above brown squares"] * 5, size=len(WORDS), length=8, speaks=True)
     with pytest.raises(InputError, match=r"number \d+ is '.+' in one and '.+' in the other"):
         swapped(seer, language(32), others, pictures())
@@ -82,10 +82,10 @@ def test_other_words_are_refused(seer: Seer) -> None:
         swapped(seer, language(32, 64), WORDS, pictures())
 
 
-def test_what_knows_no_words_cannot_be_swapped(seer: Seer) -> None:
-    plain = Seer(seer.encoder, MlpConnector(32, 32), seer.language, WORDS)
+def test_what_knows_no_words_cannot_be_swapped(seer: VisionLanguageModel) -> None:
+    plain = VisionLanguageModel(seer.encoder, MlpConnector(32, 32), seer.language, WORDS)
     with pytest.raises(InputError, match="mixes no words"):
         swapped(plain, language(32), WORDS, pictures())
-    placed = Seer(seer.encoder, seer.connector, seer.language, WORDS, placed=True)
+    placed = VisionLanguageModel(seer.encoder, seer.connector, seer.language, WORDS, placed=True)
     with pytest.raises(InputError, match="learned places"):
         swapped(placed, language(32), WORDS, pictures())

@@ -17,17 +17,19 @@ from limner.encoders.vit import VisionTransformer
 from limner.errors import InputError
 from limner.languages.subwords import Subwords
 from limner.languages.transformer import LanguageTransformer
-from limner.unified.seer import Seer
+from limner.models.vision_language import VisionLanguageModel
 from limner.unified.words import PatchWords, Weighed
 
 SIZE, PATCH, WIDTH = 24, 8, 32
 
 
-def seer(connector: Connector) -> Seer:
+def seer(connector: Connector) -> VisionLanguageModel:
     torch.manual_seed(0)
     words = Subwords.trained(["a red heart left of a blue star"] * 5, size=60, length=8, speaks=True)
     encoder = VisionTransformer(size=SIZE, patch=PATCH, width=WIDTH, depth=1, heads=2)
-    return Seer(encoder, connector, LanguageTransformer(len(words), width=WIDTH, depth=1, heads=2), words)
+    return VisionLanguageModel(
+        encoder, connector, LanguageTransformer(len(words), width=WIDTH, depth=1, heads=2), words
+    )
 
 
 @pytest.fixture(scope="module")

@@ -123,8 +123,8 @@ def trained(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
     """The tiny model of a recipe, trained and saved when it is first asked for."""
     import torch
 
-    from limner.recipes.library import find_recipe, save
     from limner.recipes.understanding import asked
+    from limner.store.folder import find_recipe, save
     from limner.train import loop
 
     kept: dict[str, Trained] = {}

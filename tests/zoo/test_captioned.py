@@ -68,16 +68,16 @@ def tokenizers(trained):
 
 def test_pieces_are_kept_and_read_back(tokenizers, album, tmp_path, monkeypatch):
     from limner.data.folder import Folder
+    from limner.lessons import captions as captioned
     from limner.nn.pixels import to_tensor
-    from limner.recipes.generators import captioned
     from limner.types import Rng
 
     folder = Folder(album, size=32)
-    first = captioned.Pieces(tokenizers["vae-64"], [folder], tmp_path / "cache", {"pictures": "album"})
+    first = captioned.TokenizedPictures(tokenizers["vae-64"], [folder], tmp_path / "cache", {"pictures": "album"})
     assert first.captions == folder.captions
     kept = next((tmp_path / "cache").iterdir())
     written = kept.stat().st_mtime_ns
-    second = captioned.Pieces(tokenizers["vae-64"], [folder], tmp_path / "cache", {"pictures": "album"})
+    second = captioned.TokenizedPictures(tokenizers["vae-64"], [folder], tmp_path / "cache", {"pictures": "album"})
     assert kept.stat().st_mtime_ns == written
     assert second.captions == first.captions
     index = torch.tensor([7, 0])
@@ -93,21 +93,21 @@ def test_pieces_are_kept_and_read_back(tokenizers, album, tmp_path, monkeypatch)
 
 def test_pieces_of_other_tokenizers_and_data_are_not_confused(tokenizers, album, tmp_path):
     from limner.data.folder import Folder
-    from limner.recipes.generators.captioned import Pieces
+    from limner.lessons.captions import TokenizedPictures
     from limner.types import Rng
 
     folder, cache = Folder(album, size=32), tmp_path / "cache"
     index = torch.arange(10)
-    made = {name: Pieces(tokenizer, [folder], cache, {}) for name, tokenizer in tokenizers.items()}
+    made = {name: TokenizedPictures(tokenizer, [folder], cache, {}) for name, tokenizer in tokenizers.items()}
     assert len(list(cache.iterdir())) == 3
     for name, tokenizer in tokenizers.items():
-        again = Pieces(tokenizer, [folder], cache, {})
+        again = TokenizedPictures(tokenizer, [folder], cache, {})
         assert torch.equal(again.tokens(index, Rng(0)), made[name].tokens(index, Rng(0)))
     assert made["vq-vae-64"].tokens(index, Rng(0)).dtype == torch.int64
     with torch.no_grad():
         tokenizers["ae-64"].encoder[1].bias += 1
-    Pieces(tokenizers["ae-64"], [folder], cache, {})
-    Pieces(tokenizers["ae-64"], [folder, folder], cache, {})
+    TokenizedPictures(tokenizers["ae-64"], [folder], cache, {})
+    TokenizedPictures(tokenizers["ae-64"], [folder, folder], cache, {})
     assert len(list(cache.iterdir())) == 5
 
 

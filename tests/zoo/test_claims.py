@@ -24,7 +24,7 @@ def tiny_world(shipped, monkeypatch):
     from limner.experiments import smallworld
     from limner.experiments.generators import drawing
     from limner.experiments.tokenizers import vq_vae
-    from limner.recipes.generators import captioned
+    from limner.lessons import captions as captioned
 
     shipped("encoders/features", "encoders/recogniser")
     monkeypatch.setattr(smallworld, "SIZE", 16)
@@ -66,7 +66,7 @@ def summaries(value: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("path", CLAIMED)
 def test_claims_are_measured_and_resumed(tiny_world, proofs, path):
     from limner.experiments.experiment import Experiment
-    from limner.recipes.library import find_recipe
+    from limner.store.folder import find_recipe
 
     said: list[str] = []
     experiment = Experiment(seeds=(0, 1), scale=0.004, directory=proofs / path.split("/")[1], say=said.append)
@@ -95,7 +95,7 @@ def test_claims_are_measured_and_resumed(tiny_world, proofs, path):
 
 def test_generators_that_are_compared_are_equally_large(tmp_path):
     from limner.experiments.generators import baselines, drawing, var
-    from limner.recipes.library import find_recipe, save
+    from limner.store.folder import find_recipe, save
 
     counts = {}
     for arm in (baselines.RASTER, baselines.MASKED, var.SCALES):

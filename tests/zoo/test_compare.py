@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from limner.compare.budget import Budget, Cost, images_of, read_budget
+from limner.compare.entrants import read_entrant, read_entrants
+from limner.compare.parameters import NEAR, count_parameters, matched, off
+from limner.compare.sweep import Pace, forward_passes, paced, paces
 from limner.errors import InputError
-from limner.experiments.comparing.budget import Budget, Cost, images_of, read_budget
-from limner.experiments.comparing.entrants import read_entrant, read_entrants
-from limner.experiments.comparing.parameters import NEAR, count_parameters, matched, off
-from limner.experiments.comparing.sweep import Pace, forward_passes, paced, paces
 
 pytestmark = pytest.mark.timeout(600)  # the first test of a session trains what it needs
 SMALL = "width=64,text_length=48,vocabulary=300,batch=5"
@@ -80,7 +80,7 @@ def test_parameters_are_matched_by_width_and_depth(judged: None) -> None:
 
 
 def test_paces_are_what_the_order_allows(trained: Any) -> None:
-    from limner.recipes.library import load
+    from limner.store.folder import load
 
     steps = [pace.steps for pace in paces(load(trained("generators/maskgit").folder))]
     assert steps == [1, 2, 4, 8, 16]
@@ -128,8 +128,8 @@ def test_an_interrupted_training_goes_on(judged: None, album: Path, tmp_path: Pa
     import os
     import signal
 
-    from limner.experiments.comparing.comparison import compare
-    from limner.experiments.comparing.plan import Comparison
+    from limner.compare.comparison import compare
+    from limner.compare.plan import Comparison
 
     asked = Comparison(
         recipes=("raster:depth=1",),

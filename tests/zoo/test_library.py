@@ -35,7 +35,7 @@ def reweigh(model: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 def refused(model: Path, sentence: str) -> None:
     from limner.errors import CheckpointError
-    from limner.recipes.library import load
+    from limner.store.folder import load
 
     with pytest.raises(CheckpointError, match=sentence) as caught:
         load(model)
@@ -44,7 +44,7 @@ def refused(model: Path, sentence: str) -> None:
 
 
 def test_models_are_found_by_name_and_by_folder(trained, weights, monkeypatch, tmp_path):
-    from limner.recipes.library import locate, shipped_models
+    from limner.store.folder import locate, shipped_models
 
     zoo = trained(VAE)
     assert locate("vae-64") == locate(zoo.folder) == weights / "vae-64"
@@ -62,7 +62,7 @@ def test_models_are_found_by_name_and_by_folder(trained, weights, monkeypatch, t
 
 def test_an_unknown_name_brings_the_close_ones(shipped, tmp_path):
     from limner.errors import InputError
-    from limner.recipes.library import load
+    from limner.store.folder import load
 
     shipped(VAE)
     with pytest.raises(InputError, match=r"there is no model 'vae-46': choose .*vae-64"):
@@ -72,7 +72,7 @@ def test_an_unknown_name_brings_the_close_ones(shipped, tmp_path):
 
 
 def test_the_hash_of_weights_is_that_of_the_file_there_now(model):
-    from limner.recipes.library import weights_hash
+    from limner.store.folder import weights_hash
 
     before = weights_hash(model)
     tensors = load_file(model / "weights.safetensors")
@@ -163,8 +163,8 @@ def test_knobs_that_cannot_be_are_refused(model, knobs, sentence):
 def test_knobs_come_back_as_they_were(trained, tmp_path):
     import dataclasses
 
-    from limner.recipes.knobs import parse_knobs
-    from limner.recipes.library import read_card, save
+    from limner.store.folder import read_card, save
+    from limner.store.knobs import parse_knobs
 
     zoo = trained(VAE)
     knobs = dataclasses.replace(zoo.knobs, data=tmp_path, lr=1.0)
@@ -179,7 +179,7 @@ def test_a_damaged_vocabulary_is_refused(trained, tmp_path):
     tensors = load_file(folder / "weights.safetensors")
     reweigh(folder, {**tensors, "subwords._extra_state": torch.zeros(9, dtype=torch.uint8)})
     from limner.errors import CheckpointError
-    from limner.recipes.library import load
+    from limner.store.folder import load
 
     with pytest.raises(CheckpointError, match="the vocabulary of a saved model is damaged"):
         load(folder)
@@ -187,7 +187,7 @@ def test_a_damaged_vocabulary_is_refused(trained, tmp_path):
 
 def test_a_save_that_fails_leaves_the_old_model(trained, model, monkeypatch):
     from limner.errors import InputError
-    from limner.recipes import library
+    from limner.store import folder as library
 
     zoo = trained(VAE)
     before = {file.name: file.read_bytes() for file in model.iterdir()}
@@ -204,7 +204,7 @@ def test_a_save_that_fails_leaves_the_old_model(trained, model, monkeypatch):
 
 def test_a_model_cannot_be_saved_beneath_a_file(trained, tmp_path):
     from limner.errors import InputError
-    from limner.recipes.library import save
+    from limner.store.folder import save
 
     zoo = trained(VAE)
     (tmp_path / "file").write_text("")

@@ -73,7 +73,7 @@ def test_the_commands_of_your_pictures_run(command_line, repository, tmp_path, m
 def test_pages_name_only_options_that_exist(repository):
     """Every --option of a limner command in a page or the README belongs to the recipe or verb it is given to."""
     from limner.catalogue.recipes import find_recipes, resolve_recipe
-    from limner.recipes.library import find_recipe
+    from limner.store.folder import find_recipe
 
     recipes = find_recipes()
     for page in [repository / "README.md", *sorted((repository / "docs").glob("*.md"))]:

@@ -107,9 +107,9 @@ def taught(room, page) -> tuple[Path, Path]:
 
 def given(taught: tuple[Path, Path], **changes: Any) -> Any:
     """The knobs of the second stage."""
-    from limner.recipes.knobs import parse_knobs
-    from limner.recipes.library import read_card
     from limner.recipes.understanding import ross_basis
+    from limner.store.folder import read_card
+    from limner.store.knobs import parse_knobs
 
     knobs: Any = parse_knobs(ross_basis.Knobs, read_card(taught[1] / "model")["knobs"], taught[1])
     return replace(knobs, **changes)

@@ -14,9 +14,9 @@ from tests.parity.goldens import TESTS, Golden
 import limner
 from limner.catalogue.listing import read_systems
 from limner.errors import CheckpointError, InputError
-from limner.recipes.official.mar import LATENT_SCALE, TOKENIZER_NAMES
-from limner.recipes.release import Release, official_name, read_state
-from limner.recipes.released import load_released, releases
+from limner.store.official.mar import LATENT_SCALE, TOKENIZER_NAMES
+from limner.store.release import Release, official_name, read_state
+from limner.store.released import load_released, releases
 from limner.tokenizers.kl import KlAutoencoder
 
 torch.manual_seed(0)

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 import limner
-from limner.decode.classes import ClassDrawer
 from limner.errors import InputError
-from limner.recipes.official import acdit, llamagen, mar, maskgit, maskgit_vqgan, nar, rar, titok, var, xar
-from limner.recipes.release import Names, official_name
+from limner.models.class_to_image import ClassToImage
+from limner.store.official import acdit, llamagen, mar, maskgit, maskgit_vqgan, nar, rar, titok, var, xar
+from limner.store.release import Names, official_name
 from limner.tokenizers.kl import KlAutoencoder
 from limner.tokenizers.oned import Vit
 
@@ -228,7 +228,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pat
 def test_a_released_generator_draws_with_its_tokenizer(files: Any, system: str, tmp_path: Path) -> None:
     generator, tokenizer = files(system)
     model = limner.load(generator, tokenizer=tokenizer, **TOLD.get(system, {}))
-    assert isinstance(model, ClassDrawer)
+    assert isinstance(model, ClassToImage)
     assert model.classes == (acdit.Sizes.classes if system == "acdit" else CLASSES)
     pictures = model.draw(classes=[7, 3], n=2, seed=1, **SHORT.get(system, {}))
     assert [picture.size for picture in pictures] == [(PIXELS[system],) * 2] * 4

@@ -15,8 +15,8 @@ from tests.zoo.test_released import PICTURES, saved, state
 
 import limner
 from limner.errors import CheckpointError, InputError
-from limner.recipes.official.llamagen import TOKENIZER_NAMES, TokenizerSizes, counted_from_finest, official_tokenizer
-from limner.recipes.release import official_name
+from limner.store.official.llamagen import TOKENIZER_NAMES, TokenizerSizes, counted_from_finest, official_tokenizer
+from limner.store.release import official_name
 
 pytestmark = pytest.mark.timeout(300)  # the first test of a session trains what it needs
 GIVEN = state  # the fixture of a small released autoencoder
@@ -75,7 +75,7 @@ def test_a_generator_takes_its_own_tokenizer_along(trained: Any, tmp_path: Path,
 
 
 def test_what_a_recipe_builds_saves_itself(trained: Any, tmp_path: Path) -> None:
-    from limner.recipes.library import build
+    from limner.store.folder import build
 
     zoo = trained("tokenizers/vae")
     model = build("tokenizers/vae", zoo.knobs)

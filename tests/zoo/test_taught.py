@@ -21,7 +21,7 @@ CLAIMED = {SUPERCLASS: 3, "encoders/clip": 2}
 def tiny_teaching(monkeypatch):
     from limner.evaluate import linear_probe
     from limner.experiments.encoders import teaching
-    from limner.recipes.encoders import captioned
+    from limner.lessons import pairs as captioned
 
     monkeypatch.setattr(linear_probe, "ITERATIONS", 3)
     monkeypatch.setattr(teaching, "BATCHES", (4, 8))
@@ -48,7 +48,7 @@ def numbers(value: Any) -> list[float]:
 @pytest.mark.parametrize("path", CLAIMED)
 def test_claims_are_measured_and_resumed(tiny_teaching, proofs, path):
     from limner.experiments.experiment import Experiment
-    from limner.recipes.library import find_recipe
+    from limner.store.folder import find_recipe
 
     said: list[str] = []
     experiment = Experiment(seeds=(0, 1), scale=0.0005, directory=proofs / path.split("/")[1], say=said.append)
@@ -116,7 +116,7 @@ def test_evaluation_leaves_the_statistics_alone(trained):
 
 def test_classes_can_be_another_models_words(trained, tmp_path):
     from limner.errors import InputError
-    from limner.recipes.library import find_recipe
+    from limner.store.folder import find_recipe
 
     clip, recipe = trained("encoders/clip"), find_recipe(SUPERCLASS)
     tiny = {"size": 16, "patch": 8, "width": 64, "depth": 1, "vocabulary": 512, "out": tmp_path}

@@ -19,7 +19,7 @@ CLAIMED = {"llava": 2, "ovis": 2, "language_basis": 3, "ross_r": 3, "ross_d": 3}
 @pytest.fixture
 def tiny_world(shipped, monkeypatch):
     from limner.experiments.understanding import world
-    from limner.recipes.encoders import captioned
+    from limner.lessons import pairs as captioned
 
     shipped("tokenizers/vae")
     sizes = {"SIZE": 16, "WIDTH": 64, "DEPTH": 1, "SHOWN": 8, "HELD_OUT": 16, "TURNS": 8, "SPOKEN": 60}
@@ -45,7 +45,7 @@ def numbers(value: Any) -> list[float]:
 @pytest.mark.parametrize("name", CLAIMED)
 def test_claims_are_measured_and_resumed(tiny_world, proofs, name):
     from limner.experiments.experiment import Experiment
-    from limner.recipes.library import find_recipe
+    from limner.store.folder import find_recipe
 
     said: list[str] = []
     experiment = Experiment(seeds=(0,), scale=0.004, directory=proofs / name, say=said.append)
@@ -71,14 +71,14 @@ def made(count: int = 2, width: int = 64) -> tuple[Any, Any]:
     from limner.experiments.understanding.lessons import album, said, scenes
     from limner.languages.subwords import Subwords
     from limner.languages.transformer import LanguageTransformer
-    from limner.unified.seer import Seer
+    from limner.models.vision_language import VisionLanguageModel
 
     torch.manual_seed(0)
     source = scenes(0, "train", 16, count)
     vocabulary = Subwords.trained(said(source, count), size=128, length=40, speaks=True)
     encoder = VisionTransformer(size=16, patch=8, width=width, depth=1, heads=1)
     language = LanguageTransformer(len(vocabulary), width=width, depth=1, heads=1)
-    model = Seer(encoder, MlpConnector(width, width), language, vocabulary)
+    model = VisionLanguageModel(encoder, MlpConnector(width, width), language, vocabulary)
     return model, album(source, encoder, 6)
 
 

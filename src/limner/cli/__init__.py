@@ -29,7 +29,6 @@ VERBS = {
     "audit": "find out whether a model needed the pictures it was asked about",
     "systems": "list the published systems and how far each has come",
     "prove": "run the small experiment behind a recipe's claims",
-    "study": "run pre-registered hypotheses with their controls, and say which hold",
     "data": "show, check, pack or build a data set",
 }
 

@@ -16,7 +16,7 @@ from limner.cli.see import MODEL, load_seeing, write_words
 from limner.errors import InputError, LimnerError
 
 if TYPE_CHECKING:
-    from limner.unified.seer import Sees
+    from limner.models.vision_language import Sees
 
 EXAMPLES = """\
   limner chat drawing.png

@@ -67,7 +67,7 @@ def run(arguments: list[str]) -> None:
     if options.json:
         print_json(result)
         return
-    from limner.experiments.comparing.comparison import files
+    from limner.compare.comparison import files
 
     print((options.out / "table.md").read_text(encoding="utf-8"))
     print("wrote " + ", ".join(str(path) for path in files(options.out)))
@@ -75,8 +75,8 @@ def run(arguments: list[str]) -> None:
 
 def compare(options: Compare) -> dict[str, Any] | None:
     """The comparison, or None if it was interrupted."""
-    from limner.experiments.comparing.comparison import compare as run_comparison
-    from limner.experiments.comparing.plan import Comparison
+    from limner.compare.comparison import compare as run_comparison
+    from limner.compare.plan import Comparison
 
     asked = Comparison(
         recipes=options.recipes,

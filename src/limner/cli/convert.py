@@ -62,7 +62,7 @@ def run(arguments: list[str]) -> None:
 
 def convert(options: Convert) -> dict[str, Any]:
     """What `run` prints as JSON; ``loaded`` are limner's names, ``skipped`` the file's."""
-    from limner.recipes import library
+    from limner.store import folder as library
 
     source = place(options.source)
     tokenizer = None if options.tokenizer is None else place(options.tokenizer)
@@ -78,7 +78,7 @@ def convert(options: Convert) -> dict[str, Any]:
 
 def place(source: str) -> Path:
     """The file of weights that a path or an address on the Hub names."""
-    from limner.recipes.hub import PREFIX, download
+    from limner.store.hub import PREFIX, download
 
     path = download(source) if source.startswith(PREFIX) else Path(source)
     if path.is_dir():

@@ -115,13 +115,13 @@ def apart_and_back(name: str, original: np.ndarray) -> tuple[dict[str, float], l
     """PSNR by tokenizer, and a row of the page: the original, then each tokenizer's tokens and reconstruction."""
     import limner
     from limner import pictures
-    from limner.cli.tokens import take_apart
+    from limner.cli.tokens import tokenize_sources
 
     scores: dict[str, float] = {}
     row: list[Any] = [original]
     captions = [name]
     for model in TOKENIZERS:
-        part = take_apart(limner.load(model), [original])[0]
+        part = tokenize_sources(limner.load(model), [original])[0]
         scores[model] = round(part.psnr, 2)
         row += [pictures.token_map(part.tokens), part.rebuilt]
         captions += [f"its {part.bits:,} bits in {model}", f"put together again, {part.psnr:.1f} dB"]

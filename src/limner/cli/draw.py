@@ -99,15 +99,15 @@ def run(arguments: list[str]) -> None:
 def draw(options: Draw) -> list[Path]:
     """Draws what ``options`` ask for and returns the files written."""
     import limner
-    from limner.decode.drawing import Drawing
     from limner.decode.packed import pack_where_it_pays
+    from limner.models.text_to_image import ImageGenerator
     from limner.pictures import check_place
 
     check_place(options.out / "0000.png" if _is_folder(options.out) else options.out)
     steps: list[tuple[int, int, list[Image]]] = []
     model = limner.load(options.model, tokenizer=options.tokenizer, side=options.side)
     wanted = _wanted(options, model)
-    if isinstance(model, Drawing):
+    if isinstance(model, ImageGenerator):
         pack_where_it_pays(model.generator)
     images = model.draw(
         wanted,
@@ -128,14 +128,14 @@ def draw(options: Draw) -> list[Path]:
 
 def _wanted(options: Draw, model: Any) -> list[str] | list[int]:
     """What the model is told to draw; raises `InputError` if it draws no such thing."""
-    from limner.decode.classes import ClassDrawer
     from limner.generators.generator import Generator
+    from limner.models.class_to_image import ClassToImage
 
     if isinstance(model, Generator):
         raise InputError(f"{options.model} needs its tokenizer to draw: add --tokenizer FILE")
     if not hasattr(model, "draw"):
         raise InputError(f"{options.model} takes pictures apart but draws none: choose a model such as mar-emoji-64")
-    if isinstance(model, ClassDrawer):
+    if isinstance(model, ClassToImage):
         if not options.classes:
             raise InputError(f"{options.model} draws classes, not prompts: add --classes, as in --classes 207")
         return list(options.classes)

@@ -13,7 +13,7 @@ from limner.cli.command import Flag, parse, print_json, standard_output_kept
 from limner.errors import InputError
 
 if TYPE_CHECKING:
-    from limner.unified.seer import Sees
+    from limner.models.vision_language import Sees
     from limner.unified.words import PatchWords
 
 MODEL = "limner-64"
@@ -85,7 +85,7 @@ def see(options: See) -> dict[str, Any]:
 def load_seeing(name: str) -> Sees:
     """A model that sees; raises `InputError` for others."""
     import limner
-    from limner.unified.seer import Sees
+    from limner.models.vision_language import Sees
 
     model = limner.load(name)
     if not isinstance(model, Sees):

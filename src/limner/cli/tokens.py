@@ -80,14 +80,14 @@ def tokenize(options: Tokens) -> list[Apart]:
     model = limner.load(options.model)
     if not isinstance(model, Tokenizer):
         raise InputError(f"{options.model} is no tokenizer: choose one, such as vae-64 or vq-vae-64")
-    parts = take_apart(model, [fit(image, model.size) for image in images])
+    parts = tokenize_sources(model, [fit(image, model.size) for image in images])
     page = [picture for part in parts for picture in (part.original, part.rebuilt, pictures.token_map(part.tokens))]
     captions = [text for part in parts for text in ("original", f"{part.bits:,} bits, {part.psnr:.1f} dB", _kind(part))]
     pictures.save(pictures.grid(page, 3, captions, cell=192), options.out)
     return parts
 
 
-def take_apart(model: Any, images: Sequence[np.ndarray]) -> list[Apart]:
+def tokenize_sources(model: Any, images: Sequence[np.ndarray]) -> list[Apart]:
     """Each picture ``[size, size, 3]`` through a tokenizer and back."""
     import torch
 

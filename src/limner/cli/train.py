@@ -28,7 +28,7 @@ def run(arguments: list[str]) -> None:
     entry = resolve_recipe(name, recipes)
     if not entry.trains:
         raise InputError(f"{entry.path} measures models and trains none: run `limner prove {entry.path}`")
-    from limner.recipes.library import find_recipe
+    from limner.store.folder import find_recipe
 
     recipe = find_recipe(entry.path)
     train(entry, recipe, read_knobs(entry, recipe, rest))
@@ -38,7 +38,7 @@ def train(entry: RecipeEntry, recipe: Any, knobs: Any) -> None:
     """Trains, and saves the averaged weights as a model in ``OUT/model`` once all images were seen."""
     import torch
 
-    from limner.recipes.library import save
+    from limner.store.folder import save
     from limner.train import loop
 
     directory = knobs.out or Path("runs") / entry.path.rpartition("/")[2]

@@ -49,7 +49,7 @@ class Conversations(Protocol):
     def __getitem__(self, index: int) -> Conversation: ...
 
 
-class AskedScenes:
+class SceneConversations:
     """Questions about scenes, each with one exact answer, and the request to describe them.
 
     Args:

@@ -16,7 +16,7 @@ from torch import Tensor
 from limner.decode.schedules import Moment, Schedule, constant, with_known
 from limner.errors import InputError
 from limner.generators.generator import Generator
-from limner.generators.heads.head import Policy, check_steps, ranking
+from limner.generators.heads.head import SamplingOptions, check_steps, ranking
 from limner.nn.transformer import put, take
 from limner.types import Rng, Steps, Tokens
 
@@ -51,7 +51,7 @@ class Decoder:
     """
 
     generator: Generator
-    policy: Policy = field(default_factory=Policy)
+    policy: SamplingOptions = field(default_factory=SamplingOptions)
     passes: int | None = None
     guidance: Schedule = with_known
     temperature: Schedule = constant
@@ -115,7 +115,7 @@ class Decoder:
         dropped = torch.arange(copies, device=given.device).repeat_interleave(len(given)) == 1
         return self.generator.condition(torch.cat([given] * copies), dropped)
 
-    def _policy(self, moment: Moment) -> Policy:
+    def _policy(self, moment: Moment) -> SamplingOptions:
         return replace(
             self.policy,
             guidance=self.guidance(self.policy.guidance, moment),

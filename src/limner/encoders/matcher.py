@@ -26,7 +26,7 @@ class Taught(Protocol):
     def encode_ids(self, ids: Int[Tensor, "b k"]) -> Float[Tensor, "b e"]: ...
 
 
-class Matcher(nn.Module):
+class ImageTextModel(nn.Module):
     """Matches pictures with captions: an `limner.encoders.encoder.ImageText`.
 
     Args:

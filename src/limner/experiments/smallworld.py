@@ -15,7 +15,6 @@ import torch
 
 from limner.data.emoji import Emoji
 from limner.data.scenes import Scenes
-from limner.decode.drawing import Drawer
 from limner.evaluate.frechet import frechet_distance, moments
 from limner.evaluate.statistics import bootstrap_difference, bootstrap_mean
 from limner.experiments.experiment import Experiment
@@ -25,12 +24,13 @@ from limner.generators.heads.head import Head, IteratingHead
 from limner.generators.heads.mixture import MixtureHead
 from limner.generators.heads.regression import RegressionHead
 from limner.languages.subwords import Subwords
+from limner.lessons.captions import TextToImageTask, TokenizedPictures
+from limner.models.text_to_image import TextToImage
 from limner.nn.pixels import to_tensor
 from limner.recipes.generators import mar
-from limner.recipes.generators.captioned import CaptionedTask, Pieces
-from limner.recipes.library import load
 from limner.recipes.tokenizers import ae, vae, vq_vae
 from limner.recipes.tokenizers.vae import tokenizer_task
+from limner.store.folder import load
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.train.loop import train
 from limner.types import Image, Rng, derive_seed
@@ -104,7 +104,7 @@ HEADS: dict[str, Callable[[int, int], Head]] = {
 }
 
 
-def generator(experiment: Experiment, latents: str, head: str, seed: int) -> Drawer:
+def generator(experiment: Experiment, latents: str, head: str, seed: int) -> TextToImage:
     """A masked autoregressive generator with a head over a tokenizer, trained on scenes of one thing."""
     tokens_of = tokenizer(experiment, latents, seed)
     images = round(GENERATOR_IMAGES * experiment.scale)
@@ -114,12 +114,12 @@ def generator(experiment: Experiment, latents: str, head: str, seed: int) -> Dra
     experiment.say(f"generator {name}, seed {seed}")
     torch.manual_seed(seed)
     source = Scenes(seed, split="train", size=SIZE, objects=(1, 1), length=SCENES)
-    pieces = Pieces(tokens_of, [source], folder, {"scenes": SCENES, "seed": seed})
+    pieces = TokenizedPictures(tokens_of, [source], folder, {"scenes": SCENES, "seed": seed})
     subwords = Subwords.trained(pieces.captions, size=knobs.vocabulary, length=knobs.text_length)
     made = mar.generator(knobs, tokens_of, HEADS[head](tokens_of.quantizer.channels, knobs.width))
-    drawer = Drawer(made, subwords, tokens_of)
-    trained = train(CaptionedTask(drawer, pieces, [1.0], seed=seed), knobs, folder, label=name).average.model
-    assert isinstance(trained, Drawer)
+    drawer = TextToImage(made, subwords, tokens_of)
+    trained = train(TextToImageTask(drawer, pieces, [1.0], seed=seed), knobs, folder, label=name).average.model
+    assert isinstance(trained, TextToImage)
     return trained.eval()
 
 
@@ -147,7 +147,7 @@ def held_out_scenes() -> tuple[Image, list[str]]:
     return to_tensor([scene.image for scene in scenes]), [scene.caption for scene in scenes]
 
 
-def drawing_distance(drawer: Drawer, seed: int) -> float:
+def drawing_distance(drawer: TextToImage, seed: int) -> float:
     """Frechet distance, in features, between what is drawn of held-out captions and their true pictures."""
     real, captions = held_out_scenes()
     passes = min(PASSES, drawer.generator.count)

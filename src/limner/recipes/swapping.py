@@ -11,9 +11,12 @@ from limner.catalogue.places import commit
 from limner.data.scenes import Scenes
 from limner.errors import InputError
 from limner.evaluate.answering import answering_scores, asked_of, chance
+from limner.models.swapping import swapped
+from limner.models.vision_language import VisionLanguageModel
 from limner.nn.pixels import to_tensor
-from limner.recipes.knobs import parse_knobs
-from limner.recipes.library import (
+from limner.recipes.understanding import parts
+from limner.recipes.understanding.asked import answers_of, talks
+from limner.store.folder import (
     DESCRIBED,
     is_described,
     load,
@@ -23,11 +26,8 @@ from limner.recipes.library import (
     save,
     weights_hash,
 )
-from limner.recipes.understanding import parts
-from limner.recipes.understanding.asked import answers_of, talks
+from limner.store.knobs import parse_knobs
 from limner.types import derive_seed
-from limner.unified.seer import Seer
-from limner.unified.swapping import swapped
 
 MEASURED = 32  # pictures by which the gain is refitted
 LANGUAGE = ("language", "prompt", "lora", "lora_alpha", "lora_targets", "width", "depth", "vocabulary", "length")
@@ -37,7 +37,7 @@ LANGUAGE = ("language", "prompt", "lora", "lora_alpha", "lora_targets", "width",
 class Run:
     """A model of a recipe of understanding, and where it came from."""
 
-    model: Seer
+    model: VisionLanguageModel
     knobs: parts.Knobs
     recipe: str
     name: str
@@ -50,37 +50,37 @@ def read_run(name: str) -> Run:
     carried = {knob: str(folder / knob) for knob in DESCRIBED if is_described(str(folder / knob))}
     knobs = parse_knobs(recipe_of(card, folder).knobs, {**card["knobs"], **carried}, folder)
     model = load(folder)
-    if not isinstance(model, Seer) or not isinstance(knobs, parts.Knobs):
+    if not isinstance(model, VisionLanguageModel) or not isinstance(knobs, parts.Knobs):
         raise InputError(f"{name} is no model that only sees: give a run of a recipe such as language_basis or llava")
     return Run(model, knobs, card["recipe"], name)
 
 
-def swap(first: Run, second: Run) -> Seer:
+def swap(first: Run, second: Run) -> VisionLanguageModel:
     """The first model with the second's language model; errors as those of `swapped`."""
     return swapped(first.model, second.model.language, second.model.vocabulary, _pictures(first.model))
 
 
-def permuted(first: Run, second: Run, seed: int) -> Seer:
+def permuted(first: Run, second: Run, seed: int) -> VisionLanguageModel:
     """The control: every coefficient meets the vector of a word drawn at random."""
     rows = len(second.model.language.words)
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(derive_seed(seed, "swap")))
     return swapped(first.model, second.model.language, second.model.vocabulary, _pictures(first.model), order)
 
 
-def _pictures(model: Seer) -> torch.Tensor:
+def _pictures(model: VisionLanguageModel) -> torch.Tensor:
     """Scenes to learn from, by which the gain is refitted."""
     scenes = Scenes(1, split="train", size=model.size, objects=(1, 4))
     return to_tensor([scenes[index].image for index in range(MEASURED)])
 
 
-def save_swapped(model: Seer, first: Run, second: Run, folder: Path) -> Path:
+def save_swapped(model: VisionLanguageModel, first: Run, second: Run, folder: Path) -> Path:
     """Write the model as `limner.load` reads it: the first one's recipe, with the second one's language model."""
     knobs = replace(first.knobs, **{name: getattr(second.knobs, name) for name in LANGUAGE})
     swap = {"model": weights_hash(first.name), "language": weights_hash(second.name)}
     return save(model, folder, recipe=first.recipe, knobs=knobs, facts={"swapped": swap, "commit": commit()})
 
 
-def scores(models: dict[str, Seer], count: int) -> dict[str, dict[str, float]]:
+def scores(models: dict[str, VisionLanguageModel], count: int) -> dict[str, dict[str, float]]:
     """Share of right answers about ``count`` held-out scenes, by model and kind of question, beside what the commonest
     answer and a blind guess among those there are would get."""
     (size,) = {model.size for model in models.values()}

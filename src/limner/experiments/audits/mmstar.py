@@ -30,7 +30,7 @@ from limner.evaluate.audit import Audit, audit, part
 from limner.experiments.audits.reader import Answerer, Course, Lesson, Reader, Reading, Subject, sightings
 from limner.experiments.experiment import Experiment, Finding
 from limner.experiments.smallworld import summary
-from limner.recipes.library import load
+from limner.store.folder import load
 from limner.train.loop import train
 from limner.train.settings import Settings
 from limner.types import derive_seed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limner.encoders.matcher import Matcher
+from limner.encoders.matcher import ImageTextModel
 from limner.evaluate.retrieval import held_out, retrieval_scores
 from limner.evaluate.zero_shot import zero_shot_scores
 from limner.experiments.encoders import teaching
@@ -19,7 +19,7 @@ def findings(experiment: Experiment) -> tuple[Finding, ...]:
     return classifies_by_words(models), finds_partners(models)
 
 
-def classifies_by_words(models: list[Matcher]) -> Finding:
+def classifies_by_words(models: list[ImageTextModel]) -> Finding:
     """Accuracy over chance, the least of the interval at least 3, of colour, shape and emoji group."""
     scores = [zero_shot_scores(model, teaching.ENCODER["size"], teaching.MEASURED) for model in models]
     found = {name: summary([score[name] for score in scores]) for name in CHANCE}
@@ -27,7 +27,7 @@ def classifies_by_words(models: list[Matcher]) -> Finding:
     return Finding(holds, {"accuracy": found, "chance": CHANCE})
 
 
-def finds_partners(models: list[Matcher]) -> Finding:
+def finds_partners(models: list[ImageTextModel]) -> Finding:
     """R@1 over chance, the least of the interval at least 10, in both worlds and directions."""
     size = teaching.ENCODER["size"]
     scores = [retrieval_scores(model, size, teaching.MEASURED) for model in models]

@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
-from limner.encoders.matcher import Matcher
+from limner.encoders.matcher import ImageTextModel
 from limner.evaluate.linear_probe import probe_scores
 from limner.experiments.experiment import Experiment
-from limner.recipes.encoders import captioned, clip, superclass
+from limner.lessons import pairs as captioned
+from limner.recipes.encoders import clip, superclass
 from limner.train.loop import Run, train
 
 IMAGES = 16_000  # 62 steps of 256: what a proof of ten minutes affords
@@ -47,31 +48,31 @@ def knobs_of(arm: str, batch: int, seed: int, images: int) -> captioned.Knobs:
     return superclass.Knobs(**shared) if arm == "superclass" else clip.Knobs(**shared, **TEXT)
 
 
-def task_of(knobs: captioned.Knobs) -> captioned.CaptionTask:
+def task_of(knobs: captioned.Knobs) -> captioned.ImageTextTask:
     """The task of an arm, from the weights of its seed; the encoder starts from the same in both."""
     torch.manual_seed(knobs.seed)
     start = captioned.encoder(knobs).state_dict()
     task = clip.task(knobs) if isinstance(knobs, clip.Knobs) else _superclass_task(knobs)
-    assert isinstance(task.model, Matcher)
+    assert isinstance(task.model, ImageTextModel)
     encoder = task.model.encoder
     assert isinstance(encoder, torch.nn.Module)
     encoder.load_state_dict(start)
     return task
 
 
-def _superclass_task(knobs: captioned.Knobs) -> captioned.CaptionTask:
+def _superclass_task(knobs: captioned.Knobs) -> captioned.ImageTextTask:
     assert isinstance(knobs, superclass.Knobs)
     return superclass.task(knobs)
 
 
-def taught(experiment: Experiment, arm: str, batch: int, seed: int) -> Matcher:
+def taught(experiment: Experiment, arm: str, batch: int, seed: int) -> ImageTextModel:
     """An encoder that was taught one way, trained or read back."""
     knobs = knobs_of(arm, batch, seed, round(IMAGES * experiment.scale))
     name = f"{arm}-{batch}"
     folder = experiment.directory.parent / "encoders" / f"{name}-{seed}-{knobs.images}"
     experiment.say(f"encoder {name}, seed {seed}")
     model = train(task_of(knobs), knobs, folder, label=f"{name} seed {seed}").average.model
-    assert isinstance(model, Matcher)
+    assert isinstance(model, ImageTextModel)
     return model.eval()
 
 

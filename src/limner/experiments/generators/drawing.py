@@ -20,17 +20,17 @@ from torch import nn
 
 from limner.data.scenes import PHRASINGS, Scenes
 from limner.data.scenes.sampling import Split
-from limner.decode.drawing import Drawer
 from limner.evaluate.prompts import Prompt, judge_prompts
 from limner.experiments.experiment import Experiment
 from limner.experiments.smallworld import distance, gap, summary
 from limner.generators.orders import Order
 from limner.languages.subwords import Subwords
+from limner.lessons.captions import TextToImageTask, TokenizedPictures
+from limner.models.text_to_image import TextToImage
 from limner.nn.pixels import to_tensor
-from limner.recipes.generators.captioned import CaptionedTask, Pieces
-from limner.recipes.knobs import CARD
-from limner.recipes.library import find_recipe, load, save
-from limner.recipes.recipe import Recipe
+from limner.recipe import Recipe
+from limner.store.folder import find_recipe, load, save
+from limner.store.knobs import CARD
 from limner.tokenizers.tokenizer import QuantizingTokenizer
 from limner.train.loop import Run, train
 from limner.train.settings import Settings
@@ -165,22 +165,24 @@ def knobs_of(experiment: Experiment, arm: Arm, seed: int) -> Any:
 
 
 @functools.lru_cache(maxsize=8)
-def trained(experiment: Experiment, arm: Arm, seed: int) -> Drawer:
+def trained(experiment: Experiment, arm: Arm, seed: int) -> TextToImage:
     """The generator of an arm, trained or read back."""
     knobs = knobs_of(experiment, arm, seed)
     folder = folder_of(experiment, arm.name, seed, knobs.images)
     experiment.say(f"{arm.name}, seed {seed}")
     torch.manual_seed(seed)
     drawer = arm.recipe.build(knobs)
-    assert isinstance(drawer, Drawer)
+    assert isinstance(drawer, TextToImage)
     assert isinstance(drawer.tokenizer, QuantizingTokenizer)
     kept = folder_of(experiment, "pieces", seed, SCENES)
-    pieces = Pieces(drawer.tokenizer, [scenes(seed, "train", SCENES)], kept, {"phrasing": "size and position"})
+    pieces = TokenizedPictures(
+        drawer.tokenizer, [scenes(seed, "train", SCENES)], kept, {"phrasing": "size and position"}
+    )
     drawer.subwords = Subwords.trained(pieces.captions, size=knobs.vocabulary, length=knobs.text_length)
     shown, order = held_out()[1][:16], arm.order(knobs) if arm.order else None
-    task = CaptionedTask(drawer, pieces, (1.0,), seed=seed, preview=shown, order=order, images=knobs.images)
+    task = TextToImageTask(drawer, pieces, (1.0,), seed=seed, preview=shown, order=order, images=knobs.images)
     model = finished(task, knobs, folder, f"{arm.name} seed {seed}").average.model.eval()
-    assert isinstance(model, Drawer)
+    assert isinstance(model, TextToImage)
     return model
 
 
@@ -220,7 +222,7 @@ def scores(experiment: Experiment, arm: Arm, seed: int, pace: Pace = OWN) -> Sco
     return found
 
 
-def judged(drawer: Drawer, seed: int, pace: Pace = OWN) -> Scores:
+def judged(drawer: TextToImage, seed: int, pace: Pace = OWN) -> Scores:
     """The scores of a drawer."""
     real, captions = held_out()
     parts = []
@@ -232,7 +234,7 @@ def judged(drawer: Drawer, seed: int, pace: Pace = OWN) -> Scores:
     return Scores(distance(drawn, real), **shares(drawn), passes=passes, positions=positions)
 
 
-def draw(drawer: Drawer, captions: Sequence[str], seeds: Sequence[int], pace: Pace = OWN) -> Image:
+def draw(drawer: TextToImage, captions: Sequence[str], seeds: Sequence[int], pace: Pace = OWN) -> Image:
     """Drawings of some captions at some pace."""
     return drawer.images(captions, seeds, steps=pace.steps, guidance=pace.guidance, head_steps=pace.head_steps)
 
@@ -244,7 +246,7 @@ def shares(drawn: Image) -> dict[str, float]:
     return {part: sum(right[name]) / len(right[name]) for part, name in parts.items()}
 
 
-def work(drawer: Drawer, captions: Sequence[str], pace: Pace = OWN) -> tuple[int, int]:
+def work(drawer: TextToImage, captions: Sequence[str], pace: Pace = OWN) -> tuple[int, int]:
     """How often the backbone is called for one picture, and at how many places in all: of that block that is called
     most."""
     calls: dict[nn.Module, list[int]] = {}

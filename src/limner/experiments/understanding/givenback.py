@@ -10,7 +10,7 @@ from torch import Tensor
 
 from limner.experiments.understanding.world import World
 from limner.nn.pixels import to_tensor
-from limner.recipes.library import load
+from limner.store.folder import load
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.types import Rng
 from limner.unified.targets import FoldedLatents, Pixels, Target

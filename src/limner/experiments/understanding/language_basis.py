@@ -23,7 +23,7 @@ from limner.experiments.experiment import Experiment, Finding
 from limner.experiments.smallworld import gap, summary
 from limner.experiments.understanding import world as small
 from limner.experiments.understanding.world import Answers, Arm, World, compared, folder_of, taught
-from limner.unified.seer import Seer
+from limner.models.vision_language import VisionLanguageModel
 
 MARGIN = 0.02  # as well: not worse by more than two points
 TOP = 5  # words of a patch that are read
@@ -98,7 +98,7 @@ def named(experiment: Experiment, arm: Arm, seed: int) -> dict[str, float]:
 
 
 @torch.no_grad()
-def hit_rates(model: Seer, world: World) -> dict[str, float]:
+def hit_rates(model: VisionLanguageModel, world: World) -> dict[str, float]:
     """Of the held-out things, by attribute."""
     features, words, cell = world.asked.features, model.language.words, SIDE / model.encoder.grid
     connector = model.connector

@@ -15,16 +15,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.data.conversations import DESCRIBE, AskedScenes, Turn
+from limner.data.conversations import DESCRIBE, SceneConversations, Turn
 from limner.data.scenes import Scene, Scenes
 from limner.data.scenes.sampling import Split
 from limner.encoders.encoder import VisionEncoder
 from limner.evaluate.linear_probe import over_pictures
 from limner.languages.language import LanguageModel
+from limner.models.vision_language import VisionLanguageModel
 from limner.types import Image, Rng, derive_seed
 from limner.unified.conversation import NOTHING, PADDING, Packed, Vocabulary, pack
 from limner.unified.reconstruction import Objective
-from limner.unified.seer import Seer
 
 TELLING = 3  # the phrasing that tells colour, shape, size and place of every thing
 Batch = dict[str, Tensor]
@@ -77,7 +77,7 @@ class Reading:
 
     def __init__(self, model: nn.Module, source: Scenes, vocabulary: Vocabulary, turns: int) -> None:
         self.model: nn.Module = model
-        self.source, self.vocabulary = AskedScenes(source, turns=turns), vocabulary
+        self.source, self.vocabulary = SceneConversations(source, turns=turns), vocabulary
 
     def batch(self, start: int, size: int) -> Batch:
         """Captions ``start .. start + size - 1`` with questions."""
@@ -112,7 +112,7 @@ class Album:
 @torch.no_grad()
 def album(source: Scenes, encoder: VisionEncoder, turns: int) -> Album:
     """All scenes of a source, each with at most so many questions; the last turn asks for the caption."""
-    asked = AskedScenes(source, turns=turns)
+    asked = SceneConversations(source, turns=turns)
     shown = [source[index] for index in range(len(source))]
     talks = [asked[index].turns for index in range(len(source))]
     return Album(shown, talks, over_pictures(encoder.features, shown))
@@ -142,7 +142,7 @@ class Seeing:
 
     def __init__(
         self,
-        model: Seer,
+        model: VisionLanguageModel,
         pictures: Album,
         seed: int,
         *,
@@ -159,7 +159,7 @@ class Seeing:
 
     def batch(self, start: int, size: int) -> Batch:
         """Rows ``start .. start + size - 1`` of shuffled epochs."""
-        assert isinstance(self.model, Seer)
+        assert isinstance(self.model, VisionLanguageModel)
         rows = [self._row(index) for index in range(start, start + size)]
         talks = [self.pictures.turns[row] for row in rows]
         packed = pack(
@@ -184,7 +184,7 @@ class Seeing:
 
     def loss(self, model: nn.Module, batch: Batch, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Cross-entropy of answers, and what supervision adds."""
-        assert isinstance(model, Seer)
+        assert isinstance(model, VisionLanguageModel)
         packed, hidden = look(model, batch)
         answers = model.answer_loss(packed, hidden)
         if self.supervision is None:
@@ -202,14 +202,16 @@ class Seeing:
         return {}
 
 
-def look(model: Seer, batch: Batch) -> tuple[Packed, Float[Tensor, "b n d"]]:
+def look(model: VisionLanguageModel, batch: Batch) -> tuple[Packed, Float[Tensor, "b n d"]]:
     """The slots of a batch and the last hidden states there."""
     packed = Packed(**{name: batch[name] for name in ("ids", "targets", "segments", "pictures", "places")})
     return packed, model.hidden(packed, model.connector(batch["features"], model.language.words))
 
 
 @torch.no_grad()
-def marks(model: Seer, pictures: Album, *, blind: bool = False, part: int = 50) -> list[tuple[str, bool]]:
+def marks(
+    model: VisionLanguageModel, pictures: Album, *, blind: bool = False, part: int = 50
+) -> list[tuple[str, bool]]:
     """Kind of every question about an album but the captions, and whether greedy speech answers it word for word,
     which is whether every subword of the true answer is the likeliest after those before it."""
     found: list[tuple[str, bool]] = []

@@ -23,7 +23,7 @@ from torch import nn
 from limner.connectors.connector import Connector
 from limner.connectors.mlp import MlpConnector
 from limner.data.stream import Stream
-from limner.encoders.matcher import Matcher
+from limner.encoders.matcher import ImageTextModel
 from limner.encoders.subwords import SubwordClassifier
 from limner.encoders.vit import VisionTransformer
 from limner.experiments.experiment import Experiment
@@ -40,13 +40,13 @@ from limner.experiments.understanding.lessons import (
 )
 from limner.languages.subwords import Subwords
 from limner.languages.transformer import LanguageTransformer
+from limner.lessons.pairs import ImageTextTask
+from limner.models.vision_language import VisionLanguageModel
 from limner.recipes.encoders import superclass
-from limner.recipes.encoders.captioned import CaptionTask
 from limner.train.loop import train
 from limner.train.settings import Settings
 from limner.train.task import Task
 from limner.types import derive_seed
-from limner.unified.seer import Seer
 
 SIZE, PATCH = 64, 8
 WIDTH, DEPTH = 128, 2  # of the language model; the encoder is as wide
@@ -145,10 +145,10 @@ def superclass_of(experiment: Experiment, vocabulary: Subwords, seed: int) -> Su
     torch.manual_seed(seed)
     model = superclass.build(knobs)
     model.subwords = vocabulary
-    task = CaptionTask(model, knobs)
+    task = ImageTextTask(model, knobs)
     task.stream = Stream([scenes(derive_seed(seed, "captions"), "train", SIZE, 1_000_000)], seed=seed)
     trained = finished(experiment, task, knobs, "encoder")
-    assert isinstance(trained, Matcher)
+    assert isinstance(trained, ImageTextModel)
     assert isinstance(trained.taught, SubwordClassifier)
     return trained.taught.requires_grad_(False)
 
@@ -164,14 +164,14 @@ def language_of(experiment: Experiment, vocabulary: Subwords, seed: int) -> Lang
     return trained
 
 
-def taught(experiment: Experiment, arm: Arm, seed: int) -> Seer:
+def taught(experiment: Experiment, arm: Arm, seed: int) -> VisionLanguageModel:
     """The model of an arm, trained or read back."""
     shared = world(experiment, seed)
     torch.manual_seed(derive_seed(seed, "connector"))
     connector = arm.connect(shared)
     assert isinstance(connector, nn.Module)
     language = copy.deepcopy(shared.language)
-    model = Seer(shared.encoder, connector, language, shared.vocabulary)
+    model = VisionLanguageModel(shared.encoder, connector, language, shared.vocabulary)
     images = round(SEEING_IMAGES * experiment.scale)
     aligning = images // ALIGNED if arm.aligned else 0
     language.requires_grad_(not (arm.frozen or arm.aligned))
@@ -184,7 +184,7 @@ def taught(experiment: Experiment, arm: Arm, seed: int) -> Seer:
     supervision = arm.supervise(shared) if arm.supervise is not None else None
     task = Seeing(model, shared.taught, seed, shuffled=arm.shuffled, supervision=supervision)
     trained = finished(experiment, task, Settings(seed=seed, images=images - aligning, **SEEING), arm.name)
-    assert isinstance(trained, Seer)
+    assert isinstance(trained, VisionLanguageModel)
     return trained
 
 

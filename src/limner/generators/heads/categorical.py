@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.generators.heads.head import Contexts, Policy, guide
+from limner.generators.heads.head import Contexts, SamplingOptions, guide
 from limner.types import Rng
 
 
@@ -38,7 +38,7 @@ class SoftmaxHead(nn.Module, ABC):
         """Placeholders of tokens not yet drawn."""
         return torch.zeros(batch, count, dtype=torch.long)
 
-    def sample(self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng) -> Int[Tensor, "rows m"]:
+    def sample(self, contexts: Contexts, guided: bool, policy: SamplingOptions, rng: Rng) -> Int[Tensor, "rows m"]:
         """Guided logits, cut and drawn by inverting their distribution function; temperature 0 takes the likeliest."""
         logits = self.logits(contexts)
         if guided:
@@ -54,7 +54,7 @@ class SoftmaxHead(nn.Module, ABC):
         return ids.gather(-1, place.minimum(last))[..., 0]
 
     def propose(
-        self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng
+        self, contexts: Contexts, guided: bool, policy: SamplingOptions, rng: Rng
     ) -> tuple[Int[Tensor, "rows m"], Float[Tensor, "rows m"]]:
         """Ids and their confidence, a logit; noise is drawn over all ids first, then one per token."""
         logits = self.logits(contexts)
@@ -117,7 +117,7 @@ def likeliest(logits: Float[Tensor, "*b v"], count: int) -> tuple[Float[Tensor, 
     return values, ids
 
 
-def cut(logits: Float[Tensor, "*b v"], policy: Policy) -> Float[Tensor, "*b v"]:
+def cut(logits: Float[Tensor, "*b v"], policy: SamplingOptions) -> Float[Tensor, "*b v"]:
     """Logits with all but the ``top_k`` largest, then all beyond the smallest set of mass ``top_p``, at -inf."""
     if policy.top_k:
         least = logits.topk(min(policy.top_k, logits.shape[-1]), dim=-1).values[..., -1:]

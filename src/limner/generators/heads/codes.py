@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from limner.generators.heads.categorical import SoftmaxHead, cut, gumbel
-from limner.generators.heads.head import Contexts, Policy, guide
+from limner.generators.heads.head import Contexts, SamplingOptions, guide
 from limner.types import Latents, Rng
 
 CONFIDENT = 0.02  # share of the usual deviation that the output begins with, as in the official code of VAR
@@ -59,7 +59,7 @@ class MixingHead(nn.Module):
         """Placeholders of tokens not yet drawn."""
         return torch.zeros(batch, count, self.codebook.shape[1])
 
-    def sample(self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng) -> Float[Tensor, "rows m c"]:
+    def sample(self, contexts: Contexts, guided: bool, policy: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
         """Guided logits, cut and mixed under Gumbel noise; temperature 0 takes the likeliest row."""
         logits = self.head.logits(contexts)
         if guided:

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.generators.heads.head import Contexts, Policy, guide
+from limner.generators.heads.head import Contexts, SamplingOptions, guide
 from limner.nn.timesteps import FREQUENCIES, timestep_features
 from limner.processes import diffusion
 from limner.processes.solvers import Solver, quiet_levels, quiet_timesteps
@@ -181,7 +181,7 @@ class DiffusionHead(nn.Module):
         """All noise levels for the reverse process; for a solver those that are not all noise."""
         return len(self.schedule) if solver is None else quiet_levels(self.schedule) - 1
 
-    def sample(self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng) -> Float[Tensor, "rows m c"]:
+    def sample(self, contexts: Contexts, guided: bool, policy: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
         """Reverse diffusion; guidance acts on epsilon, the variance stays the conditional one's. A solver follows the
         flow instead, in which the noise at the start is the only one that ``temperature`` can scale."""
         shape = (len(contexts) // 2 if guided else len(contexts), contexts.shape[1], self.channels)

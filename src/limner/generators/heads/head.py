@@ -17,7 +17,7 @@ Told: TypeAlias = Any  # contexts, or, where the whole trunk denoises, a `Denois
 
 
 @dataclass(frozen=True)
-class Policy:
+class SamplingOptions:
     """How tokens are drawn.
 
     ``guidance`` 1 is none; above 1 the unconditional prediction is pushed away (arXiv:2207.12598). ``temperature``
@@ -48,7 +48,7 @@ class Head(Protocol):
     def blank(self, batch: int, count: int) -> Tokens:
         """Placeholders of tokens not yet drawn, on the CPU."""
 
-    def sample(self, contexts: Told, guided: bool, policy: Policy, rng: Rng) -> Tokens:
+    def sample(self, contexts: Told, guided: bool, policy: SamplingOptions, rng: Rng) -> Tokens:
         """Draw one token per context. ``guided``: the second half of the rows are the same pictures' contexts without
         condition, and half as many rows are drawn."""
 
@@ -58,7 +58,7 @@ class RankingHead(Head, Protocol):
     """A head that also says how sure it is of a token, so that the surest can be known first."""
 
     def propose(
-        self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng
+        self, contexts: Contexts, guided: bool, policy: SamplingOptions, rng: Rng
     ) -> tuple[Tokens, Float[Tensor, "rows m"]]:
         """Draw one token per context as ``sample`` does, and the confidence in each, which temperature blurs."""
 
@@ -78,7 +78,7 @@ class IteratingHead(Head, Protocol):
         """In how many steps at most it draws a token by this solver, None being its own sampler; 0 if it cannot."""
 
 
-def check_steps(head: Head, policy: Policy) -> None:
+def check_steps(head: Head, policy: SamplingOptions) -> None:
     """Raises `InputError` if the head cannot draw a token in the steps, or by the solver, that a policy asks for."""
     name = type(head).__name__
     if not isinstance(head, IteratingHead):

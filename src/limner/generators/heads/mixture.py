@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from limner.generators.heads.head import Contexts, Policy, guide
+from limner.generators.heads.head import Contexts, SamplingOptions, guide
 from limner.types import Latents, Rng
 
 
@@ -42,7 +42,7 @@ class MixtureHead(nn.Module):
         """Placeholders of tokens not yet drawn."""
         return torch.zeros(batch, count, self.channels)
 
-    def sample(self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng) -> Float[Tensor, "rows m c"]:
+    def sample(self, contexts: Contexts, guided: bool, policy: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
         """A component, then a point of it."""
         weight, mean, deviation = self.parts(contexts)
         if guided:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from limner.generators.heads.head import Contexts, Policy, guide
+from limner.generators.heads.head import Contexts, SamplingOptions, guide
 from limner.types import Latents, Rng
 
 
@@ -27,7 +27,7 @@ class RegressionHead(nn.Module):
         """Placeholders of tokens not yet drawn."""
         return torch.zeros(batch, count, self.channels)
 
-    def sample(self, contexts: Contexts, guided: bool, policy: Policy, rng: Rng) -> Float[Tensor, "rows m c"]:
+    def sample(self, contexts: Contexts, guided: bool, policy: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
         """The mean, guided by extrapolation."""
         mean = self.output(contexts).float()
         return guide(mean, policy.guidance) if guided else mean

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from limner.generators.backbones.backbone import Denoiser
-from limner.generators.heads.head import Policy, guide
+from limner.generators.heads.head import SamplingOptions, guide
 from limner.processes import diffusion, flow
 from limner.processes.solvers import Solver, dpm_solver_2m, linspace_timesteps
 from limner.types import Latents, Rng
@@ -155,7 +155,7 @@ class TrunkHead(nn.Module):
         """A step per timestep that the trunk can be told; by its own process alone."""
         return TIMESTEPS - 1 if solver is None else 0
 
-    def sample(self, contexts: Denoiser, guided: bool, policy: Policy, rng: Rng) -> Float[Tensor, "rows m c"]:
+    def sample(self, contexts: Denoiser, guided: bool, policy: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
         """The process from noise; guidance acts on the answer, and costs nothing where it is 1."""
         shape = (len(contexts.level) // (2 if guided else 1), contexts.level.shape[1], self.channels)
         pushed = guided and policy.guidance != 1.0

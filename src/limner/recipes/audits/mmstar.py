@@ -13,7 +13,7 @@ in several orders of the options suffices, and flags are told from luck (`limner
 from __future__ import annotations
 
 from limner.evaluate.audit import audit
-from limner.recipes.recipe import Claim, Measure
+from limner.recipe import Claim, Measure
 
 RECIPE = Measure(
     system="mmstar",

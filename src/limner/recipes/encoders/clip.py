@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from torch.nn import functional
 
-from limner.encoders.matcher import Matcher
+from limner.encoders.matcher import ImageTextModel
 from limner.encoders.objectives.infonce import InfoNce
 from limner.encoders.text import TextTransformer
 from limner.encoders.two_towers import Objective, TwoTowers
 from limner.languages.subwords import Subwords
-from limner.recipes.encoders import captioned
-from limner.recipes.encoders.captioned import CaptionTask, caption_task, encoder, encoder_scores
-from limner.recipes.recipe import Claim, Recipe
+from limner.lessons import pairs as captioned
+from limner.lessons.pairs import ImageTextTask, encoder, encoder_scores, image_text_task
+from limner.recipe import Claim, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Knobs(captioned.Knobs):
     """Channels of the space where pictures and captions meet."""
 
 
-def two_towers(knobs: Knobs, objective: Objective) -> Matcher:
+def two_towers(knobs: Knobs, objective: Objective) -> ImageTextModel:
     """Both towers under an objective, freshly initialised."""
     text = TextTransformer(
         knobs.vocabulary,
@@ -45,17 +45,17 @@ def two_towers(knobs: Knobs, objective: Objective) -> Matcher:
         heads=max(knobs.text_width // 64, 1),
         activation=functional.silu,
     )
-    return Matcher(TwoTowers(encoder(knobs), text, objective, joint=knobs.joint), Subwords(knobs.text_length))
+    return ImageTextModel(TwoTowers(encoder(knobs), text, objective, joint=knobs.joint), Subwords(knobs.text_length))
 
 
-def build(knobs: Knobs) -> Matcher:
+def build(knobs: Knobs) -> ImageTextModel:
     """A freshly initialised CLIP."""
     return two_towers(knobs, InfoNce())
 
 
-def task(knobs: Knobs) -> CaptionTask:
+def task(knobs: Knobs) -> ImageTextTask:
     """How it is trained."""
-    return caption_task(knobs, build(knobs))
+    return image_text_task(knobs, build(knobs))
 
 
 RECIPE = Recipe(

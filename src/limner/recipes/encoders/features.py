@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limner.encoders.feature_training import FeatureTraining
 from limner.encoders.features import FeatureNet
-from limner.recipes.recipe import Recipe
+from limner.lessons.features import FeatureTraining
+from limner.recipe import Recipe
 from limner.train.settings import Settings
 
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limner.encoders.recogniser import Recogniser
-from limner.encoders.recogniser_training import RecogniserTraining
-from limner.recipes.judging import recogniser_scores
-from limner.recipes.recipe import Recipe
+from limner.lessons.recogniser import RecogniserTraining
+from limner.recipe import Recipe
+from limner.recipes.scores import recogniser_scores
 from limner.train.settings import Settings
 
 

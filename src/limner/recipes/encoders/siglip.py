@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limner.encoders.matcher import Matcher
+from limner.encoders.matcher import ImageTextModel
 from limner.encoders.objectives.sigmoid import PairwiseSigmoid
+from limner.lessons.pairs import ImageTextTask, encoder_scores, image_text_task
+from limner.recipe import Recipe
 from limner.recipes.encoders import clip
-from limner.recipes.encoders.captioned import CaptionTask, caption_task, encoder_scores
-from limner.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,14 +22,14 @@ class Knobs(clip.Knobs):
     """As CLIP."""
 
 
-def build(knobs: Knobs) -> Matcher:
+def build(knobs: Knobs) -> ImageTextModel:
     """A freshly initialised SigLIP."""
     return clip.two_towers(knobs, PairwiseSigmoid())
 
 
-def task(knobs: Knobs) -> CaptionTask:
+def task(knobs: Knobs) -> ImageTextTask:
     """How it is trained."""
-    return caption_task(knobs, build(knobs))
+    return image_text_task(knobs, build(knobs))
 
 
 RECIPE = Recipe(state="works", paper="arXiv:2303.15343", knobs=Knobs, build=build, task=task, score=encoder_scores)

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limner.encoders.matcher import Matcher
+from limner.encoders.matcher import ImageTextModel
 from limner.encoders.objectives.subword_set import SubwordFrequency
 from limner.encoders.subwords import SubwordClassifier, SubwordHead
 from limner.languages.subwords import Subwords
-from limner.recipes.encoders import captioned
-from limner.recipes.encoders.captioned import CaptionTask, caption_task, encoder, encoder_scores
-from limner.recipes.recipe import Claim, Recipe
+from limner.lessons import pairs as captioned
+from limner.lessons.pairs import ImageTextTask, encoder, encoder_scores, image_text_task
+from limner.recipe import Claim, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +33,16 @@ class Knobs(captioned.Knobs):
     """Ids that are no words: padding and unknown letters. Without any, as in the paper, their weight takes care."""
 
 
-def build(knobs: Knobs) -> Matcher:
+def build(knobs: Knobs) -> ImageTextModel:
     """A freshly initialised SuperClass."""
     head = SubwordHead(knobs.width, knobs.vocabulary, depth=knobs.head_depth, normalised=knobs.head_depth > 0)
     frequency = SubwordFrequency(knobs.vocabulary, knobs.drop)
-    return Matcher(SubwordClassifier(encoder(knobs), head, frequency), Subwords(knobs.text_length))
+    return ImageTextModel(SubwordClassifier(encoder(knobs), head, frequency), Subwords(knobs.text_length))
 
 
-def task(knobs: Knobs) -> CaptionTask:
+def task(knobs: Knobs) -> ImageTextTask:
     """How it is trained."""
-    return caption_task(knobs, build(knobs))
+    return image_text_task(knobs, build(knobs))
 
 
 RECIPE = Recipe(

@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limner.decode.decoder import Decoder
-from limner.decode.drawing import Drawer
 from limner.decode.schedules import constant
 from limner.errors import InputError
 from limner.generators.backbones.blockwise import BlockwiseTransformer
@@ -21,16 +20,17 @@ from limner.generators.generator import Generator
 from limner.generators.heads.trunk import Diffusion, TrunkHead
 from limner.generators.orders import Cells
 from limner.languages.subwords import Subwords
-from limner.recipes.generators import captioned
-from limner.recipes.generators.captioned import (
-    CaptionedTask,
-    captioned_task,
+from limner.lessons import captions as captioned
+from limner.lessons.captions import (
+    TextToImageTask,
     frozen_tokenizer,
     square_grid,
     text_condition,
+    text_to_image_task,
 )
-from limner.recipes.judging import generator_scores
-from limner.recipes.recipe import Claim, Recipe
+from limner.models.text_to_image import TextToImage
+from limner.recipe import Claim, Recipe
+from limner.recipes.scores import generator_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Knobs(captioned.Knobs):
     vocabulary: int = 1024
 
 
-def build(knobs: Knobs) -> Drawer:
+def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised ACDiT over its tokenizer."""
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False)
     grid = square_grid(knobs.tokenizer, tokenizer)
@@ -74,7 +74,7 @@ def build(knobs: Knobs) -> Drawer:
         head=TrunkHead(tokenizer.quantizer.channels, knobs.width, process, bias=False),
         condition=text_condition(knobs),
     )
-    return Drawer(
+    return TextToImage(
         generator,
         Subwords(knobs.text_length),
         tokenizer,
@@ -83,9 +83,9 @@ def build(knobs: Knobs) -> Drawer:
     )
 
 
-def task(knobs: Knobs) -> CaptionedTask:
+def task(knobs: Knobs) -> TextToImageTask:
     """How it is trained."""
-    return captioned_task(knobs, build(knobs))
+    return text_to_image_task(knobs, build(knobs))
 
 
 RECIPE = Recipe(

@@ -18,7 +18,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limner.decode.decoder import Decoder
-from limner.decode.drawing import Drawer
 from limner.decode.schedules import with_steps
 from limner.generators.backbones.flow_scales import FlowScales
 from limner.generators.backbones.scales import ScaleTransformer
@@ -27,16 +26,17 @@ from limner.generators.generator import Generator
 from limner.generators.heads.trunk import Flow, TrunkHead
 from limner.generators.orders import Scales
 from limner.languages.subwords import Subwords
-from limner.recipes.generators import captioned
-from limner.recipes.generators.captioned import (
-    CaptionedTask,
-    captioned_task,
+from limner.lessons import captions as captioned
+from limner.lessons.captions import (
+    TextToImageTask,
     frozen_tokenizer,
     square_grid,
     text_condition,
+    text_to_image_task,
 )
-from limner.recipes.judging import generator_scores
-from limner.recipes.recipe import Claim, Recipe
+from limner.models.text_to_image import TextToImage
+from limner.recipe import Claim, Recipe
+from limner.recipes.scores import generator_scores
 from limner.tokenizers.pyramid import Pyramid, PyramidTokenizer
 
 
@@ -79,12 +79,12 @@ def generator(knobs: Knobs, pyramid: Pyramid) -> Generator:
     )
 
 
-def build(knobs: Knobs) -> Drawer:
+def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised FlowAR over its tokenizer; raises `InputError` if doubling does not lead to its grid."""
     plain = frozen_tokenizer(knobs.tokenizer, discrete=False)
     square_grid(knobs.tokenizer, plain)
     tokenizer = PyramidTokenizer(plain)
-    return Drawer(
+    return TextToImage(
         generator(knobs, tokenizer.quantizer),
         Subwords(knobs.text_length),
         tokenizer,
@@ -93,9 +93,9 @@ def build(knobs: Knobs) -> Drawer:
     )
 
 
-def task(knobs: Knobs) -> CaptionedTask:
+def task(knobs: Knobs) -> TextToImageTask:
     """How it is trained."""
-    return captioned_task(knobs, build(knobs))
+    return text_to_image_task(knobs, build(knobs))
 
 
 RECIPE = Recipe(

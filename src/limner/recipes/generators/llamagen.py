@@ -12,25 +12,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limner.decode.decoder import Decoder
-from limner.decode.drawing import Drawer
 from limner.decode.schedules import constant
 from limner.generators.backbones.llama import LlamaTransformer
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import CategoricalHead
-from limner.generators.heads.head import Policy
+from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Raster
 from limner.languages.subwords import Subwords
-from limner.nn.norms import gated_hidden
-from limner.recipes.generators import captioned
-from limner.recipes.generators.captioned import (
-    CaptionedTask,
-    captioned_task,
+from limner.lessons import captions as captioned
+from limner.lessons.captions import (
+    TextToImageTask,
     frozen_tokenizer,
     square_grid,
     text_condition,
+    text_to_image_task,
 )
-from limner.recipes.judging import generator_scores
-from limner.recipes.recipe import Claim, Recipe
+from limner.models.text_to_image import TextToImage
+from limner.nn.norms import gated_hidden
+from limner.recipe import Claim, Recipe
+from limner.recipes.scores import generator_scores
 from limner.tokenizers.quantizers.quantizer import Discrete
 
 
@@ -47,7 +47,7 @@ class Knobs(captioned.Knobs):
     """Likeliest ids that are drawn from; 0 is all."""
 
 
-def build(knobs: Knobs) -> Drawer:
+def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised LlamaGen over its tokenizer."""
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
     assert isinstance(tokenizer.quantizer, Discrete)
@@ -68,18 +68,18 @@ def build(knobs: Knobs) -> Drawer:
         head=CategoricalHead(tokenizer.quantizer.entries, knobs.width),
         condition=text_condition(knobs),
     )
-    return Drawer(
+    return TextToImage(
         generator,
         Subwords(knobs.text_length),
         tokenizer,
         guidance=knobs.guidance,
-        decoder=lambda generator: Decoder(generator, Policy(top_k=knobs.top_k), guidance=constant),
+        decoder=lambda generator: Decoder(generator, SamplingOptions(top_k=knobs.top_k), guidance=constant),
     )
 
 
-def task(knobs: Knobs) -> CaptionedTask:
+def task(knobs: Knobs) -> TextToImageTask:
     """How it is trained."""
-    return captioned_task(knobs, build(knobs))
+    return text_to_image_task(knobs, build(knobs))
 
 
 RECIPE = Recipe(

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 
 from torch.nn import functional
 
-from limner.decode.drawing import Drawer
 from limner.generators.backbones.masked import MaskedAutoencoder
 from limner.generators.generator import Generator
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.heads.head import Head
 from limner.generators.orders import RandomMasked
 from limner.languages.subwords import Subwords
-from limner.recipes.generators import captioned
-from limner.recipes.generators.captioned import CaptionedTask, captioned_task, frozen_tokenizer, text_condition
-from limner.recipes.judging import generator_scores
-from limner.recipes.recipe import Claim, Recipe
+from limner.lessons import captions as captioned
+from limner.lessons.captions import TextToImageTask, frozen_tokenizer, text_condition, text_to_image_task
+from limner.models.text_to_image import TextToImage
+from limner.recipe import Claim, Recipe
+from limner.recipes.scores import generator_scores
 from limner.types import Tokenizer
 
 
@@ -73,7 +73,7 @@ def generator(knobs: Knobs, tokenizer: Tokenizer, head: Head) -> Generator:
     )
 
 
-def build(knobs: Knobs) -> Drawer:
+def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised MAR over its tokenizer."""
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False, patch=knobs.patch)
     head = DiffusionHead(
@@ -85,7 +85,7 @@ def build(knobs: Knobs) -> Drawer:
         velocity=knobs.velocity,
         emphasis=knobs.emphasis,
     )
-    return Drawer(
+    return TextToImage(
         generator(knobs, tokenizer, head),
         Subwords(knobs.text_length),
         tokenizer,
@@ -94,9 +94,9 @@ def build(knobs: Knobs) -> Drawer:
     )
 
 
-def task(knobs: Knobs) -> CaptionedTask:
+def task(knobs: Knobs) -> TextToImageTask:
     """How it is trained."""
-    return captioned_task(knobs, build(knobs))
+    return text_to_image_task(knobs, build(knobs))
 
 
 RECIPE = Recipe(

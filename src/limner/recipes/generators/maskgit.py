@@ -15,22 +15,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limner.decode.decoder import Decoder
-from limner.decode.drawing import Drawer
 from limner.decode.schedules import annealed, linear
 from limner.generators.backbones.bert import Bert
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import CategoricalHead
 from limner.generators.orders import ArccosMasked
 from limner.languages.subwords import Subwords
-from limner.recipes.generators import captioned
-from limner.recipes.generators.captioned import (
-    CaptionedTask,
-    captioned_task,
+from limner.lessons import captions as captioned
+from limner.lessons.captions import (
+    TextToImageTask,
     frozen_tokenizer,
     text_condition,
+    text_to_image_task,
 )
-from limner.recipes.judging import generator_scores
-from limner.recipes.recipe import Claim, Recipe
+from limner.models.text_to_image import TextToImage
+from limner.recipe import Claim, Recipe
+from limner.recipes.scores import generator_scores
 from limner.tokenizers.quantizers.quantizer import Discrete
 
 
@@ -54,7 +54,7 @@ class Knobs(captioned.Knobs):
     batch: int = 32
 
 
-def build(knobs: Knobs) -> Drawer:
+def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised MaskGIT over its tokenizer."""
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
     assert isinstance(tokenizer.quantizer, Discrete)
@@ -74,7 +74,7 @@ def build(knobs: Knobs) -> Drawer:
         condition=text_condition(knobs),
         known_weight=knobs.known_weight,
     )
-    return Drawer(
+    return TextToImage(
         generator,
         Subwords(knobs.text_length),
         tokenizer,
@@ -85,9 +85,9 @@ def build(knobs: Knobs) -> Drawer:
     )
 
 
-def task(knobs: Knobs) -> CaptionedTask:
+def task(knobs: Knobs) -> TextToImageTask:
     """How it is trained."""
-    return captioned_task(knobs, build(knobs))
+    return text_to_image_task(knobs, build(knobs))
 
 
 RECIPE = Recipe(

@@ -15,23 +15,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from limner.decode.decoder import Decoder
-from limner.decode.drawing import Drawer
 from limner.decode.schedules import power_cosine
 from limner.generators.backbones.rar import AdaptiveCausalTransformer
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import CategoricalHead
 from limner.generators.orders import Permuted, annealed_share
 from limner.languages.subwords import Subwords
-from limner.recipes.generators import captioned
-from limner.recipes.generators.captioned import (
-    CaptionedTask,
-    captioned_task,
+from limner.lessons import captions as captioned
+from limner.lessons.captions import (
+    TextToImageTask,
     frozen_tokenizer,
     square_grid,
     text_condition,
+    text_to_image_task,
 )
-from limner.recipes.judging import generator_scores
-from limner.recipes.recipe import Claim, Recipe
+from limner.models.text_to_image import TextToImage
+from limner.recipe import Claim, Recipe
+from limner.recipes.scores import generator_scores
 from limner.tokenizers.quantizers.quantizer import Discrete
 
 
@@ -52,7 +52,7 @@ class Knobs(captioned.Knobs):
     """Delay of the guidance while a picture is drawn; 0 is constant."""
 
 
-def build(knobs: Knobs) -> Drawer:
+def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised RAR over its tokenizer."""
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
     assert isinstance(tokenizer.quantizer, Discrete)
@@ -71,7 +71,7 @@ def build(knobs: Knobs) -> Drawer:
         head=CategoricalHead(tokenizer.quantizer.entries, knobs.width),
         condition=text_condition(knobs),
     )
-    return Drawer(
+    return TextToImage(
         generator,
         Subwords(knobs.text_length),
         tokenizer,
@@ -85,9 +85,9 @@ def annealing(knobs: Knobs) -> Callable[[float], Permuted]:
     return lambda progress: Permuted(annealed_share(progress, knobs.anneal_from, knobs.anneal_to))
 
 
-def task(knobs: Knobs) -> CaptionedTask:
+def task(knobs: Knobs) -> TextToImageTask:
     """How it is trained."""
-    return captioned_task(knobs, build(knobs), order=annealing(knobs))
+    return text_to_image_task(knobs, build(knobs), order=annealing(knobs))
 
 
 RECIPE = Recipe(

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 from torch.nn import functional
 
-from limner.decode.drawing import Drawer
 from limner.generators.backbones.causal import CausalTransformer
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import CategoricalHead
 from limner.generators.orders import Raster
 from limner.languages.subwords import Subwords
+from limner.lessons.captions import TextToImageTask, frozen_tokenizer, text_condition, text_to_image_task
+from limner.models.text_to_image import TextToImage
+from limner.recipe import Recipe
 from limner.recipes.generators import mar
-from limner.recipes.generators.captioned import CaptionedTask, captioned_task, frozen_tokenizer, text_condition
-from limner.recipes.judging import generator_scores
-from limner.recipes.recipe import Recipe
+from limner.recipes.scores import generator_scores
 from limner.tokenizers.quantizers.vector import VectorQuantizer
 
 
@@ -41,7 +41,7 @@ class Knobs(mar.Knobs):
     images: int = 130_000
 
 
-def build(knobs: Knobs) -> Drawer:
+def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised raster model over its tokenizer."""
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
     assert isinstance(tokenizer.quantizer, VectorQuantizer)
@@ -61,12 +61,12 @@ def build(knobs: Knobs) -> Drawer:
         condition=text_condition(knobs),
         corrupt=knobs.corrupt,
     )
-    return Drawer(generator, Subwords(knobs.text_length), tokenizer, guidance=knobs.guidance)
+    return TextToImage(generator, Subwords(knobs.text_length), tokenizer, guidance=knobs.guidance)
 
 
-def task(knobs: Knobs) -> CaptionedTask:
+def task(knobs: Knobs) -> TextToImageTask:
     """How it is trained."""
-    return captioned_task(knobs, build(knobs))
+    return text_to_image_task(knobs, build(knobs))
 
 
 RECIPE = Recipe(state="works", paper="arXiv:1711.00937", knobs=Knobs, build=build, task=task, score=generator_scores)

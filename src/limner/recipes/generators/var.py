@@ -15,20 +15,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limner.decode.decoder import Decoder
-from limner.decode.drawing import Drawer
 from limner.decode.schedules import annealed, constant, with_steps
 from limner.errors import InputError
 from limner.generators.backbones.scales import ScaleTransformer
 from limner.generators.embeddings import ScaleEmbedding
 from limner.generators.generator import Generator
 from limner.generators.heads.codes import CodeHead
-from limner.generators.heads.head import Policy
+from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Scales
 from limner.languages.subwords import Subwords
-from limner.recipes.generators import captioned
-from limner.recipes.generators.captioned import CaptionedTask, captioned_task, frozen_tokenizer, text_condition
-from limner.recipes.judging import generator_scores
-from limner.recipes.recipe import Claim, Recipe
+from limner.lessons import captions as captioned
+from limner.lessons.captions import TextToImageTask, frozen_tokenizer, text_condition, text_to_image_task
+from limner.models.text_to_image import TextToImage
+from limner.recipe import Claim, Recipe
+from limner.recipes.scores import generator_scores
 from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
 
 
@@ -56,7 +56,7 @@ class Knobs(captioned.Knobs):
     batch: int = 32
 
 
-def build(knobs: Knobs) -> Drawer:
+def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised VAR over its tokenizer; raises `InputError` if that makes no pyramids."""
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
     quantizer = tokenizer.quantizer
@@ -78,7 +78,7 @@ def build(knobs: Knobs) -> Drawer:
         condition=text_condition(knobs),
         embed=ScaleEmbedding(quantizer.channels, knobs.width, quantizer),
     )
-    return Drawer(
+    return TextToImage(
         generator,
         Subwords(knobs.text_length),
         tokenizer,
@@ -86,16 +86,16 @@ def build(knobs: Knobs) -> Drawer:
         temperature=knobs.temperature,
         decoder=lambda generator: Decoder(
             generator,
-            Policy(top_k=knobs.top_k, top_p=knobs.top_p),
+            SamplingOptions(top_k=knobs.top_k, top_p=knobs.top_p),
             guidance=with_steps,
             temperature=annealed if knobs.cooled else constant,
         ),
     )
 
 
-def task(knobs: Knobs) -> CaptionedTask:
+def task(knobs: Knobs) -> TextToImageTask:
     """How it is trained."""
-    return captioned_task(knobs, build(knobs))
+    return text_to_image_task(knobs, build(knobs))
 
 
 RECIPE = Recipe(

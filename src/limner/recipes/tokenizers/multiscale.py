@@ -12,11 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limner.errors import InputError
+from limner.lessons.pictures import TokenizerTask
 from limner.nn.convolution import channels_last
-from limner.recipes.judging import tokenizer_scores
-from limner.recipes.recipe import Recipe
+from limner.recipe import Recipe
+from limner.recipes.scores import tokenizer_scores
 from limner.recipes.tokenizers import vae
-from limner.recipes.tokenizers.worlds import TokenizerTask
 from limner.tokenizers.autoencoder import decoder, encoder
 from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
 from limner.tokenizers.scales import ScaleAutoencoder

@@ -14,10 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limner.errors import InputError
-from limner.recipes.judging import tokenizer_scores
-from limner.recipes.recipe import Claim, Recipe
-from limner.recipes.tokenizers import vae, worlds
-from limner.recipes.tokenizers.worlds import TokenizerTask
+from limner.lessons import pictures as worlds
+from limner.lessons.pictures import TokenizerTask
+from limner.recipe import Claim, Recipe
+from limner.recipes.scores import tokenizer_scores
+from limner.recipes.tokenizers import vae
 from limner.tokenizers.oned import LatentEncoder, MaskDecoder, OneDTokenizer, PatchPixels, Vit
 from limner.tokenizers.quantizers.vector import VectorQuantizer
 

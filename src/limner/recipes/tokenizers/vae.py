@@ -17,11 +17,11 @@ from torch import nn
 from limner.data.emoji import Emoji
 from limner.data.scenes import Scenes
 from limner.data.source import Source
-from limner.recipes.judging import tokenizer_scores
-from limner.recipes.library import WEIGHTS, fill, load, locate, read_weights
-from limner.recipes.recipe import Claim, Recipe
-from limner.recipes.tokenizers import worlds
-from limner.recipes.tokenizers.worlds import TokenizerTask
+from limner.lessons import pictures as worlds
+from limner.lessons.pictures import TokenizerTask
+from limner.recipe import Claim, Recipe
+from limner.recipes.scores import tokenizer_scores
+from limner.store.folder import WEIGHTS, fill, load, locate, read_weights
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.discriminator import PatchDiscriminator
 from limner.tokenizers.objective import ReconstructionObjective

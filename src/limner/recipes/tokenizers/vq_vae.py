@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limner.recipes.judging import tokenizer_scores
-from limner.recipes.recipe import Claim, Recipe
+from limner.lessons.pictures import TokenizerTask
+from limner.recipe import Claim, Recipe
+from limner.recipes.scores import tokenizer_scores
 from limner.recipes.tokenizers import vae
-from limner.recipes.tokenizers.worlds import TokenizerTask
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.quantizers.vector import VectorQuantizer
 

@@ -14,26 +14,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from limner.data.conversations import AskedScenes, Conversation, Conversations
+from limner.data.conversations import Conversation, Conversations, SceneConversations
 from limner.data.scenes import Scenes
 from limner.data.talks import Reshuffled, Talks
-from limner.encoders.matcher import Matcher
+from limner.encoders.matcher import ImageTextModel
 from limner.errors import InputError
 from limner.evaluate.answering import Picture, answering_scores, asked_of
 from limner.evaluate.protocol import Protocol
 from limner.evaluate.report import pictures_hash, report
 from limner.languages.subwords import Subwords
+from limner.lessons.vocabularies import subwords_of
+from limner.models.vision_language import VisionLanguageModel
 from limner.nn.pixels import to_tensor
-from limner.recipes.library import is_described, load, weights_hash
-from limner.recipes.recipe import Question
+from limner.recipe import Question
 from limner.recipes.understanding import parts
 from limner.recipes.understanding.parts import adopt_aligned, require_weights
-from limner.recipes.vocabularies import subwords_of
+from limner.store.folder import is_described, load, weights_hash
 from limner.tokenizers.tokenizer import QuantizingTokenizer
 from limner.types import Image, Rng
 from limner.unified.conversation import NOTHING, Packed, pack_talks
 from limner.unified.reconstruction import Reconstruction
-from limner.unified.seer import Seer
 from limner.unified.targets import FoldedLatents, LatentTokenizer, resized
 
 READ = 1_000  # scenes of each source whose talk the vocabulary is learned from
@@ -85,9 +85,9 @@ def lessons(knobs: Knobs, size: int) -> tuple[list[Conversations], list[Conversa
     return [Reshuffled(taught, knobs.seed)], [last[index] for index in range(len(last))]
 
 
-def sources(knobs: Knobs, often: Mapping[str, float] | None = None) -> list[AskedScenes]:
+def sources(knobs: Knobs, often: Mapping[str, float] | None = None) -> list[SceneConversations]:
     """Scenes of one to four things on white, on the grid and anywhere, and overlapping ones; ``often``: see
-    `AskedScenes`."""
+    `SceneConversations`."""
     kinds: list[dict[str, Any]] = [
         {"objects": (1, 2)},
         {"objects": (2, 4)},
@@ -95,7 +95,7 @@ def sources(knobs: Knobs, often: Mapping[str, float] | None = None) -> list[Aske
         {"objects": (2, 4), "grid": False, "overlap": True},
     ]
     scenes = [Scenes(knobs.seed + i, split="train", size=knobs.size, **kind) for i, kind in enumerate(kinds)]
-    return [AskedScenes(one, turns=knobs.turns, often=often) for one in scenes]
+    return [SceneConversations(one, turns=knobs.turns, often=often) for one in scenes]
 
 
 def said(sources: Iterable[Conversations]) -> Iterable[str]:
@@ -106,8 +106,8 @@ def said(sources: Iterable[Conversations]) -> Iterable[str]:
                 yield from turn[:2]
 
 
-class AskedTask:
-    """Trains a `Seer` on conversations, most of them about pictures.
+class ConversationTask:
+    """Trains a `VisionLanguageModel` on conversations, most of them about pictures.
 
     Args:
         model: what is trained.
@@ -120,7 +120,7 @@ class AskedTask:
 
     def __init__(
         self,
-        model: Seer,
+        model: VisionLanguageModel,
         sources: Sequence[Conversations],
         held_out: Sequence[Conversation],
         reconstruction: Reconstruction | None = None,
@@ -141,7 +141,7 @@ class AskedTask:
         return self._packed(talks)
 
     def _packed(self, talks: Sequence[Conversation]) -> dict[str, Tensor]:
-        assert isinstance(self.model, Seer)
+        assert isinstance(self.model, VisionLanguageModel)
         packed = pack_talks(talks, self.model.vocabulary, self.model.slots, length=self.length)
         size = self.model.encoder.size
         blank = np.zeros((size, size, 3), np.uint8)
@@ -150,7 +150,7 @@ class AskedTask:
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Cross-entropy of the answers, and what reconstruction adds."""
-        assert isinstance(model, Seer)
+        assert isinstance(model, VisionLanguageModel)
         packed = Packed(**{name: value for name, value in batch.items() if name != "image"})
         pictured = packed.pictured()
         vectors = model.vectors(batch["image"][pictured]) if pictured.any() else None
@@ -164,7 +164,7 @@ class AskedTask:
 
     def preview(self, model: nn.Module) -> Image | None:
         """Held-out pictures, eight in a row, above what the model holds of them; nothing if it only speaks."""
-        assert isinstance(model, Seer)
+        assert isinstance(model, VisionLanguageModel)
         shown = [talk.image for talk in self.held_out if talk.image is not None][:SHOWN]
         if self.reconstruction is None or not shown:
             return None
@@ -177,14 +177,14 @@ class AskedTask:
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Answers to a few held-out questions, or, where no one answer is right, how unlikely those given are."""
-        assert isinstance(model, Seer)
+        assert isinstance(model, VisionLanguageModel)
         images, turns = asked_of(self.held_out)
         if not turns:
             return {"heldout/answers": self._unlikely(model)} if self.held_out else {}
         scores = answering_scores(answers_of(model), images, turns)
         return {name: value for name, value in scores.items() if name.startswith(("qa/", "blind/"))}
 
-    def _unlikely(self, model: Seer) -> float:
+    def _unlikely(self, model: VisionLanguageModel) -> float:
         """Mean cross-entropy, in nats, of the subwords of held-out answers."""
         total, count = 0.0, 0
         for start in range(0, len(self.held_out), CHECKED_AT_ONCE):
@@ -199,9 +199,9 @@ class AskedTask:
         return total / count
 
 
-def asked_task(
-    knobs: Knobs, model: Seer, reconstruction: Reconstruction | None = None, weight: float = 1.0
-) -> AskedTask:
+def conversation_task(
+    knobs: Knobs, model: VisionLanguageModel, reconstruction: Reconstruction | None = None, weight: float = 1.0
+) -> ConversationTask:
     """Train on talk about pictures, with the encoder's weights and, for the small language model, a vocabulary of what
     is said, and by what else pictures teach; raises `InputError` if ``--encoder`` names none or one of other sizes, and
     errors as those of `lessons`, `adopt_aligned` and, for ``--subwords``, `subwords_of`."""
@@ -211,7 +211,7 @@ def asked_task(
         model.vocabulary = _vocabulary(knobs, taught)
     adopt_encoder(knobs, model)
     adopt_aligned(knobs, model, reconstruction)
-    return AskedTask(model, taught, held_out, reconstruction, weight, knobs.length)
+    return ConversationTask(model, taught, held_out, reconstruction, weight, knobs.length)
 
 
 def _vocabulary(knobs: Knobs, taught: Sequence[Conversations]) -> Subwords:
@@ -224,12 +224,12 @@ def _vocabulary(knobs: Knobs, taught: Sequence[Conversations]) -> Subwords:
     return taken
 
 
-def adopt_encoder(knobs: Knobs, model: Seer) -> None:
-    """Start from the encoder that the knobs name, if they do; errors as those of `asked_task`."""
+def adopt_encoder(knobs: Knobs, model: VisionLanguageModel) -> None:
+    """Start from the encoder that the knobs name, if they do; errors as those of `conversation_task`."""
     if knobs.encoder is None or is_described(knobs.encoder):
         return
     given = load(knobs.encoder)
-    own = cast(nn.Module, given.encoder) if isinstance(given, Matcher) else nn.Module()
+    own = cast(nn.Module, given.encoder) if isinstance(given, ImageTextModel) else nn.Module()
     encoder = cast(nn.Module, model.encoder)
     if shapes(own) != shapes(encoder):
         raise InputError(
@@ -239,7 +239,7 @@ def adopt_encoder(knobs: Knobs, model: Seer) -> None:
     encoder.load_state_dict(own.state_dict())
 
 
-def latents_of(name: str, model: Seer) -> FoldedLatents:
+def latents_of(name: str, model: VisionLanguageModel) -> FoldedLatents:
     """A tokenizer's latents of a picture, shared out among the model's slots; raises `InputError` if it is no tokenizer
     of latents, or if they cannot be shared out."""
     tokenizer = load(name)
@@ -256,11 +256,11 @@ def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
 
 def talks(scenes: Scenes, count: int) -> list[Conversation]:
     """The first conversations about some scenes, with their commonest kinds of question alike."""
-    source = AskedScenes(scenes, turns=4, describe=False)
+    source = SceneConversations(scenes, turns=4, describe=False)
     return [source[i] for i in range(count)]
 
 
-def answers_of(model: Seer) -> Any:
+def answers_of(model: VisionLanguageModel) -> Any:
     """The model as a function of 8-bit pictures and questions."""
 
     def answers(images: Sequence[Picture] | None, questions: Sequence[str]) -> list[str]:
@@ -269,7 +269,7 @@ def answers_of(model: Seer) -> Any:
     return answers
 
 
-def seeing_scores(model: Seer, asked: Question) -> dict[str, Any]:
+def seeing_scores(model: VisionLanguageModel, asked: Question) -> dict[str, Any]:
     """Answers about held-out scenes and about compositions never shown; see `answering_scores`."""
     count, size = asked.count or ASKED, model.encoder.size
     seen = talks(Scenes(0, split="heldout", size=size, objects=(1, 4)), count)

@@ -28,17 +28,17 @@ from limner.connectors.connector import Words
 from limner.connectors.controls import Learned, Matched
 from limner.connectors.scores import AttentionHead, DenseHead
 from limner.connectors.ties import Snapshot, Stopped
-from limner.encoders.matcher import Matcher
+from limner.encoders.matcher import ImageTextModel
 from limner.encoders.subwords import SubwordClassifier
 from limner.errors import InputError
 from limner.languages.subwords import Subwords
-from limner.recipes.library import load
-from limner.recipes.recipe import Claim, Recipe
+from limner.models.vision_language import VisionLanguageModel
+from limner.recipe import Claim, Recipe
 from limner.recipes.understanding import llava
-from limner.recipes.understanding.asked import AskedTask, asked_task, said, seeing_scores
+from limner.recipes.understanding.asked import ConversationTask, conversation_task, said, seeing_scores
 from limner.recipes.understanding.parts import parts, seer
+from limner.store.folder import load
 from limner.unified.conversation import PICTURE
-from limner.unified.seer import Seer
 
 MEASURED = 32  # pictures from which the gain is started
 
@@ -119,7 +119,7 @@ def connector(knobs: Knobs, features: int, words: Words, chosen: Int[Tensor, "en
     return LanguageBasis(head, phi(knobs), tied[knobs.tie](), centred=knobs.centred, leak=leak)
 
 
-def build(knobs: Knobs) -> Seer:
+def build(knobs: Knobs) -> VisionLanguageModel:
     """A freshly initialised model that sees in words; which words are the most frequent, only `task` knows."""
     made = parts(knobs)
     words, features = made.language.words.detach(), made.encoder.width
@@ -128,21 +128,21 @@ def build(knobs: Knobs) -> Seer:
     return seer(knobs, made, joined)
 
 
-def task(knobs: Knobs) -> AskedTask:
-    """How it is trained; errors as those of `settle` and `asked_task`."""
-    made = asked_task(knobs, build(knobs))
+def task(knobs: Knobs) -> ConversationTask:
+    """How it is trained; errors as those of `settle` and `conversation_task`."""
+    made = conversation_task(knobs, build(knobs))
     settle(knobs, made)
     return made
 
 
-def settle(knobs: Knobs, made: AskedTask) -> None:
+def settle(knobs: Knobs, made: ConversationTask) -> None:
     """Decide which words are mixed, and how far, by what is said and shown; what was aligned is settled.
 
     Raises `InputError` for a ``--classifier`` that there is not.
     """
     if knobs.aligned is not None:
         return
-    model = cast(Seer, made.model)
+    model = cast(VisionLanguageModel, made.model)
     table = model.language.words.detach()
     chosen = random_subset(len(table), knobs.entries, knobs.seed)
     if knobs.basis == "frequent":
@@ -169,12 +169,12 @@ def start(encoder: str | None, words: LanguageBasis, subwords: Subwords, rows: S
     """Begin as the classifier of a SuperClass, for a basis of these ``rows`` of the table: subwords that are spelled
     alike are the same. Raises `InputError` if ``encoder`` names none."""
     given = load(encoder) if encoder is not None else None
-    taught = given.taught if isinstance(given, Matcher) else None
+    taught = given.taught if isinstance(given, ImageTextModel) else None
     if not isinstance(taught, SubwordClassifier) or len(taught.head.blocks):
         raise InputError(
             f"--encoder {encoder} has no linear classifier into subwords: give a SuperClass of --head-depth 0"
         )
-    known = cast(Subwords, cast(Matcher, given).subwords).vocabulary.get_vocab()
+    known = cast(Subwords, cast(ImageTextModel, given).subwords).vocabulary.get_vocab()
     ids = torch.tensor([known.get(subwords.vocabulary.id_to_token(row) or "", -1) for row in rows])
     output = taught.head.output
     cast(DenseHead, words.head).start_from(output.weight, output.bias, ids)

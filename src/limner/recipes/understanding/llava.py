@@ -16,11 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limner.connectors.mlp import MlpConnector
-from limner.recipes.recipe import Claim, Recipe
+from limner.models.vision_language import VisionLanguageModel
+from limner.recipe import Claim, Recipe
 from limner.recipes.understanding import asked
-from limner.recipes.understanding.asked import AskedTask, asked_task, seeing_scores
+from limner.recipes.understanding.asked import ConversationTask, conversation_task, seeing_scores
 from limner.recipes.understanding.parts import parts, seer
-from limner.unified.seer import Seer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +28,15 @@ class Knobs(asked.Knobs):
     """A LLaVA."""
 
 
-def build(knobs: Knobs) -> Seer:
+def build(knobs: Knobs) -> VisionLanguageModel:
     """A freshly initialised LLaVA."""
     made = parts(knobs)
     return seer(knobs, made, MlpConnector(made.encoder.width, made.language.width))
 
 
-def task(knobs: Knobs) -> AskedTask:
+def task(knobs: Knobs) -> ConversationTask:
     """How it is trained."""
-    return asked_task(knobs, build(knobs))
+    return conversation_task(knobs, build(knobs))
 
 
 RECIPE = Recipe(

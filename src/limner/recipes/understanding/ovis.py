@@ -16,11 +16,11 @@ from typing import Literal
 
 from limner.connectors.coefficients import Gumbel, Phi, Softmax, StraightThrough, Unconstrained
 from limner.connectors.ovis import OvisConnector
-from limner.recipes.recipe import Claim, Recipe
+from limner.models.vision_language import VisionLanguageModel
+from limner.recipe import Claim, Recipe
 from limner.recipes.understanding import llava
-from limner.recipes.understanding.asked import AskedTask, asked_task, seeing_scores
+from limner.recipes.understanding.asked import ConversationTask, conversation_task, seeing_scores
 from limner.recipes.understanding.parts import parts, seer
-from limner.unified.seer import Seer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def phi(knobs: Knobs) -> Phi:
     return Gumbel(knobs.warmest, knobs.coldest, passes=passes)
 
 
-def build(knobs: Knobs) -> Seer:
+def build(knobs: Knobs) -> VisionLanguageModel:
     """A freshly initialised Ovis."""
     made = parts(knobs)
     features, width = made.encoder.width, made.language.width
@@ -59,9 +59,9 @@ def build(knobs: Knobs) -> Seer:
     return model
 
 
-def task(knobs: Knobs) -> AskedTask:
+def task(knobs: Knobs) -> ConversationTask:
     """How it is trained."""
-    return asked_task(knobs, build(knobs))
+    return conversation_task(knobs, build(knobs))
 
 
 RECIPE = Recipe(

@@ -32,11 +32,11 @@ from limner.languages.language import LanguageModel
 from limner.languages.pretrained_subwords import PROMPT, PretrainedSubwords
 from limner.languages.subwords import Subwords
 from limner.languages.transformer import LanguageTransformer
-from limner.recipes.library import WEIGHTS, fill, is_described, locate, read_weights
+from limner.models.vision_language import VisionLanguageModel
+from limner.store.folder import WEIGHTS, fill, is_described, locate, read_weights
 from limner.train import checkpoint
 from limner.train.settings import Settings
 from limner.unified.conversation import Vocabulary
-from limner.unified.seer import Seer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,12 +133,12 @@ def _language(knobs: Knobs) -> HuggingFaceLanguage:
     return language
 
 
-def seer(knobs: Knobs, made: Parts, connector: Connector) -> Seer:
+def seer(knobs: Knobs, made: Parts, connector: Connector) -> VisionLanguageModel:
     """A model around a connector, of which that learns which is to."""
     learns = knobs.encoder is None or knobs.learns_to_see
     if knobs.stage == "align":
         cast(nn.Module, made.language).requires_grad_(False)
-    return Seer(made.encoder, connector, made.language, made.vocabulary, learns_to_see=learns)
+    return VisionLanguageModel(made.encoder, connector, made.language, made.vocabulary, learns_to_see=learns)
 
 
 def require_weights(knobs: Knobs) -> None:
@@ -148,7 +148,7 @@ def require_weights(knobs: Knobs) -> None:
             raise InputError(f"--{option} {name} holds no weights of a model of transformers: copy them too")
 
 
-def adopt_aligned(knobs: Knobs, model: Seer, extra: nn.Module | None) -> None:
+def adopt_aligned(knobs: Knobs, model: VisionLanguageModel, extra: nn.Module | None) -> None:
     """Begin with the connector of the run that ``--aligned`` names, and with what its last checkpoint trained beside
     the model; raises `CheckpointError` if they have other shapes, `InputError` if there is no such run."""
     if knobs.aligned is None:

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limner.recipes.recipe import Recipe
+from limner.recipe import Recipe
 from limner.recipes.understanding import language_basis, ross_d
-from limner.recipes.understanding.asked import AskedTask, asked_task, seeing_scores
+from limner.recipes.understanding.asked import ConversationTask, conversation_task, seeing_scores
 from limner.recipes.understanding.language_basis import build, settle
 from limner.recipes.understanding.ross_d import reconstruction
 
@@ -27,10 +27,10 @@ class Knobs(language_basis.Knobs, ross_d.Knobs):
     """A LLaVA that sees in words and can be drawn from."""
 
 
-def task(knobs: Knobs) -> AskedTask:
-    """How it is trained; errors as those of `asked_task`, `settle` and `reconstruction`."""
+def task(knobs: Knobs) -> ConversationTask:
+    """How it is trained; errors as those of `conversation_task`, `settle` and `reconstruction`."""
     model = build(knobs)
-    made = asked_task(knobs, model, reconstruction(knobs, model), knobs.weight)
+    made = conversation_task(knobs, model, reconstruction(knobs, model), knobs.weight)
     settle(knobs, made)
     return made
 

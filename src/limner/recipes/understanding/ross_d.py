@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limner.recipes.recipe import Claim, Recipe
+from limner.models.vision_language import VisionLanguageModel
+from limner.recipe import Claim, Recipe
 from limner.recipes.understanding import llava
-from limner.recipes.understanding.asked import AskedTask, asked_task, latents_of, seeing_scores
+from limner.recipes.understanding.asked import ConversationTask, conversation_task, latents_of, seeing_scores
 from limner.recipes.understanding.llava import build
 from limner.unified.denoiser import TokenDenoiser
 from limner.unified.reconstruction import Denoising, Reconstruction
-from limner.unified.seer import Seer
 from limner.unified.targets import side_of
 
 
@@ -47,7 +47,7 @@ class Knobs(llava.Knobs):
     """A control: reconstruction teaches the language model nothing."""
 
 
-def reconstruction(knobs: Knobs, model: Seer) -> Reconstruction:
+def reconstruction(knobs: Knobs, model: VisionLanguageModel) -> Reconstruction:
     """Denoising of a picture's latents from what the model holds at its slots; errors as those of `latents_of`."""
     target, width = latents_of(knobs.latents, model), model.language.width
     network = TokenDenoiser(
@@ -63,10 +63,10 @@ def reconstruction(knobs: Knobs, model: Seer) -> Reconstruction:
     return Reconstruction(target, objective, shuffled=knobs.shuffled, stopped=knobs.stopped)
 
 
-def task(knobs: Knobs) -> AskedTask:
-    """How it is trained; errors as those of `asked_task` and `reconstruction`."""
+def task(knobs: Knobs) -> ConversationTask:
+    """How it is trained; errors as those of `conversation_task` and `reconstruction`."""
     model = build(knobs)
-    return asked_task(knobs, model, reconstruction(knobs, model), knobs.weight)
+    return conversation_task(knobs, model, reconstruction(knobs, model), knobs.weight)
 
 
 RECIPE = Recipe(

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limner.recipes.recipe import Claim, Recipe
+from limner.recipe import Claim, Recipe
 from limner.recipes.understanding import llava
-from limner.recipes.understanding.asked import AskedTask, asked_task, latents_of, seeing_scores
+from limner.recipes.understanding.asked import ConversationTask, conversation_task, latents_of, seeing_scores
 from limner.recipes.understanding.llava import build
 from limner.unified.reconstruction import Reconstruction, Regression
 from limner.unified.targets import Pixels, Target
@@ -37,15 +37,15 @@ class Knobs(llava.Knobs):
     """A control: reconstruction teaches the language model nothing."""
 
 
-def task(knobs: Knobs) -> AskedTask:
-    """How it is trained; errors as those of `asked_task` and `latents_of`."""
+def task(knobs: Knobs) -> ConversationTask:
+    """How it is trained; errors as those of `conversation_task` and `latents_of`."""
     model = build(knobs)
     target: Target = (
         Pixels(model.encoder.size, model.slots) if knobs.latents is None else latents_of(knobs.latents, model)
     )
     objective = Regression(model.language.width, target.channels, cosine=knobs.cosine)
     reconstruction = Reconstruction(target, objective, shuffled=knobs.shuffled, stopped=knobs.stopped)
-    return asked_task(knobs, model, reconstruction, knobs.weight)
+    return conversation_task(knobs, model, reconstruction, knobs.weight)
 
 
 RECIPE = Recipe(

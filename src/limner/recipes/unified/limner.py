@@ -30,22 +30,31 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from limner.connectors.basis import LanguageBasis
-from limner.data.conversations import AskedScenes
+from limner.data.conversations import SceneConversations
 from limner.data.scenes import Scenes
 from limner.data.scenes.patches import patch_names
-from limner.decode.drawing import Drawer
-from limner.decode.limner import Limner
 from limner.evaluate.report import merged
 from limner.generators.generator import Generator
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.orders import RandomMasked
 from limner.languages.language import LanguageModel
 from limner.languages.subwords import Subwords
-from limner.recipes.generators.captioned import CaptionedTask, frozen_tokenizer, world_pieces
-from limner.recipes.judging import generator_scores
-from limner.recipes.recipe import Question, Recipe
+from limner.lessons.captions import TextToImageTask, frozen_tokenizer, tokenized_worlds
+from limner.models.limner import Limner
+from limner.models.text_to_image import TextToImage
+from limner.models.vision_language import VisionLanguageModel
+from limner.recipe import Question, Recipe
+from limner.recipes.scores import generator_scores
 from limner.recipes.understanding import language_basis
-from limner.recipes.understanding.asked import CHECKED, AskedTask, adopt_encoder, said, seeing_scores, sources, talks
+from limner.recipes.understanding.asked import (
+    CHECKED,
+    ConversationTask,
+    adopt_encoder,
+    said,
+    seeing_scores,
+    sources,
+    talks,
+)
 from limner.recipes.understanding.language_basis import MEASURED
 from limner.recipes.understanding.parts import parts
 from limner.tokenizers.autoencoder import Autoencoder
@@ -55,7 +64,6 @@ from limner.unified.conversation import Packed
 from limner.unified.denoiser import TokenDenoiser
 from limner.unified.drawing import LanguageBackbone, Prompt, WordSpan
 from limner.unified.reconstruction import Denoising, Reconstruction
-from limner.unified.seer import Seer
 from limner.unified.targets import FoldedLatents, side_of
 
 SHARES = (0.25, 0.3, 0.15, 0.15, 0.15)  # of emoji, and of scenes of one thing and of two, see `captioned_worlds`
@@ -150,11 +158,11 @@ def build(knobs: Knobs) -> Limner:
     words, subwords = language.words.detach(), Subwords(knobs.text_length)
     joined = language_basis.connector(seeing, encoder.width, words, torch.arange(len(words)))
     joined.settle(words, torch.randn(1, encoder.grid**2, encoder.width))
-    seer = Seer(encoder, joined, language, subwords, learns_to_see=True, placed=True)
+    seer = VisionLanguageModel(encoder, joined, language, subwords, learns_to_see=True, placed=True)
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False, patch=knobs.folded)
     channels = tokenizer.quantizer.channels * knobs.folded**2
     made = generator(knobs, language, tokenizer.layout.length // knobs.folded**2, channels)
-    return Limner(seer, Drawer(made, subwords, tokenizer, patch=knobs.folded, guidance=knobs.guidance))
+    return Limner(seer, TextToImage(made, subwords, tokenizer, patch=knobs.folded, guidance=knobs.guidance))
 
 
 def generator(knobs: Knobs, language: LanguageModel, count: int, channels: int) -> Generator:
@@ -207,15 +215,15 @@ class LimnerTask:
     def __init__(
         self,
         model: Limner,
-        taught: Sequence[AskedScenes],
-        drawing: CaptionedTask,
+        taught: Sequence[SceneConversations],
+        drawing: TextToImageTask,
         reconstruction: Reconstruction,
         knobs: Knobs,
     ) -> None:
         self.model = model
         self.extra: nn.Module | None = reconstruction
         held_out = talks(Scenes(0, split="heldout", size=knobs.size, objects=(1, 4)), CHECKED)
-        self.seeing = AskedTask(model.seer, taught, held_out)
+        self.seeing = ConversationTask(model.seer, taught, held_out)
         self.taught, self.drawing, self.reconstruction, self.knobs = taught, drawing, reconstruction, knobs
 
     def batch(self, start: int, size: int) -> dict[str, dict[str, Tensor]]:
@@ -270,11 +278,11 @@ class LimnerTask:
 
 
 def task(knobs: Knobs) -> LimnerTask:
-    """How it is trained; errors as those of `asked_task` and of `language_basis`."""
+    """How it is trained; errors as those of `conversation_task` and of `language_basis`."""
     model = build(knobs)
     seer, drawer = model.seer, model.drawer
     tokenizer = cast(Autoencoder, drawer.tokenizer)
-    pieces = world_pieces(tokenizer, knobs.scenes, knobs.seed, (knobs.out or Path("runs")) / "cache")
+    pieces = tokenized_worlds(tokenizer, knobs.scenes, knobs.seed, (knobs.out or Path("runs")) / "cache")
     taught = sources(knobs.seeing(), OFTEN)
     texts = chain(said(taught), pieces.captions)
     drawer.subwords.vocabulary = Subwords.trained(
@@ -284,14 +292,14 @@ def task(knobs: Knobs) -> LimnerTask:
     words = cast(LanguageBasis, seer.connector)
     if knobs.encoder is not None:
         language_basis.start(knobs.encoder, words, drawer.subwords, range(knobs.vocabulary))
-    drawing = CaptionedTask(drawer, pieces, SHARES, seed=knobs.seed)
+    drawing = TextToImageTask(drawer, pieces, SHARES, seed=knobs.seed)
     made = LimnerTask(model, taught, drawing, reconstruction(knobs, seer, tokenizer), knobs)
     with torch.no_grad():
         words.settle(seer.language.words, seer.encoder.features(made.seeing.batch(0, MEASURED)["image"]))
     return made
 
 
-def reconstruction(knobs: Knobs, seer: Seer, tokenizer: Autoencoder) -> Reconstruction:
+def reconstruction(knobs: Knobs, seer: VisionLanguageModel, tokenizer: Autoencoder) -> Reconstruction:
     """Denoising of what is seen from the hidden states at its slots."""
     target = FoldedLatents(tokenizer, tokenizer.quantizer.channels, seer.slots)
     side, width = side_of(seer.slots), knobs.denoiser_width

@@ -1,0 +1,196 @@
+"""What a comparison is to do, written into its folder before it begins, so that a resumed one does the same.
+
+``plan.json`` holds the budget and what it buys every recipe. More seeds and more recipes may be asked for later;
+another budget, other knobs or another number of prompts make another comparison, in another folder.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from limner.catalogue.places import commit
+from limner.compare.budget import Budget, Cost, Quiet, images_of, measure, read_budget
+from limner.compare.entrants import Entrant, read_entrants
+from limner.compare.parameters import count_parameters, matched
+from limner.errors import InputError
+from limner.store.knobs import json_knobs, parse_knobs
+from limner.train.settings import Settings
+
+PLAN = "plan.json"
+NEVER = 1_000_000_000  # images
+SHORTEST, LONGEST, SHARE = 2.0, 20.0, 0.01  # seconds of measuring: this share of the budget, but within these
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is asked for.
+
+    Args:
+        recipes: entrants as they are written.
+        budget: of each training, as it is written; see `read_budget`.
+        seeds: how many trainings per recipe.
+        out: folder of the comparison.
+        shared: knobs that all recipes are given.
+        count: held-out prompts of each set that are judged.
+        match: give all the parameters of the first.
+        device, threads: where it is trained.
+    """
+
+    recipes: tuple[str, ...]
+    budget: str
+    seeds: int
+    out: Path
+    shared: str = ""
+    count: int = 50
+    match: bool = False
+    device: str = "cpu"
+    threads: int = 0
+
+    def fixed(self) -> dict[str, Any]:
+        """What may not change while a folder is filled, under the names of the command line."""
+        return {
+            "budget": self.budget,
+            "with": self.shared,
+            "count": self.count,
+            "match-parameters": self.match,
+            "device": self.device,
+            "threads": self.threads,
+        }
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """An entrant with what it was measured to cost and what the budget buys it."""
+
+    entrant: Entrant
+    parameters: int
+    cost: Cost
+    images: int
+
+    def knobs(self, asked: Comparison, seed: int) -> Settings:
+        """All knobs of one training. Warm-up and average take a tenth and a twentieth of it at most, so that a short
+        training reaches its peak; pictures taken apart lie in one place for all."""
+        own = self.entrant.knobs
+        return replace(
+            own,
+            out=asked.out,
+            images=self.images,
+            warmup=min(own.warmup, self.images // 10),
+            ema=min(own.ema, self.images // 20),
+            seed=seed,
+            device=asked.device,
+            threads=asked.threads,
+            sample_every=NEVER,
+            checkpoint_every=max(own.batch, self.images // 20),
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The contestants, and what is true of all."""
+
+    asked: Comparison
+    contestants: tuple[Contestant, ...]
+    made: dict[str, Any]
+
+
+def make_plan(asked: Comparison, say: Callable[[str], None]) -> Plan:
+    """The plan in the folder, with what it lacks measured and added.
+
+    Raises `InputError` if the folder holds another comparison, or cannot be written.
+    """
+    budget, entrants = read_budget(asked.budget), read_entrants(asked.recipes, asked.shared)
+    kept = _read(asked.out)
+    if kept is None:
+        kept = {"asked": asked.fixed(), "commit": commit(), "machine": machine(asked.device), "recipes": {}}
+        _write(asked.out, kept)
+    for name, value in asked.fixed().items():
+        if kept["asked"].get(name) != value:
+            raise InputError(
+                f"{asked.out} was begun with --{name} {_shown(kept['asked'].get(name))}, not {_shown(value)}: ask for "
+                "the same to go on, or give another --out"
+            )
+    target: int | None = None
+    contestants: list[Contestant] = []
+    for entrant in entrants:
+        if entrant.label not in kept["recipes"]:
+            kept["recipes"][entrant.label] = _planned(entrant, asked, budget, target, say)
+            _write(asked.out, kept)
+        contestants.append(_contestant(entrant, kept["recipes"][entrant.label], asked))
+        target = target or contestants[0].parameters
+    return Plan(asked, tuple(contestants), kept)
+
+
+def _planned(
+    entrant: Entrant, asked: Comparison, budget: Budget, target: int | None, say: Callable[[str], None]
+) -> dict[str, Any]:
+    asked_for = json_knobs(entrant.knobs)
+    if asked.match and target is not None:
+        entrant = matched(entrant, target)
+    say(f"{entrant.label}: measuring what an image costs")
+    first = Contestant(entrant, count_parameters(entrant), Cost(0.0, 0.0), entrant.knobs.batch)
+    knobs = first.knobs(asked, seed=0)
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+    torch.manual_seed(0)
+    wanted = SHARE * budget.amount if budget.unit == "seconds" else LONGEST
+    task = Quiet(entrant.recipe.task(knobs))
+    cost = measure(task, knobs, seconds=min(max(wanted, SHORTEST), LONGEST))
+    return {
+        "recipe": entrant.path,
+        "asked": asked_for,
+        "knobs": json_knobs(entrant.knobs),
+        "parameters": first.parameters,
+        "cost": asdict(cost),
+        "images": images_of(budget, cost, knobs.batch),
+    }
+
+
+def _contestant(entrant: Entrant, planned: dict[str, Any], asked: Comparison) -> Contestant:
+    if planned["asked"] != json_knobs(entrant.knobs):
+        changed = [name for name, value in json_knobs(entrant.knobs).items() if planned["asked"].get(name) != value]
+        raise InputError(
+            f"{entrant.label} was planned in {asked.out} with another {', '.join(changed) or 'set of knobs'}: give "
+            "another --out"
+        )
+    knobs = parse_knobs(entrant.recipe.knobs, planned["knobs"], asked.out)
+    cost = Cost(**planned["cost"])
+    return Contestant(replace(entrant, knobs=knobs), planned["parameters"], cost, planned["images"])
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What it runs on."""
+    name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.processor() or platform.machine()
+    return {"device": device, "name": name, "torch": torch.__version__}
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    path = folder / PLAN
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {**content, "asked": dict(content["asked"]), "recipes": dict(content["recipes"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no plan of a comparison ({error}): delete it, or give another --out") from None
+
+
+def _write(folder: Path, content: dict[str, Any]) -> None:
+    aside = folder / f".writing-{PLAN}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        aside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        aside.replace(folder / PLAN)
+    except OSError as error:
+        raise InputError(f"--out {folder} cannot be written ({error.strerror}): choose another place") from None
+
+
+def _shown(value: Any) -> str:
+    return str(value) or "nothing"

@@ -1,1 +1,0 @@
-"""Studies: pre-registered hypotheses, each with its controls; see `limner study`."""

@@ -1,0 +1,1 @@
+"""What models are taught by: data and loss together."""

@@ -1,0 +1,269 @@
+"""Models that draw: tokenizer and generator under one roof, from what is asked for to pictures.
+
+    asked for  ->  condition  ->  Decoder  ->  tokens  ->  tokenizer.decode  ->  pictures
+
+`ImageGenerator` holds what all of them share, whatever they draw from; `TextToImage` draws captions, and
+`limner.models.class_to_image.ClassToImage` classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, cast
+
+import torch
+from jaxtyping import Bool, Shaped
+from PIL import Image as Pillow
+from torch import Tensor, nn
+
+from limner.decode.decoder import Decoder, Watch
+from limner.errors import InputError
+from limner.generators.generator import Generator
+from limner.generators.heads.head import SamplingOptions, check_steps
+from limner.languages.subwords import Subwords
+from limner.nn.pixels import to_arrays
+from limner.processes.solvers import SOLVERS, Solver, ddim
+from limner.tokenizers.folding import fold, unfold
+from limner.types import Image, Layout, Rng, Steps, Tokenizer, Tokens, derive_seed
+
+BATCH = 32  # pictures drawn at a time
+GREY = 0.8  # what is not drawn yet, in [-1, 1]
+
+Show: TypeAlias = Callable[[int, int, list[Pillow.Image]], None]  # (step, steps, pictures so far)
+
+
+@dataclass(frozen=True)
+class DrawOptions:
+    """How a drawing is made; None leaves it to the model.
+
+    Args:
+        steps: passes of the generator.
+        guidance: 1 is none.
+        temperature: 0 is least random.
+        solver: of a diffusion head, or its name, one of `SOLVERS`.
+        head_steps: of a head that denoises, per token.
+    """
+
+    steps: int | None = None
+    guidance: float | None = None
+    temperature: float | None = None
+    solver: Solver | str | None = None
+    head_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.temperature is not None and not self.temperature >= 0:
+            raise InputError(f"temperature is {self.temperature}, but must not be negative: 0 is least random")
+        if isinstance(self.solver, str) and self.solver not in SOLVERS:
+            raise InputError(f"there is no solver {self.solver!r}: choose {', '.join(SOLVERS)}")
+
+    def of(self, decoder: Decoder) -> Decoder:
+        """The decoder in this manner; raises `InputError` if its head has no such choice."""
+        policy, solver = decoder.policy, self.solver
+        if isinstance(solver, str):
+            solver = SOLVERS[solver]
+            check_steps(
+                decoder.generator.head, SamplingOptions(solver=solver or ddim)
+            )  # none is ancestral where others are not
+        elif solver is None:
+            solver = policy.solver
+        policy = replace(
+            policy,
+            guidance=policy.guidance if self.guidance is None else self.guidance,
+            temperature=policy.temperature if self.temperature is None else self.temperature,
+            head_steps=policy.head_steps if self.head_steps is None else self.head_steps,
+            solver=solver,
+        )
+        return replace(decoder, policy=policy, passes=decoder.passes if self.steps is None else self.steps)
+
+
+class ImageGenerator(nn.Module):
+    """What all models that draw share.
+
+    Args:
+        generator: draws tokens.
+        tokenizer: a module that makes pictures of them; frozen, and no part of this module's state.
+        decoder: how the generator wants to be decoded.
+        patch: latents on a side that make one token of the generator.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        tokenizer: Tokenizer,
+        *,
+        decoder: Callable[[Generator], Decoder],
+        patch: int = 1,
+    ) -> None:
+        super().__init__()
+        self.generator = generator
+        assert isinstance(tokenizer, nn.Module)
+        self._frozen: tuple[nn.Module] = (tokenizer.eval().requires_grad_(False),)
+        self.patch, self.decoder = patch, decoder
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The frozen tokenizer."""
+        return cast(Tokenizer, self._frozen[0])
+
+    @property
+    def module(self) -> nn.Module:
+        """The tokenizer as the module that it is."""
+        return self._frozen[0]
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> ImageGenerator:
+        self._frozen[0]._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+    def fold(self, tokens: Tokens) -> Shaped[Tensor, "b m *d"]:
+        """The tokenizer's tokens as the generator's."""
+        return fold(tokens, self._side(), self.patch) if self.patch > 1 else tokens
+
+    def decode(self, tokens: Tokens) -> Image:
+        """The picture of the generator's tokens."""
+        return self.tokenizer.decode(unfold(tokens, self._side(), self.patch) if self.patch > 1 else tokens)
+
+    def sketch(self, tokens: Tokens, known: Bool[Tensor, "b m"]) -> Image:
+        """The picture of tokens that are not all known yet, which ones in all rows alike if they are of a pyramid.
+
+        Of a grid the cells that are not known are grey; of a pyramid the scales that are known show it coarsely; tokens
+        of a line have no place, so the whole picture comes out of the grey as they become known.
+        """
+        grids = self.tokenizer.layout.grids
+        if len(grids) > 1:
+            ends = [Layout(grids[:scale]).length for scale in range(1, len(grids) + 1)]
+            return self.decode(tokens[:, : max(end for end in ends if known[:, :end].all())])
+        ((rows, columns),), image, shown = grids, self.decode(tokens), known.float()
+        if rows == 1:
+            shown = shown.mean(1)[:, None, None, None]
+        else:
+            shown = shown.unflatten(1, (1, rows // self.patch, columns // self.patch))
+            shown = nn.functional.interpolate(shown, size=image.shape[-2:])
+        return image * shown + GREY * (1 - shown)
+
+    def _side(self) -> int:
+        """Tokens of the tokenizer on a side of its square."""
+        (side, _), *_ = self.tokenizer.layout.grids
+        return side
+
+    def manner(self) -> Decoder:
+        """The decoder of a drawing of which nothing is said."""
+        return self.decoder(self.generator)
+
+    def paint(self, given: Tensor, seeds: Sequence[int], manner: DrawOptions, watch: Watch | None = None) -> Image:
+        """The pictures of one batch as a tensor; ``given`` is what the generator's condition reads, a row for each."""
+        device = next(self.generator.parameters()).device
+        decoder = manner.of(self.manner())
+        with torch.no_grad():
+            return self.decode(decoder(given.to(device), Rng(list(seeds), device), watch=watch))
+
+    def pictures(
+        self, given: Tensor, seeds: Sequence[int], manner: DrawOptions, watch: Show | None = None
+    ) -> list[Pillow.Image]:
+        """A picture per row and seed, batch by batch; ``watch`` is called after every pass, see `sketch`."""
+
+        def show(step: int, total: int, tokens: Tokens, steps: Steps) -> None:
+            if watch is not None:
+                watch(step, total, to_pictures(self.sketch(tokens, steps <= step)))
+
+        pictures: list[Pillow.Image] = []
+        for at in range(0, len(seeds), BATCH):
+            part = slice(at, at + BATCH)
+            pictures += to_pictures(self.paint(given[part], seeds[part], manner, None if watch is None else show))
+        return pictures
+
+
+class TextToImage(ImageGenerator):
+    """Draws captions.
+
+    Args:
+        generator: a generator conditioned on `Subwords`.
+        subwords: its vocabulary.
+        tokenizer, patch: see `ImageGenerator`.
+        guidance, temperature, passes: what ``draw`` uses unless told otherwise.
+        decoder: how the generator wants to be decoded besides: schedules, ranking, which tail is cut.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        subwords: Subwords,
+        tokenizer: Tokenizer,
+        *,
+        patch: int = 1,
+        guidance: float = 1.0,
+        temperature: float = 1.0,
+        passes: int | None = None,
+        decoder: Callable[[Generator], Decoder] = Decoder,
+    ) -> None:
+        super().__init__(generator, tokenizer, decoder=decoder, patch=patch)
+        self.subwords = subwords
+        self.guidance, self.temperature, self.passes = guidance, temperature, passes
+
+    def manner(self) -> Decoder:
+        """The decoder with this model's own guidance, temperature and passes."""
+        return DrawOptions(self.passes, self.guidance, self.temperature).of(super().manner())
+
+    def draw(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        n: int = 1,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: float | None = None,
+        temperature: float | None = None,
+        solver: Solver | str | None = None,
+        head_steps: int | None = None,
+        watch: Show | None = None,
+    ) -> list[Pillow.Image]:
+        """``n`` pictures of each prompt, prompt by prompt.
+
+        Picture i of a prompt depends on the prompt, ``seed`` and i alone, not on what is drawn beside it. ``solver``
+        and ``head_steps`` are of models with a diffusion head: ``solver="dpm++", head_steps=10`` takes a fraction of
+        the time and is approximate, see `limner.processes.solvers`.
+
+        Args:
+            prompt: one caption or several.
+            n: pictures per caption, at least 1.
+            seed: of all draws.
+            steps, guidance, temperature, solver, head_steps: None takes the model's own, see `DrawOptions`.
+            watch: called with (step, steps, pictures so far) after every pass, see `sketch`.
+
+        Raises `InputError` for what cannot be drawn, or not in this manner.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        if not prompts or any(not text.strip() for text in prompts):
+            raise InputError("there is nothing to draw: give a prompt such as 'a red heart'")
+        seeds = seeds_of(len(prompts), n, seed)
+        manner = DrawOptions(steps, guidance, temperature, solver, head_steps)
+        given = self.subwords.encode([text for text in prompts for _ in range(n)])
+        return self.pictures(given, seeds, manner, watch)
+
+    def images(
+        self,
+        captions: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        temperature: float | None = None,
+        head_steps: int | None = None,
+        solver: Solver | str | None = None,
+        watch: Watch | None = None,
+    ) -> Image:
+        """The pictures of one batch as a tensor."""
+        manner = DrawOptions(steps, guidance, temperature, solver, head_steps)
+        return self.paint(self.subwords.encode(captions), seeds, manner, watch)
+
+
+def seeds_of(subjects: int, n: int, seed: int) -> list[int]:
+    """Seeds of ``n`` pictures of each of some subjects: the same n for all of them."""
+    if n < 1:
+        raise InputError(f"{n} pictures cannot be drawn: ask for at least 1")
+    return [derive_seed(seed, "draw", i) for _ in range(subjects) for i in range(n)]
+
+
+def to_pictures(image: Image) -> list[Pillow.Image]:
+    """A batch in [-1, 1] as Pillow images."""
+    return [Pillow.fromarray(array) for array in to_arrays(image)]

@@ -1,0 +1,73 @@
+"""Who judges what: the shipped feature net and recogniser, applied to tokenizers and to generators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from limner.data.scenes import Scenes
+from limner.encoders.recogniser import Recogniser
+from limner.evaluate.frechet import FeatureFn
+from limner.evaluate.generator import evaluate_generator
+from limner.evaluate.inception import load_inception
+from limner.evaluate.protocol import Protocol
+from limner.evaluate.report import report
+from limner.evaluate.tokenizer import evaluate_tokenizer
+from limner.lessons.recogniser import RecogniserTraining, read_scenes
+from limner.models.text_to_image import TextToImage
+from limner.recipe import Question
+from limner.store.folder import load, weights_hash
+from limner.tokenizers.tokenizer import QuantizingTokenizer
+from limner.types import Image, derive_seed
+
+
+def _feature_net(asked: Question) -> tuple[FeatureFn | None, str]:
+    if asked.inception is None:
+        return None, ""
+    return load_inception(asked.inception), "Inception-v3"
+
+
+def tokenizer_scores(model: QuantizingTokenizer, asked: Question) -> dict[str, Any]:
+    """Reconstruction of held-out pictures; nothing is drawn, so the seed has no effect."""
+    feature_fn, feature_name = _feature_net(asked)
+    return evaluate_tokenizer(
+        model,
+        load("features"),
+        model=asked.name,
+        weights=weights_hash(asked.name),
+        codebook_size=getattr(model.quantizer, "entries", None),
+        count=asked.count,
+        feature_fn=feature_fn,
+        feature_name=feature_name,
+    )
+
+
+def generator_scores(model: TextToImage, asked: Question) -> dict[str, Any]:
+    """Prompt accuracy and distance of a model that draws captions, with its own guidance and steps."""
+
+    def draw(prompts: list[str], batch_seed: int) -> Image:
+        return model.images(prompts, [derive_seed(batch_seed, i) for i in range(len(prompts))])
+
+    feature_fn, feature_name = _feature_net(asked)
+    return evaluate_generator(
+        draw,
+        load("recogniser"),
+        load("features"),
+        model=asked.name,
+        weights=weights_hash(asked.name),
+        size=model.tokenizer.size,
+        count=asked.count,
+        seed=asked.seed,
+        feature_fn=feature_fn,
+        feature_name=feature_name,
+    )
+
+
+def recogniser_scores(model: Recogniser, asked: Question) -> dict[str, Any]:
+    """How often the recogniser reads real pictures right: held-out scenes (1,000), held-out compositions, all emoji."""
+    count = asked.count or 1_000
+    scores = dict(read_scenes(model, Scenes(0, split="heldout", objects=(1, 2)), count))
+    unseen = read_scenes(model, Scenes(0, split="compositions", objects=(1, 2)), count)
+    scores |= {key.replace("read/", "read/compositions/"): value for key, value in unseen.items()}
+    scores["read/name"] = RecogniserTraining(model, seed=asked.seed).validate(model)["read/name"]
+    protocol = Protocol(reference=f"{count} held-out scenes, {count} compositions, all emoji", count=count, size=64)
+    return report(asked.name, weights_hash(asked.name), protocol, scores)

@@ -1,0 +1,1 @@
+"""Models on disk: folders of ours, files that authors released, the hub."""
