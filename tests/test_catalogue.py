@@ -76,8 +76,17 @@ def test_a_measure_is_told_from_what_is_trained(tmp_path):
     (tmp_path / "audits").mkdir()
     (tmp_path / "audits" / "star.py").write_text(STAR)
     (star,) = find_recipes(tmp_path)
-    assert (star.system, star.trains) == ("mmstar", False)
-    assert all(entry.trains for entry in written(tmp_path) if entry != star)
+    assert (star.system, star.kind, star.trains) == ("mmstar", "measure", False)
+    assert all(entry.kind == "recipe" and entry.trains for entry in written(tmp_path) if entry != star)
+
+
+def test_a_technique_is_listed_as_what_it_is(tmp_path):
+    (tmp_path / "techniques").mkdir()
+    (tmp_path / "techniques" / "fast.py").write_text('"""Fast."""\nRECIPE = Technique(system="gsd", state="works")\n')
+    (fast,) = find_recipes(tmp_path)
+    assert (fast.path, fast.kind, fast.trains) == ("techniques/fast", "technique", False)
+    (row,) = (row for row in list_systems(recipes=(fast,)) if row.system.id == "gsd")
+    assert (row.to_json()["kind"], row.state) == ("technique", "works")
 
 
 def test_a_recipe_that_is_no_python_is_named(tmp_path):
@@ -102,6 +111,7 @@ def test_the_listing_joins_systems_recipes_and_proofs(tmp_path):
         "family": "generator",
         "tier": 1,
         "state": "works",
+        "kind": "recipe",
         "recipe": "generators/mar",
         "claims": [{"text": "diffusion beats MSE", "held": None}, {"text": "masked beats raster", "held": False}],
     }

@@ -108,7 +108,7 @@ def test_systems_prints_one_json_list(command_line):
     assert (outcome.code, outcome.err) == (0, "")
     rows = json.loads(outcome.out)
     assert len(rows) == 216
-    assert set(rows[0]) == {"id", "family", "tier", "state", "recipe", "claims"}
+    assert set(rows[0]) == {"id", "family", "tier", "state", "kind", "recipe", "claims"}
     assert json.loads(command_line("systems", "--json", "--state", "partly", "--family", "survey").out) == []
 
 

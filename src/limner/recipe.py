@@ -1,16 +1,29 @@
-"""What a recipe is: a published system as knobs, a model, a way to train it, and the claims it must live up to."""
+"""The three kinds of recipe: a model, a technique that changes a model, and a measure of models.
+
+    RECIPE = Recipe(system="mar", state="works", knobs=Knobs, build=build, ..., tiny={...}, claims=(Claim(...),))
+    RECIPE = Technique(system="gsd", state="works", knobs=Knobs, apply=apply, on=Decoder, host="generators/llamagen")
+    RECIPE = Measure(system="mmstar", state="works", measure=audit, claims=(Claim(...),))
+
+A module of ``limner.recipes`` assigns one of them to ``RECIPE``. `limner.catalogue.recipes` lists them by reading the
+literals of these calls, without importing anything.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from torch import nn
 
+from limner.errors import InputError
 from limner.train.settings import Settings
 from limner.train.task import Task
+
+State = Literal["works", "partly"]
+KnobsT = TypeVar("KnobsT")
+ChangedT = TypeVar("ChangedT")
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ class Recipe:
         claims: what is proven about it.
     """
 
-    state: Literal["works", "partly"]
+    state: State
     paper: str
     knobs: type[Settings]
     build: Callable[[Any], nn.Module]
@@ -57,6 +70,68 @@ class Recipe:
     score: Callable[[Any, Question], dict[str, Any]] | None = None
     system: str | None = None
     claims: tuple[Claim, ...] = ()
+
+
+@dataclass(frozen=True)
+class Technique(Generic[ChangedT, KnobsT]):
+    """A published way to change a model that is already trained: an accelerator, a token reduction, a control.
+
+    Command line: ``limner draw --with NAME:knob=value``, ``limner see --with NAME``; Python: `change`.
+
+    Args:
+        state: how much of the system works here.
+        paper: where it was published.
+        knobs: a flat frozen dataclass; ``knobs()`` is the paper's choice.
+        apply: returns the changed model or decoder; it may change the one that it receives. Raises `InputError` if a
+            part does not suit it, such as a head without codes.
+        on: the class or runtime protocol of what ``apply`` takes: a model (`ImageGenerator`, `VisionLanguageModel`) or
+            the `Decoder` that a model draws with.
+        host: a recipe such as ``generators/llamagen`` whose models it suits; the tests apply it to one.
+        system: id in the catalogue, or None.
+        tiny: knobs for the tests' tiny host.
+        claims: what is proven about it.
+    """
+
+    state: State
+    paper: str
+    knobs: type[KnobsT]
+    apply: Callable[[ChangedT, KnobsT], ChangedT]
+    on: type[ChangedT]
+    host: str
+    system: str | None = None
+    tiny: Mapping[str, Any] = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
+
+    def change(self, model: nn.Module, knobs: KnobsT | None = None) -> nn.Module:
+        """The model with this technique; ``model`` itself is changed, and several techniques compose in call order.
+
+        The technique finds what it changes in the model itself or in one of its children (a unified model holds a model
+        that draws). Raises `InputError` if neither is an ``on``.
+        """
+        from limner.decode.decoder import Decoder
+        from limner.models.text_to_image import ImageGenerator
+
+        chosen = self.knobs() if knobs is None else knobs
+        for name, part in [("", model), *model.named_children()]:
+            if issubclass(Decoder, self.on) and isinstance(part, ImageGenerator):
+                part.decoder = _composed(part.decoder, self.apply, chosen)
+                return model
+            if isinstance(part, self.on):
+                changed: Any = self.apply(part, chosen)
+                if not name:
+                    return changed
+                setattr(model, name, changed)
+                return model
+        raise InputError(
+            f"this technique is for {self.on.__name__} and not for {type(model).__name__}: choose a model of "
+            f"{self.host} or alike"
+        )
+
+
+def _composed(
+    decoder: Callable[[Any], Any], apply: Callable[[Any, KnobsT], Any], knobs: KnobsT
+) -> Callable[[Any], Any]:
+    return lambda generator: apply(decoder(generator), knobs)
 
 
 @dataclass(frozen=True)
@@ -72,7 +147,7 @@ class Measure:
     """
 
     system: str
-    state: Literal["works", "partly"]
+    state: State
     paper: str
     measure: Callable[..., Any]
     claims: tuple[Claim, ...] = ()

@@ -48,6 +48,7 @@ class Listed:
             "family": self.system.family,
             "tier": self.system.tier,
             "state": self.state,
+            "kind": self.recipe.kind if self.recipe else None,
             "recipe": self.recipe.path if self.recipe else None,
             "claims": [{"text": text, "held": held} for text, held in self.claims],
         }

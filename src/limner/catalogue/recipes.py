@@ -11,11 +11,15 @@ import ast
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from limner.catalogue.places import PACKAGE
 from limner.errors import InputError
 
 RECIPES = PACKAGE / "recipes"
+
+Kind: TypeAlias = Literal["recipe", "technique", "measure"]
+KINDS: dict[str, Kind] = {"Technique": "technique", "Measure": "measure"}  # by the name that the module calls
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class RecipeEntry:
 
     ``path`` is its name on the command line (``generators/mar``); ``system`` is the id of its row in the catalogue, or
     None for a baseline that is no published system; ``state`` is "works" or "partly"; ``purpose`` is the first sentence
-    of the docstring; ``trains``: it is a ``Recipe`` with a model to train, not a ``Measure``.
+    of the docstring; ``kind``: "recipe" has a model to train, "technique" changes one, "measure" measures them.
     """
 
     path: str
@@ -32,12 +36,17 @@ class RecipeEntry:
     state: str
     purpose: str
     claims: tuple[str, ...]
-    trains: bool = True
+    kind: Kind = "recipe"
 
     @property
     def module(self) -> str:
         """The dotted name to import."""
         return "limner.recipes." + self.path.replace("/", ".")
+
+    @property
+    def trains(self) -> bool:
+        """Has it a model to train?"""
+        return self.kind == "recipe"
 
 
 def find_recipes(root: Path = RECIPES) -> tuple[RecipeEntry, ...]:
@@ -47,9 +56,10 @@ def find_recipes(root: Path = RECIPES) -> tuple[RecipeEntry, ...]:
     return tuple(entry for entry in entries if entry is not None)
 
 
-def resolve_recipe(name: str, recipes: tuple[RecipeEntry, ...]) -> RecipeEntry:
-    """The recipe called ``name``: its path (``generators/mar``), its last part if only one has it (``mar``), or its
-    dotted or file spelling. Raises InputError with the closest names when there is none, or several."""
+def resolve_recipe(name: str, recipes: tuple[RecipeEntry, ...], noun: str = "recipe") -> RecipeEntry:
+    """The recipe (or what ``noun`` says) called ``name``: its path (``generators/mar``), its last part if only one
+    has it (``mar``), or its dotted or file spelling. Raises InputError with the closest names when there is
+    none, or several."""
     wanted = name.removesuffix(".py").replace(".", "/").replace("\\", "/").strip("/")
     wanted = wanted.rpartition("recipes/")[2]
     for fits in (wanted, wanted.replace("-", "_")):
@@ -58,17 +68,17 @@ def resolve_recipe(name: str, recipes: tuple[RecipeEntry, ...]) -> RecipeEntry:
             return found[0]
         if found:
             paths = " or ".join(entry.path for entry in found)
-            raise InputError(f"recipe {name!r} is ambiguous: say {paths}")
-    raise InputError(_unknown(name, wanted, [entry.path for entry in recipes]))
+            raise InputError(f"{noun} {name!r} is ambiguous: say {paths}")
+    raise InputError(_unknown(noun, name, wanted, [entry.path for entry in recipes]))
 
 
-def _unknown(name: str, wanted: str, paths: list[str]) -> str:
+def _unknown(noun: str, name: str, wanted: str, paths: list[str]) -> str:
     short = {path.rpartition("/")[2]: path for path in paths}
     near = difflib.get_close_matches(wanted, [*paths, *short], n=3, cutoff=0.5)
     close = list(dict.fromkeys(short.get(match, match) for match in near))
     if close:
-        return f"there is no recipe {name!r}: did you mean {' or '.join(close)}?"
-    return f"there is no recipe {name!r}: choose one of {', '.join(paths) or 'none so far'}"
+        return f"there is no {noun} {name!r}: did you mean {' or '.join(close)}?"
+    return f"there is no {noun} {name!r}: choose one of {', '.join(paths) or 'none so far'}"
 
 
 def _read_recipe(file: Path, path: str) -> RecipeEntry | None:
@@ -88,7 +98,7 @@ def _read_recipe(file: Path, path: str) -> RecipeEntry | None:
         state=_literal(words.get("state")) or "partly",
         purpose=purpose,
         claims=tuple(_claims(words.get("claims"), assigned)),
-        trains=not (isinstance(call.func, ast.Name) and call.func.id == "Measure"),
+        kind=KINDS.get(call.func.id, "recipe") if isinstance(call.func, ast.Name) else "recipe",
     )
 
 

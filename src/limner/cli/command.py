@@ -17,6 +17,10 @@ from limner.errors import InputError
 
 Options = TypeVar("Options")
 Flag: TypeAlias = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]  # an option that is on when it is named
+Techniques: TypeAlias = Annotated[  # --with NAME --with NAME:knob=value,knob=value
+    tyro.conf.UseAppendAction[tuple[str, ...]],
+    tyro.conf.arg(name="with", metavar="NAME[:knob=value,...]", help_behavior_hint="(repeatable)"),
+]
 
 
 def parse(

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from PIL.Image import Image
 from tyro.conf import Positional, arg
 
-from limner.cli.command import Flag, parse, print_json, standard_output_kept
+from limner.cli.command import Flag, Techniques, parse, print_json, standard_output_kept
 from limner.errors import InputError
 
 EXAMPLES = """\
@@ -23,6 +23,7 @@ EXAMPLES = """\
   limner draw --model var-emoji-64 --show-steps        # coarse to fine
   limner draw "a large purple ring" -n 16 -o rings/
   limner draw "a blue star" -n 8 --solver dpm++ --head-steps 10      # in about half the time
+  limner draw "a red heart" --model var-emoji-64 --with smooth       # a technique; knobs as in --with NAME:knob=value
   limner draw --model var_d16.pth --tokenizer vae_ch160v4096z32.pth --classes 207 360 -n 4"""
 
 STRIP_STEPS, STRIP_ROWS = 12, 8
@@ -67,6 +68,8 @@ class Draw:
     for fewer steps and approximate, so name --head-steps too: heun asks the network twice per step."""
     head_steps: Annotated[int | None, arg(help_behavior_hint="(default: the model's own)")] = None
     """Steps of that head per token: mar-emoji-64 takes 50."""
+    techniques: Techniques = ()
+    """A technique that changes how the model draws, such as smooth; repeated, they apply from left to right."""
     show_steps: Flag = False
     """Also write how the first eight pictures came about: a strip (-steps.png) and an animation (-steps.gif)."""
     json: Flag = False
@@ -86,6 +89,7 @@ def run(arguments: list[str]) -> None:
         "model": options.model,
         **({"classes": list(options.classes)} if options.classes else {"prompts": list(options.prompt)}),
         "seed": options.seed,
+        **({"with": list(options.techniques)} if options.techniques else {}),
         "files": [str(file) for file in files],
         "seconds": round(time.monotonic() - started, 2),
     }
@@ -102,10 +106,12 @@ def draw(options: Draw) -> list[Path]:
     from limner.decode.packed import pack_where_it_pays
     from limner.models.text_to_image import ImageGenerator
     from limner.pictures import check_place
+    from limner.store.techniques import with_techniques
 
     check_place(options.out / "0000.png" if _is_folder(options.out) else options.out)
     steps: list[tuple[int, int, list[Image]]] = []
     model = limner.load(options.model, tokenizer=options.tokenizer, side=options.side)
+    model = with_techniques(model, options.techniques)
     wanted = _wanted(options, model)
     if isinstance(model, ImageGenerator):
         pack_where_it_pays(model.generator)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from limner.cli.command import Flag, parse, print_json, standard_output_kept
+from limner.cli.command import Flag, Techniques, parse, print_json, standard_output_kept
 from limner.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class See:
     """A model that ships with limner, or the folder of one that you trained."""
     words: Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="(default: none)")] = None
     """Write a page that shows the heaviest words of every patch beside the picture."""
+    techniques: Techniques = ()
+    """A technique that changes how the model sees; repeated, they apply from left to right."""
     json: Flag = False
     """Print one object with the answer, and with --words the words, and nothing else."""
 
@@ -67,12 +69,13 @@ def see(options: See) -> dict[str, Any]:
     if options.words is not None:
         check_place(options.words)
     pixels = read_image(options.image)  # before the model: a wrong path is answered at once
-    model = load_seeing(options.model)
+    model = load_seeing(options.model, options.techniques)
     started = time.monotonic()
     report: dict[str, Any] = {
         "model": options.model,
         "image": str(options.image),
         "question": options.question,
+        **({"with": list(options.techniques)} if options.techniques else {}),
         "answer": model.see(pixels, options.question),
         "seconds": round(time.monotonic() - started, 2),
     }
@@ -82,12 +85,13 @@ def see(options: See) -> dict[str, Any]:
     return report
 
 
-def load_seeing(name: str) -> Sees:
-    """A model that sees; raises `InputError` for others."""
+def load_seeing(name: str, techniques: tuple[str, ...] = ()) -> Sees:
+    """A model that sees, with techniques; raises `InputError` for others."""
     import limner
     from limner.models.vision_language import Sees
+    from limner.store.techniques import with_techniques
 
-    model = limner.load(name)
+    model = with_techniques(limner.load(name), techniques)
     if not isinstance(model, Sees):
         raise InputError(f"{name} cannot see: give a model that was taught to, such as a run of `limner train llava`")
     return model

@@ -33,7 +33,7 @@ class Systems:
     ] = None
     """Only systems in this state: works, partly or "not yet"."""
     json: Flag = False
-    """Print a list of {"id", "family", "tier", "state", "recipe", "claims"} and nothing else."""
+    """Print a list of {"id", "family", "tier", "state", "kind", "recipe", "claims"} and nothing else."""
 
 
 def run(arguments: list[str]) -> None:
@@ -56,7 +56,7 @@ def _print_table(rows: list[Listed]) -> None:
         table.add_column(heading, no_wrap=True)
     table.add_column("title", no_wrap=True, ratio=1)
     for row in rows:
-        system, recipe = row.system, row.recipe.path if row.recipe else ""
+        system, recipe = row.system, _recipe(row)
         state = Text(row.state, style=MARKS[row.state])
         table.add_row(
             system.id, system.family, str(system.tier), state, recipe, _verdicts(row), Text(system.title, style="dim")
@@ -66,6 +66,13 @@ def _print_table(rows: list[Listed]) -> None:
     counts = Counter(row.state for row in rows)
     console.print(f"\n{len(rows)} systems: " + ", ".join(f"{counts[state]} {state}" for state in MARKS))
     console.print("claims: + held when measured, - did not hold, ? not measured yet", style="dim")
+
+
+def _recipe(row: Listed) -> str:
+    """The recipe's path; a technique as it is written behind ``limner draw`` or ``limner see``."""
+    if row.recipe is None:
+        return ""
+    return f"--with {row.recipe.path.rpartition('/')[2]}" if row.recipe.kind == "technique" else row.recipe.path
 
 
 def _verdicts(row: Listed) -> str:

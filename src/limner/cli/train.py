@@ -26,8 +26,10 @@ def run(arguments: list[str]) -> None:
     if name.startswith("-"):
         raise InputError(f"the recipe comes first, before {name}: `limner train RECIPE {name} ...`")
     entry = resolve_recipe(name, recipes)
-    if not entry.trains:
+    if entry.kind == "measure":
         raise InputError(f"{entry.path} measures models and trains none: run `limner prove {entry.path}`")
+    if entry.kind == "technique":
+        raise InputError(f"{entry.path} changes models and trains none: add --with {name} to `limner draw` or `see`")
     from limner.store.folder import find_recipe
 
     recipe = find_recipe(entry.path)

@@ -1,0 +1,1 @@
+"""Techniques: what changes a trained model, or how it draws, without training."""

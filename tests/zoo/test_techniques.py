@@ -1,0 +1,123 @@
+"""Every technique, applied to a tiny model of its host; and what the command line reads and refuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from PIL import Image
+
+from limner.catalogue.recipes import find_recipes
+
+pytestmark = pytest.mark.timeout(300)  # the first test of a session trains what it needs
+
+TECHNIQUES = tuple(entry.path for entry in find_recipes() if entry.kind == "technique")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Knobs of a technique of this test."""
+
+    strength: float = 3.0
+    cached: bool = True
+    name: str | None = None
+
+
+def guided():
+    """A technique that multiplies the guidance of a decoder."""
+    from limner.decode.decoder import Decoder
+    from limner.recipe import Technique
+
+    def apply(decoder: Decoder, knobs: Scale) -> Decoder:
+        options = replace(decoder.policy, guidance=decoder.policy.guidance * knobs.strength)
+        return replace(decoder, policy=options, cached=knobs.cached)
+
+    return Technique(state="works", paper="", knobs=Scale, apply=apply, on=Decoder, host="generators/var")
+
+
+@pytest.mark.parametrize("path", TECHNIQUES)
+def test_it_changes_its_host(trained, path):
+    import limner
+    from limner.store.techniques import find_technique
+
+    technique = find_technique(path)
+    name = trained(technique.host).name
+    model = technique.change(limner.load(name), technique.knobs(**technique.tiny))
+    if hasattr(model, "draw"):
+        assert model.draw("tulip", seed=3)[0].size == limner.load(name).draw("tulip", seed=3)[0].size
+    else:
+        assert isinstance(model.see(Image.new("RGB", (32, 32), "red"), "What colour is it?"), str)
+    assert technique.claims or technique.system is None
+
+
+def test_smooth_draws_other_pictures(trained):
+    import limner
+    from limner.store.techniques import with_techniques
+
+    name = trained("generators/var").name
+    plain, smooth = limner.load(name), with_techniques(limner.load(name), ["smooth"])
+    assert not torch.equal(plain.images(["tulip"], [3]), smooth.images(["tulip"], [3]))
+
+
+def test_techniques_of_a_decoder_compose_in_call_order(trained):
+    import limner
+
+    model = limner.load(trained("generators/var").name)
+    technique = guided()
+    assert technique.change(technique.change(model, Scale(2.0)), Scale(5.0, cached=False)) is model
+    decoder = model.decoder(model.generator)
+    assert (decoder.policy.guidance, decoder.cached) == (10.0, False)
+
+
+def test_a_model_that_holds_another_is_changed_there(trained):
+    import limner
+
+    model = limner.load(trained("unified/limner").name)
+    assert guided().change(model) is model
+    assert model.drawer.decoder(model.drawer.generator).policy.guidance == 3.0
+
+
+def test_the_command_line_draws_with_a_technique(command_line, trained, tmp_path):
+    name = trained("generators/var").name
+    outcome = command_line("draw", "tulip", "-m", name, "--with", "smooth", "-o", tmp_path / "a.png", "--json")
+    assert outcome.code == 0, outcome.err
+    assert '"with": ["smooth"]' in outcome.out
+    assert command_line("draw", "tulip", "-m", name, "-o", tmp_path / "b.png").code == 0
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "text", "sentence"),
+    [
+        ("draw", "generators/var", "smoth", "there is no technique 'smoth': did you mean techniques/smooth?"),
+        ("draw", "generators/var", "smooth:tau=2", "'tau=2' sets no knob of smooth: write knob=value, of none"),
+        ("draw", "generators/mar", "smooth", "--with smooth: this technique mixes the codes of a pyramid"),
+        (
+            "see",
+            "understanding/llava",
+            "smooth",
+            "is for ImageGenerator and not for VisionLanguageModel: choose a model of",
+        ),
+    ],
+)
+def test_what_a_technique_refuses(command_line, trained, album, tmp_path, verb, path, text, sentence):
+    what = "tulip" if verb == "draw" else str(album / "0.png")
+    arguments = ["-o", tmp_path / "a.png"] if verb == "draw" else []
+    outcome = command_line(verb, what, "-m", trained(path).name, "--with", text, *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert sentence in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_knobs_are_read_from_text(monkeypatch):
+    from limner.errors import InputError
+    from limner.store import techniques
+
+    monkeypatch.setattr(techniques, "find_technique", lambda name: guided())
+    _, knobs = techniques.read_technique("guided:strength=4,cached=false,name=cosine")
+    assert knobs == Scale(4.0, False, "cosine")
+    assert isinstance(knobs.strength, float)
+    assert techniques.read_technique("guided:name=null")[1] == Scale()
+    with pytest.raises(InputError, match="cached is 'maybe', which is no bool"):
+        techniques.read_technique("guided:cached=maybe")
