@@ -11,6 +11,7 @@ downloaded, and no code that lies in a folder is run.
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ class HuggingFaceLanguage(nn.Module):
         self.length: int = self.model.config.max_position_embeddings
         names = {module: name for name, module in self.named_modules()}
         table, head = self.model.get_input_embeddings(), self.model.get_output_embeddings()
+        accepted = inspect.signature(self.model.base_model.forward).parameters
+        self.cache_name = "cache" if "cache" in accepted else "past_key_values"  # its name changed in transformers 5.24
         self.tied = (f"{names[head]}.weight", f"{names[table]}.weight") if head.weight is table.weight else None
         self.register_state_dict_post_hook(_saved_once)
         self.register_load_state_dict_pre_hook(_read_twice)
@@ -136,8 +139,8 @@ class HuggingFaceLanguage(nn.Module):
             inputs_embeds=x.to(next(blocks)),
             attention_mask=visible[:, None],
             position_ids=places,
-            past_key_values=None if cache is None else cache.states,
             use_cache=cache is not None,
+            **{self.cache_name: None if cache is None else cache.states},
         )
         return seen.last_hidden_state.float()
 
