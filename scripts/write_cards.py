@@ -25,8 +25,9 @@ from limner.models.limner import Limner
 from limner.models.text_to_image import TextToImage
 from limner.nn.pixels import to_arrays, to_tensor
 from limner.recipe import Question
-from limner.store.folder import WEIGHTS as WEIGHTS_FILE
-from limner.store.folder import read_card, recipe_of
+from limner.store.files import WEIGHTS as WEIGHTS_FILE
+from limner.store.files import read_card
+from limner.store.folder import recipe_of
 from limner.store.knobs import CARD
 from limner.tokenizers.tokenizer import Codec
 from limner.unified.words_page import words_page

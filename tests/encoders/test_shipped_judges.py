@@ -7,7 +7,8 @@ import torch
 
 
 def load(name: str):
-    from limner.store.folder import load, shipped_models
+    from limner.store.files import shipped_models
+    from limner.store.folder import load
 
     if name not in shipped_models():
         pytest.skip(f"no {name} ships yet")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.decode import packed as packing
+import limner
 from limner.decode.decoder import Decoder
-from limner.decode.packed import pack_where_it_pays, packed
+from limner.decode.packed import packed
 from limner.generators.backbones.backbone import Backbone
 from limner.generators.backbones.causal import CausalTransformer
 from limner.generators.backbones.masked import MaskedAutoencoder
@@ -24,6 +26,7 @@ from limner.generators.heads.head import Head, SamplingOptions
 from limner.generators.orders import Order, RandomMasked, Raster
 from limner.nn.packing import PackedLinear, pack
 from limner.nn.transformer import Block, Mlp
+from limner.store import folder
 from limner.types import Rng
 
 Parts = Callable[[], tuple[Order, Backbone, Head]]
@@ -100,16 +103,17 @@ def test_a_packed_decoder_draws_the_same_and_leaves_the_other_as_it_was(parts: P
     assert torch.equal(decoder(labels, Rng([1, 2])), before)
 
 
-def test_what_is_small_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And what is large is packed, once it is as large as the least for which it pays."""
-    width = 16
-    backbone = CausalTransformer(count=4, prefix=1, width=width, depth=1, heads=2)
-    head, condition = LinearCategoricalHead(8, width), ClassCondition(3, width, 1)
-    made = Generator(count=4, order=Raster(), backbone=backbone, head=head, condition=condition).eval()
-    ids = Decoder(made)(torch.tensor([1]), Rng(0))
-    assert not pack_where_it_pays(made)
-    assert not [module for module in made.modules() if isinstance(module, PackedLinear)]
-    monkeypatch.setattr(packing, "LEAST", sum(weight.numel() for weight in made.parameters()))
-    assert pack_where_it_pays(made)
-    assert not [module for module in made.modules() if isinstance(module, nn.Linear)]
-    assert torch.equal(Decoder(made)(torch.tensor([1]), Rng(0)), ids)
+def test_large_models_are_packed_when_loaded_and_saved_as_they_were(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small = limner.load("raster-emoji-64")
+    assert not [module for module in small.modules() if isinstance(module, PackedLinear)]
+    monkeypatch.setattr(folder, "PACKED_FROM", 1_000_000)
+    large = limner.load("raster-emoji-64")
+    assert not [module for module in large.generator.modules() if isinstance(module, nn.Linear)]
+    pictures = [np.asarray(model.draw("a red heart")[0], dtype=int) for model in (large, small)]
+    assert np.abs(pictures[0] - pictures[1]).max() <= 2  # of 255: the order of sums
+    limner.save(large, tmp_path / "again")
+    again = limner.load(tmp_path / "again", packed=False).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in small.state_dict().items())
+    assert [module for module in large.modules() if isinstance(module, PackedLinear)]

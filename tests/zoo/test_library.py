@@ -44,7 +44,7 @@ def refused(model: Path, sentence: str) -> None:
 
 
 def test_models_are_found_by_name_and_by_folder(trained, weights, monkeypatch, tmp_path):
-    from limner.store.folder import locate, shipped_models
+    from limner.store.files import locate, shipped_models
 
     zoo = trained(VAE)
     assert locate("vae-64") == locate(zoo.folder) == weights / "vae-64"
@@ -72,7 +72,7 @@ def test_an_unknown_name_brings_the_close_ones(shipped, tmp_path):
 
 
 def test_the_hash_of_weights_is_that_of_the_file_there_now(model):
-    from limner.store.folder import weights_hash
+    from limner.store.files import weights_hash
 
     before = weights_hash(model)
     tensors = load_file(model / "weights.safetensors")
@@ -163,7 +163,8 @@ def test_knobs_that_cannot_be_are_refused(model, knobs, sentence):
 def test_knobs_come_back_as_they_were(trained, tmp_path):
     import dataclasses
 
-    from limner.store.folder import read_card, save
+    from limner.store.files import read_card
+    from limner.store.folder import save
     from limner.store.knobs import parse_knobs
 
     zoo = trained(VAE)
@@ -187,17 +188,18 @@ def test_a_damaged_vocabulary_is_refused(trained, tmp_path):
 
 def test_a_save_that_fails_leaves_the_old_model(trained, model, monkeypatch):
     from limner.errors import InputError
-    from limner.store import folder as library
+    from limner.store.folder import save
+    from limner.store.knobs import CARD
 
     zoo = trained(VAE)
     before = {file.name: file.read_bytes() for file in model.iterdir()}
-    blocked = model / f".writing-{library.CARD}"
+    blocked = model / f".writing-{CARD}"
     blocked.mkdir()  # the card cannot be written
     with pytest.raises(InputError, match="cannot be written"):
-        library.save(zoo.run.average.model, model, recipe=VAE, knobs=zoo.knobs, facts={"images": 99})
+        save(zoo.run.average.model, model, recipe=VAE, knobs=zoo.knobs, facts={"images": 99})
     assert {file.name: file.read_bytes() for file in model.iterdir() if not file.name.startswith(".")} == before
     blocked.rmdir()
-    library.save(zoo.run.average.model, model, recipe=VAE, knobs=zoo.knobs, facts={"images": 99})
+    save(zoo.run.average.model, model, recipe=VAE, knobs=zoo.knobs, facts={"images": 99})
     assert sorted(file.name for file in model.iterdir()) == ["recipe.json", "weights.safetensors"]
     assert json.loads((model / "recipe.json").read_text())["images"] == 99
 

@@ -108,7 +108,7 @@ def taught(room, page) -> tuple[Path, Path]:
 def given(taught: tuple[Path, Path], **changes: Any) -> Any:
     """The knobs of the second stage."""
     from limner.recipes.understanding import ross_basis
-    from limner.store.folder import read_card
+    from limner.store.files import read_card
     from limner.store.knobs import parse_knobs
 
     knobs: Any = parse_knobs(ross_basis.Knobs, read_card(taught[1] / "model")["knobs"], taught[1])
@@ -197,7 +197,7 @@ def test_it_answers_after_it_was_saved_and_moved(taught, room, tmp_path):
         away.rename(room)
     assert answers(again) == answers(model)
     assert all(torch.equal(one, other) for one, other in zip(again.parameters(), model.parameters(), strict=True))
-    again.save(tmp_path / "again")
+    limner.save(again, tmp_path / "again")
     assert answers(limner.load(tmp_path / "again")) == answers(model)
 
 

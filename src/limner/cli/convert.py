@@ -62,11 +62,11 @@ def run(arguments: list[str]) -> None:
 
 def convert(options: Convert) -> dict[str, Any]:
     """What `run` prints as JSON; ``loaded`` are limner's names, ``skipped`` the file's."""
-    from limner.store import folder as library
+    from limner.store.convert import convert as convert_file
 
     source = place(options.source)
     tokenizer = None if options.tokenizer is None else place(options.tokenizer)
-    released = library.convert(source, options.out, trust=options.trust, side=options.side, tokenizer=tokenizer)
+    released = convert_file(source, options.out, trust=options.trust, side=options.side, tokenizer=tokenizer)
     return {
         "system": released.release.system,
         "kind": released.release.kind,

@@ -103,8 +103,6 @@ def run(arguments: list[str]) -> None:
 def draw(options: Draw) -> list[Path]:
     """Draws what ``options`` ask for and returns the files written."""
     import limner
-    from limner.decode.packed import pack_where_it_pays
-    from limner.models.text_to_image import ImageGenerator
     from limner.pictures import check_place
     from limner.store.techniques import with_techniques
 
@@ -113,8 +111,6 @@ def draw(options: Draw) -> list[Path]:
     model = limner.load(options.model, tokenizer=options.tokenizer, side=options.side)
     model = with_techniques(model, options.techniques)
     wanted = _wanted(options, model)
-    if isinstance(model, ImageGenerator):
-        pack_where_it_pays(model.generator)
     images = model.draw(
         wanted,
         n=options.count,

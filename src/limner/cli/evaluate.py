@@ -50,7 +50,8 @@ def run(arguments: list[str]) -> None:
 def evaluate(options: Evaluate) -> dict[str, Any]:
     """``{"model", "protocol", "weights", "scores"}``; the scores are named as in ``psnr/emoji``."""
     from limner.recipe import Question
-    from limner.store.folder import load, locate, read_card, recipe_of
+    from limner.store.files import locate, read_card
+    from limner.store.folder import load, recipe_of
 
     if options.count is not None and options.count < 1:
         raise InputError(f"--count is {options.count}, but must be at least 1")

@@ -11,7 +11,8 @@ import torch
 from limner.catalogue.places import commit
 from limner.compare.budget import Quiet, clock
 from limner.compare.plan import Contestant, Plan
-from limner.store.folder import read_card, save
+from limner.store.files import read_card
+from limner.store.folder import save
 from limner.store.knobs import CARD
 from limner.train import checkpoint
 from limner.train.loop import train

@@ -2,7 +2,6 @@
 
 faster = packed(decoder)                    the decoder and its generator stay as they are, and may be trained on
 pack(generator)                             in place, where the generator will do nothing but draw: half the memory
-pack_where_it_pays(generator)               the same, if it is large enough: what `limner draw` does
 
 Approximate in the last digits only (relative 1e-5 in fp32): a draw that hangs on them may come out otherwise. CPU
 seconds of drawing, unpacked over packed, on one core of an AMD EPYC (AVX-512) that others used too, guided, best of 3;
@@ -18,24 +17,8 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import replace
 
-import torch
-
 from limner.decode.decoder import Decoder
-from limner.generators.generator import Generator
 from limner.nn.packing import pack
-
-LEAST = 30_000_000  # parameters from which packing paid, see above
-
-
-def pack_where_it_pays(generator: Generator) -> bool:
-    """`pack` a generator that will do nothing but draw from now on, if it lies on a CPU and is large enough to be the
-    faster for it; whether it was."""
-    weights = list(generator.parameters())
-    pays = sum(weight.numel() for weight in weights) >= LEAST and torch.backends.mkldnn.is_available()
-    pays = pays and all(weight.device.type == "cpu" for weight in weights)
-    if pays:
-        pack(generator)
-    return pays
 
 
 def packed(decoder: Decoder) -> Decoder:

@@ -27,7 +27,7 @@ from limner.lessons.pictures import Stickers
 from limner.lessons.vocabularies import subwords_of
 from limner.nn.pixels import to_tensor
 from limner.recipe import Question
-from limner.store.folder import weights_hash
+from limner.store.files import weights_hash
 from limner.train.settings import Settings
 from limner.types import Image, Rng
 

@@ -10,7 +10,8 @@ Measured on one core of an AMD EPYC with AVX-512, width 1024 to 4096: in fp32 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
@@ -22,7 +23,7 @@ from limner.nn.transformer import Mlp
 
 
 class PackedLinear(nn.Module):
-    """``f(x W^T + b)``, for inference on a CPU: it has no parameters any more, and no gradient.
+    """``f(x W^T + b)``, for inference on a CPU: it has no parameters any more, and no gradient; see `unpacked`.
 
     Args:
         linear: whose weights are taken over.
@@ -38,6 +39,16 @@ class PackedLinear(nn.Module):
         self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
         self.bias = None if linear.bias is None else linear.bias.detach()
         self.after = ("none", None) if gelu is None else ("gelu", gelu)
+
+    def linear(self) -> nn.Linear:
+        """The layer that was packed, number by number."""
+        weight = self.packed.to_dense()
+        out_features, in_features = weight.shape
+        linear = nn.Linear(in_features, out_features, bias=self.bias is not None, device="meta")
+        linear.weight = nn.Parameter(weight, requires_grad=False)
+        if self.bias is not None:
+            linear.bias = nn.Parameter(self.bias, requires_grad=False)
+        return linear
 
     def forward(self, x: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows e"]:
         after, kind = self.after
@@ -61,6 +72,19 @@ def pack(module: nn.Module) -> None:
             setattr(module, name, PackedLinear(child))
         else:
             pack(child)
+
+
+@contextmanager
+def unpacked(module: nn.Module) -> Iterator[None]:
+    """Within it the packed layers are linear layers again, so that the module can be saved."""
+    packed = {name: part for name, part in module.named_modules() if isinstance(part, PackedLinear)}
+    for name, part in packed.items():
+        module.set_submodule(name, part.linear())
+    try:
+        yield
+    finally:
+        for name, part in packed.items():
+            module.set_submodule(name, part)
 
 
 def _kind_of_gelu(activation: Callable[[Tensor], Tensor]) -> str | None:

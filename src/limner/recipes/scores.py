@@ -15,7 +15,8 @@ from limner.evaluate.tokenizer import evaluate_tokenizer
 from limner.lessons.recogniser import RecogniserTraining, read_scenes
 from limner.models.text_to_image import TextToImage
 from limner.recipe import Question
-from limner.store.folder import load, weights_hash
+from limner.store.files import weights_hash
+from limner.store.folder import load
 from limner.tokenizers.tokenizer import QuantizingTokenizer
 from limner.types import Image, derive_seed
 

@@ -16,16 +16,8 @@ from limner.models.vision_language import VisionLanguageModel
 from limner.nn.pixels import to_tensor
 from limner.recipes.understanding import parts
 from limner.recipes.understanding.asked import answers_of, talks
-from limner.store.folder import (
-    DESCRIBED,
-    is_described,
-    load,
-    locate,
-    read_card,
-    recipe_of,
-    save,
-    weights_hash,
-)
+from limner.store.files import DESCRIBED, is_described, locate, read_card, weights_hash
+from limner.store.folder import load, recipe_of, save
 from limner.store.knobs import parse_knobs
 from limner.types import derive_seed
 

@@ -1,18 +1,16 @@
 """Models that can be saved again: what ``limner.load`` returns remembers the recipe and the knobs that it was built by.
 
     model = limner.load("mar-emoji-64")
-    model.save("models/mine")                # weights.safetensors, recipe.json and a page that tells people what it is
-    model.push_to_hub("me/mine")             # the same, on the Hugging Face Hub: limner.load("hf:me/mine")
+    limner.save(model, "models/mine")        # weights.safetensors, recipe.json and a page that says what it is
+    limner.push_to_hub(model, "me/mine")     # the same, on the Hugging Face Hub: limner.load("hf:me/mine")
 
-Models are plain modules of many classes with no base in common, so both are given to the model that is loaded, not to
-its class; a copy of it saves the copy's weights.
+The origin is an attribute of the model, so a copy of the model saves the copy's weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -20,6 +18,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from limner.errors import InputError
+from limner.nn.packing import unpacked
 from limner.store import hub
 
 PAGE = "README.md"
@@ -42,11 +41,8 @@ class Origin:
 
 
 def remember(model: Model, origin: Origin) -> Model:
-    """The model, which from now on has ``origin``, ``save(folder)`` and ``push_to_hub(repository)``."""
-    remembered: Any = model
-    remembered.origin = origin
-    remembered.save = partial(save, model)
-    remembered.push_to_hub = partial(push_to_hub, model)
+    """The model, which from now on has this origin."""
+    model.__dict__["origin"] = origin
     return model
 
 
@@ -95,8 +91,9 @@ def origin_of(model: nn.Module) -> Origin:
 
 def _save(model: nn.Module, folder: Path, address: str) -> Path:
     origin = origin_of(model)
-    place = origin.write(model, folder)
-    (place / PAGE).write_text(page(model, origin, address), encoding="utf-8")
+    with unpacked(model):
+        place = origin.write(model, folder)
+        (place / PAGE).write_text(page(model, origin, address), encoding="utf-8")
     return place
 
 

@@ -21,7 +21,8 @@ from limner.lessons import pictures as worlds
 from limner.lessons.pictures import TokenizerTask
 from limner.recipe import Claim, Recipe
 from limner.recipes.scores import tokenizer_scores
-from limner.store.folder import WEIGHTS, fill, load, locate, read_weights
+from limner.store.files import WEIGHTS, fill, locate, read_weights
+from limner.store.folder import load
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.discriminator import PatchDiscriminator
 from limner.tokenizers.objective import ReconstructionObjective

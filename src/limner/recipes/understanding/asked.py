@@ -29,7 +29,8 @@ from limner.nn.pixels import to_tensor
 from limner.recipe import Question
 from limner.recipes.understanding import parts
 from limner.recipes.understanding.parts import adopt_aligned, require_weights
-from limner.store.folder import is_described, load, weights_hash
+from limner.store.files import is_described, weights_hash
+from limner.store.folder import load
 from limner.tokenizers.tokenizer import QuantizingTokenizer
 from limner.types import Image, Rng
 from limner.unified.conversation import NOTHING, Packed, pack_talks

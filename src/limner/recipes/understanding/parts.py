@@ -33,7 +33,7 @@ from limner.languages.pretrained_subwords import PROMPT, PretrainedSubwords
 from limner.languages.subwords import Subwords
 from limner.languages.transformer import LanguageTransformer
 from limner.models.vision_language import VisionLanguageModel
-from limner.store.folder import WEIGHTS, fill, is_described, locate, read_weights
+from limner.store.files import WEIGHTS, fill, is_described, locate, read_weights
 from limner.train import checkpoint
 from limner.train.settings import Settings
 from limner.unified.conversation import Vocabulary

@@ -1,0 +1,152 @@
+"""A model folder on disk: weights.safetensors, recipe.json, and what travels with them.
+
+``recipe.json`` names the recipe's module, its knobs, how the weights came to be, and the SHA-256 of the weights. Files
+are written aside and renamed, recipe.json last; nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from limner.catalogue.places import shipped
+from limner.errors import CheckpointError, InputError
+from limner.store.knobs import CARD
+from limner.train.checkpoint import file_hash
+
+WEIGHTS = "weights.safetensors"
+RELEASE = "release"  # in the card of converted weights: what they were recognised as
+TOKENIZER = "tokenizer"  # the knob, and the folder in which a generator carries a tokenizer that does not ship
+DESCRIBED = ("encoder", "language")  # knobs that may name folders of transformers, whose descriptions are carried
+DESCRIPTION = (
+    *("config.json", "generation_config.json", "preprocessor_config.json", "chat_template.jinja", "tokenizer.json"),
+    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"),
+)
+
+
+def write(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any], carried: dict[str, str]) -> Path:
+    parts = {**card["knobs"], **carried}
+    aside = folder / f".writing-{WEIGHTS}", folder / f".writing-{CARD}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, aside[0])
+        card = {**card, "weights": file_hash(aside[0])}
+        aside[1].write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        shutil.copymode(aside[1], aside[0])  # safetensors makes files that their owner alone may read
+        _carry_tokenizer(parts.get(TOKENIZER), folder)
+        for knob in DESCRIBED:
+            _carry_description(parts.get(knob), folder / knob)
+        aside[0].replace(folder / WEIGHTS)
+        aside[1].replace(folder / CARD)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror or error}): choose another place") from None
+    return folder
+
+
+def _carry_tokenizer(name: str | None, folder: Path) -> None:
+    if name is None or name in shipped_models():
+        return
+    source, aside = locate(name), folder / f".writing-{TOKENIZER}"
+    if source != folder / TOKENIZER:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        for file in (WEIGHTS, CARD):
+            shutil.copyfile(source / file, aside / file)
+        shutil.rmtree(folder / TOKENIZER, ignore_errors=True)
+        aside.replace(folder / TOKENIZER)
+
+
+def _carry_description(name: str | None, folder: Path) -> None:
+    if name is None or not is_described(name) or Path(name) == folder:
+        return
+    folder.mkdir(exist_ok=True)
+    for file in DESCRIPTION:
+        if (Path(name) / file).is_file():
+            shutil.copyfile(Path(name) / file, folder / file)
+
+
+def is_described(name: str) -> bool:
+    """Is it a folder as transformers writes them, and not one of limner's models?"""
+    return (Path(name) / DESCRIPTION[0]).is_file()
+
+
+def shipped_models() -> dict[str, Path]:
+    """Name and folder of every model at hand: those under ``LIMNER_WEIGHTS``, then those that ship with limner."""
+    roots = [Path(root) for root in os.environ.get("LIMNER_WEIGHTS", "").split(os.pathsep) if root]
+    found: dict[str, Path] = {}
+    for root in [*roots, shipped("weights")]:
+        for card in sorted(root.glob(f"*/{CARD}")):
+            found.setdefault(card.parent.name, card.parent)
+    return found
+
+
+def locate(name: str | Path) -> Path:
+    """Folder of a model by name or path; raises `InputError` with the closest names if there is none.
+
+    A name that ships means the model that ships, whatever lies in the working directory: a folder called so is
+    ``./vae-64``, or a `Path`.
+    """
+    path, models = Path(name), shipped_models()
+    if isinstance(name, str) and name in models:
+        return models[name]
+    for folder in (path, path / "model"):
+        if (folder / CARD).is_file():
+            return folder
+    if path.exists():
+        raise InputError(f"{name} holds no {CARD}: give the folder of a trained run or of a saved model")
+    close = difflib.get_close_matches(str(name), models, n=3, cutoff=0.4) or list(models)
+    raise InputError(f"there is no model {str(name)!r}: choose {', '.join(close) or 'a folder; none ships here'}")
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The parsed recipe.json of a model folder."""
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        checked = {"recipe": str(card["recipe"]), "knobs": dict(card["knobs"])}
+        return {**card, **checked, **({RELEASE: dict(card[RELEASE])} if RELEASE in card else {})}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{folder / CARD} cannot be read ({error}): copy or save the model again") from None
+
+
+def checked_weights(folder: Path, card: dict[str, Any]) -> dict[str, Tensor]:
+    tensors = read_weights(folder / WEIGHTS)
+    if card.get("weights", "") != file_hash(folder / WEIGHTS):
+        raise CheckpointError(
+            f"{folder / WEIGHTS} is not what was saved: its SHA-256 differs from {CARD}; copy it again"
+        )
+    return tensors
+
+
+def weights_hash(name: str | Path) -> str:
+    """SHA-256 of a model's weights file."""
+    return file_hash(locate(name) / WEIGHTS)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file; raises `CheckpointError` if it is missing or damaged."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}): copy or save the model again") from None
+
+
+def fill(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
+    """Load every tensor into the model, or raise `CheckpointError` naming the first key or shape that does not fit."""
+    own = model.state_dict()
+    for problem, names in (("lacks", own.keys() - tensors.keys()), ("has unknown", tensors.keys() - own.keys())):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise CheckpointError(f"{source} {problem} {min(names)}{more}: it was saved by other code or other knobs")
+    for key, value in tensors.items():
+        if not key.endswith("_extra_state") and value.shape != own[key].shape:
+            given, wanted = list(value.shape), list(own[key].shape)
+            raise CheckpointError(f"{source}: {key} has shape {given}, not {wanted}: it was saved with other knobs")
+    model.load_state_dict(tensors)
