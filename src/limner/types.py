@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from itertools import accumulate
+from math import prod
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -19,6 +20,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Image: TypeAlias = Float[Tensor, "b 3 h w"]  # pixels in [-1, 1]
+Clip: TypeAlias = Float[Tensor, "b 3 t h w"]  # frames of a video in [-1, 1]
+Size: TypeAlias = int | tuple[int, int]  # pixels: a side of a square picture, or its height and width
 Ids: TypeAlias = Int[Tensor, "b n"]  # discrete tokens: rows of a codebook
 Latents: TypeAlias = Float[Tensor, "b n c"]  # continuous tokens, unit variance per channel
 Tokens: TypeAlias = Ids | Latents
@@ -27,32 +30,50 @@ Visible: TypeAlias = Bool[Tensor, "b n n"]  # may slot i (row) look at slot j (c
 
 
 class Layout(NamedTuple):
-    """Where tokens lie: one ``(height, width)`` per grid. ``((8, 8),)`` is a square image, ``((1, 32),)`` a line of 32
-    tokens, ``((1, 1), (2, 2), (4, 4))`` a pyramid of scales."""
+    """Where tokens lie: the lengths of the axes of each grid, of any number of axes, tokens in raster order (the last
+    axis runs fastest).
 
-    grids: tuple[tuple[int, int], ...]
+    ``((16, 16),)`` is an image, ``((12, 8),)`` one that is higher than wide, ``((32,),)`` a line of 32 tokens without
+    places, ``((4, 8, 8),)`` four frames of a clip, ``((1, 1), (2, 2), (4, 4))`` a pyramid of scales. ``nested``: any
+    first tokens, at least one, decode to an image; otherwise all of them do, or the first few grids.
+    """
+
+    grids: tuple[tuple[int, ...], ...]
+    nested: bool = False
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Number of tokens of each grid."""
+        return tuple(prod(grid) for grid in self.grids)
 
     @property
     def length(self) -> int:
         """Number of tokens over all grids."""
-        return sum(height * width for height, width in self.grids)
+        return sum(self.lengths)
 
     @property
     def ends(self) -> tuple[int, ...]:
         """Number of tokens up to the end of each grid."""
-        return tuple(accumulate(height * width for height, width in self.grids))
+        return tuple(accumulate(self.lengths))
 
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Takes a picture apart into tokens and puts it together again; of a pyramid, the first scales make one too."""
+    """Encodes images as tokens and decodes tokens to images. Instead of an image it may take clips, see `Clip`."""
 
     layout: Layout
-    size: int
+    size: Size
 
-    def encode(self, image: Image) -> Tokens: ...
+    def encode(self, image: Image, rng: Rng | None = None) -> Tokens:
+        """Tokens of the layout; ``rng`` samples them where they are random, and without it the most likely are taken.
+        Raises `InputError` for images of a size that the tokenizer cannot read."""
 
-    def decode(self, tokens: Tokens) -> Image: ...
+    def decode(self, tokens: Tokens, rng: Rng | None = None, steps: int | None = None) -> Image:
+        """The image of all tokens, of the first few grids, or if the layout is nested of any first tokens.
+
+        A decoder that samples draws its noise from ``rng`` (None: from seed 0 for each image) in ``steps`` steps (None:
+        its own number). One that computes the image ignores both. Raises `InputError` for other numbers of tokens.
+        """
 
 
 def derive_seed(*parts: int | str) -> int:

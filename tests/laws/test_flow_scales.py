@@ -24,7 +24,7 @@ from limner.tokenizers.pyramid import Pyramid, doubling
 from limner.tokenizers.quantizers.continuous import Identity
 from limner.types import Rng, Steps
 
-LAYOUT, COUNT, WIDTH, CHANNELS, PREFIX, CLASSES = doubling(4, 4), 21, 16, 3, 2, 5
+LAYOUT, COUNT, WIDTH, CHANNELS, PREFIX, CLASSES = doubling((4, 4)), 21, 16, 3, 2, 5
 LABELS = torch.tensor([4, 0, 2])
 SEEDS = [11, 12, 13]
 

@@ -18,7 +18,7 @@ CHANNELS, LENGTHS = 3, (1, 4, 16)
 
 
 def pyramid() -> Pyramid:
-    return Pyramid(Identity(CHANNELS), doubling(4, 4))
+    return Pyramid(Identity(CHANNELS), doubling((4, 4)))
 
 
 def tokenizer() -> PyramidTokenizer:
@@ -32,14 +32,14 @@ def picture() -> Tensor:
 
 
 def test_scales_double() -> None:
-    assert doubling(8, 8).grids == ((1, 1), (2, 2), (4, 4), (8, 8))
-    assert doubling(1, 1).grids == ((1, 1),)
+    assert doubling((8, 8)).grids == ((1, 1), (2, 2), (4, 4), (8, 8))
+    assert doubling((1, 1)).grids == ((1, 1),)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(6, 6), (4, 8), (12, 12)])
 def test_what_doubling_does_not_reach_is_refused(rows: int, columns: int) -> None:
     with pytest.raises(InputError, match=f"no doubling of 1x1 makes {rows}x{columns}: choose a tokenizer"):
-        doubling(rows, columns)
+        doubling((rows, columns))
 
 
 def test_a_scale_is_the_mean_of_what_it_covers() -> None:

@@ -114,7 +114,7 @@ def test_fewer_scales_decode_to_a_picture() -> None:
         InputError, match="6 tokens given, but this tokenizer's grid holds 21: give those, or the first"
     ):
         made.decode(ids[:, :6])
-    with pytest.raises(InputError, match="picture is 4x4 pixels"):
+    with pytest.raises(InputError, match="image is 4x4 pixels"):
         made.encode(torch.zeros(1, 3, 4, 4))
 
 

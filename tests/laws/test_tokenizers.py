@@ -22,22 +22,24 @@ from limner.tokenizers.quantizers.learned import LearnedCodebook, assignment_ent
 from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.quantizers.vector import VectorQuantizer
 from limner.tokenizers.vqgan import Vqgan
-from limner.types import Rng, Tokenizer
+from limner.types import Rng, Size, Tokenizer
 
 # Folding
 
 
-@pytest.mark.parametrize(("grid", "patch"), [(4, 1), (4, 2), (4, 4), (6, 3), (8, 2)])
-def test_unfolding_undoes_folding(grid: int, patch: int) -> None:
-    latents = torch.randn(2, grid * grid, 3)
+@pytest.mark.parametrize(
+    ("grid", "patch"), [((4, 4), 1), ((4, 4), 2), ((4, 4), 4), ((6, 6), 3), ((8, 4), 2), ((3, 2, 4), 2)]
+)
+def test_unfolding_undoes_folding(grid: tuple[int, ...], patch: int) -> None:
+    latents = torch.randn(2, math.prod(grid), 3)
     folded = fold(latents, grid, patch)
-    assert folded.shape == (2, (grid // patch) ** 2, 3 * patch**2)
+    assert folded.shape == (2, math.prod(grid) // patch**2, 3 * patch**2)
     assert torch.equal(unfold(folded, grid, patch), latents)
 
 
 def test_a_folded_token_is_a_square_of_latents() -> None:
     latents = torch.arange(16.0)[None, :, None]
-    assert fold(latents, 4, 2)[0].tolist() == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
+    assert fold(latents, (4, 4), 2)[0].tolist() == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
 
 
 # Codebook
@@ -227,14 +229,16 @@ def test_what_stands_still_costs_nothing() -> None:
 # A line of tokens
 
 
-def oned(quantizer: Quantizer, *, proxy: MaskgitVqgan | None = None, scrambled: bool = False) -> OneDTokenizer:
-    """16 tokens of a picture of 16 pixels, in 4x4 cells of 4."""
+def oned(
+    quantizer: Quantizer, *, proxy: MaskgitVqgan | None = None, scrambled: bool = False, size: Size = 16
+) -> OneDTokenizer:
+    """16 tokens of an image of 16 pixels, in 4x4 cells of 4."""
     vit, pixels = Vit(32, 1, 2, patch=4), PatchPixels(32, 4)
     if proxy is not None:
         pixels = ProxyPixels(32, entries=6, channels=4, decoder=proxy.decoder)
-    encoder = LatentEncoder(vit, size=16, count=16, features=quantizer.features, scrambled=scrambled)
-    decoder = MaskDecoder(vit, size=16, count=16, channels=quantizer.channels, pixels=pixels)
-    return OneDTokenizer(encoder, quantizer, decoder, size=16)
+    encoder = LatentEncoder(vit, size=size, count=16, features=quantizer.features, scrambled=scrambled)
+    decoder = MaskDecoder(vit, size=size, count=16, channels=quantizer.channels, pixels=pixels)
+    return OneDTokenizer(encoder, quantizer, decoder, size=size)
 
 
 def vqgan() -> MaskgitVqgan:
@@ -304,10 +308,38 @@ def test_tokens_fill_the_layout_and_come_back_as_a_picture(which: int) -> None:
         picture = tokenizer.decode(tokens)
     assert picture.shape == image.shape
     assert picture.abs().max() <= 1
-    with pytest.raises(InputError, match="picture is 8x8 pixels"):
-        tokenizer.encode(torch.zeros(1, 3, 8, 8))
+    with pytest.raises(InputError, match="image is 8x10 pixels"):
+        tokenizer.encode(torch.zeros(1, 3, 8, 10))
     with pytest.raises(InputError, match="9 tokens given"):
         tokenizer.decode(tokens[:, :9])
+
+
+@pytest.mark.parametrize("which", [0, 2, 3, 4, 8])
+@torch.no_grad()
+def test_convolutions_read_every_size_that_divides_into_cells(which: int) -> None:
+    torch.manual_seed(0)
+    tokenizer = tokenizers()[which].eval()
+    image = torch.rand(2, 3, 24, 16) * 2 - 1
+    other = tokenizer.at((24, 16))
+    assert (other.size, other.layout.grids, tokenizer.layout.grids) == ((24, 16), ((6, 4),), ((4, 4),))
+    tokens = other.encode(image)
+    assert tokens.shape[:2] == (2, 24)
+    assert torch.equal(tokenizer.encode(image), tokens)
+    assert other.decode(tokens).shape == image.shape
+    with pytest.raises(InputError, match="24 tokens given, but this tokenizer's grid holds 16"):
+        tokenizer.decode(tokens)
+    with pytest.raises(InputError, match="size 24x18 does not divide"):
+        tokenizer.at((24, 18))
+
+
+def test_a_line_of_tokens_makes_an_image_that_is_no_square() -> None:
+    torch.manual_seed(0)
+    made = oned(LearnedCodebook(8, 3), size=(24, 16)).eval()
+    image = torch.rand(2, 3, 24, 16) * 2 - 1
+    with torch.no_grad():
+        tokens = made.encode(image)
+        assert made.layout.grids == ((tokens.shape[1],),)
+        assert made.decode(tokens).shape == image.shape
 
 
 @pytest.mark.parametrize("which", range(10))

@@ -97,14 +97,14 @@ def filled(golden: Golden) -> Generator:
 def folded(golden: Golden) -> Tensor:
     """The golden's latents ``[B, C, H, W]`` as our tokens."""
     latents = golden["in.latents"]
-    return fold(latents.flatten(2).mT.contiguous(), latents.shape[-1], golden.config["mar"]["patch_size"])
+    return fold(latents.flatten(2).mT.contiguous(), latents.shape[-2:], golden.config["mar"]["patch_size"])
 
 
 def unfolded(golden: Golden, tokens: Tensor) -> Tensor:
     """Our tokens as the official latents."""
     patch = golden.config["mar"]["patch_size"]
     grid = math.isqrt(tokens.shape[1]) * patch
-    return unfold(tokens, grid, patch).mT.unflatten(2, (grid, grid))
+    return unfold(tokens, (grid, grid), patch).mT.unflatten(2, (grid, grid))
 
 
 # Schedules

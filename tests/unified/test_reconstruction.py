@@ -235,7 +235,7 @@ def test_latents_are_asked_for_at_a_size_at_which_they_can_be_shared_out() -> No
         values = target.values(image, rng)
         assert values.shape == (1, slots, target.channels)
         assert target.picture(values).shape == (1, 3, wanted, wanted)
-    assert (tokenizer.size, tokenizer.grid) == (SIZE, 4)
+    assert (tokenizer.size, tokenizer.layout.grids) == (SIZE, ((4, 4),))
     with pytest.raises(InputError, match="4x4 latents do not divide among 9x9 slots"):
         FoldedLatents.nearest(tokenizer, 3, 81, SIZE)
     with pytest.raises(InputError, match="size 18 does not divide into cells of 4 pixels"):

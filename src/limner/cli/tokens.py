@@ -96,9 +96,10 @@ def tokenize_sources(model: Any, images: Sequence[np.ndarray]) -> list[Apart]:
     with torch.inference_mode():
         tokens = model.encode(to_tensor(images))
         rebuilt = to_arrays(model.decode(tokens))
-    height, width = model.layout.grids[-1]  # of a pyramid the finest level
     each = LATENT_BITS * tokens.shape[2] if tokens.ndim == 3 else math.ceil(math.log2(model.quantizer.entries))
-    maps = tokens[:, -height * width :].unflatten(1, (height, width)).cpu().numpy()
+    *above, width = model.layout.grids[-1]  # of a pyramid the finest level
+    finest = tokens[:, -model.layout.lengths[-1] :]
+    maps = finest.unflatten(1, (math.prod(above), width)).cpu().numpy()  # a line is one row
     bits = each * tokens.shape[1]
     return [Apart(image, again, own, bits) for image, again, own in zip(images, rebuilt, maps, strict=True)]
 

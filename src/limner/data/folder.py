@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from limner.data.images import MAX_PIXELS, SUFFIXES, fit, read_image
+from limner.data.images import MAX_PIXELS, SUFFIXES, Size, fit, read_image
 from limner.data.source import Example
 from limner.errors import InputError
 
@@ -36,8 +36,8 @@ class Folder:
 
     Args:
         path: the folder.
-        size: pixels of a side; None leaves pictures as they are.
-        mode: ``crop`` to the central square or ``pad`` with white.
+        size: pixels of a side, or height and width; None leaves pictures as they are.
+        mode: ``crop`` to the central part of that shape or ``pad`` with white.
         max_pixels: larger pictures are refused.
 
     Raises InputError if the folder is missing or holds no picture, or if a caption has no picture or cannot be read;
@@ -45,7 +45,7 @@ class Folder:
     """
 
     def __init__(
-        self, path: str | Path, size: int | None = 64, mode: str = "crop", *, max_pixels: int = MAX_PIXELS
+        self, path: str | Path, size: Size | None = 64, mode: str = "crop", *, max_pixels: int = MAX_PIXELS
     ) -> None:
         self.path, self.size, self.mode, self.max_pixels = Path(path), size, mode, max_pixels
         listing = list_folder(self.path)

@@ -1,4 +1,4 @@
-"""Safe decoding of pictures that strangers made, and fitting them into a square."""
+"""Safe decoding of pictures that strangers made, and fitting them to a size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
@@ -22,6 +22,7 @@ SUFFIXES = frozenset(
     | {".ppm", ".pgm", ".pbm", ".pnm"}
 )
 MAX_PIXELS = 40_000_000
+Size: TypeAlias = int | tuple[int, int]  # as `limner.types.Size`, without torch
 
 _ORIENTATION = 0x0112  # the EXIF tag; TIFF 6.0 gives its values their meaning
 _TURNS = {
@@ -89,28 +90,35 @@ def read_picture(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, na
     return picture
 
 
-def fit(image: UInt8[np.ndarray, "h w 3"], size: int, mode: str = "crop") -> UInt8[np.ndarray, "size size 3"]:
-    """The picture as a square of ``size`` pixels, resampled once by antialiased Lanczos.
+def extent(size: Size) -> tuple[int, int]:
+    """Height and width in pixels."""
+    return (size, size) if isinstance(size, int) else size
 
-    ``crop`` fills the square with the largest central square; ``pad`` keeps everything and fills up with white.
+
+def fit(image: UInt8[np.ndarray, "h w 3"], size: Size, mode: str = "crop") -> UInt8[np.ndarray, "height width 3"]:
+    """The picture in ``size`` pixels, a side of a square or height and width, resampled once by antialiased Lanczos.
+
+    ``crop`` takes the largest central part of that shape; ``pad`` keeps everything and fills up with white.
     Raises InputError for another mode or a size below 1.
     """
-    if mode not in ("crop", "pad") or size < 1:
+    rows, columns = extent(size)
+    if mode not in ("crop", "pad") or min(rows, columns) < 1:
         raise InputError(
             f"a picture cannot be fitted by mode {mode!r} to {size} pixels: use crop or pad, and 1 or more"
         )
     height, width = image.shape[:2]
     pixels = Image.fromarray(image)
     if mode == "crop":
-        side = min(height, width)
-        left, top = (width - side) // 2, (height - side) // 2
-        square = pixels.crop((left, top, left + side, top + side))
-        return np.array(square.resize((size, size), Image.Resampling.LANCZOS))
-    scale = size / max(height, width)
+        scale = min(height / rows, width / columns)
+        inner_width, inner_height = (max(1, round(edge * scale)) for edge in (columns, rows))
+        left, top = (width - inner_width) // 2, (height - inner_height) // 2
+        part = pixels.crop((left, top, left + inner_width, top + inner_height))
+        return np.array(part.resize((columns, rows), Image.Resampling.LANCZOS))
+    scale = min(rows / height, columns / width)
     inner = max(1, round(width * scale)), max(1, round(height * scale))
-    square = Image.new("RGB", (size, size), (255, 255, 255))
-    square.paste(pixels.resize(inner, Image.Resampling.LANCZOS), ((size - inner[0]) // 2, (size - inner[1]) // 2))
-    return np.array(square)
+    page = Image.new("RGB", (columns, rows), (255, 255, 255))
+    page.paste(pixels.resize(inner, Image.Resampling.LANCZOS), ((columns - inner[0]) // 2, (rows - inner[1]) // 2))
+    return np.array(page)
 
 
 def _read_file(path: Path, name: str) -> bytes:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from limner.data.images import Size, extent, fit
 from limner.data.source import Example, Source
 
 Variation = Callable[[Example, np.random.Generator], Example]
@@ -55,6 +56,30 @@ class Kept:
         if len(self._read) < self.count:
             self._read[index] = example
         return example
+
+
+class Padded:
+    """A data set whose pictures are brought to one size, see `limner.data.images.fit`, with white beside them.
+
+    Args:
+        source: the data set.
+        size: pixels of a side, or height and width.
+    """
+
+    def __init__(self, source: Source, size: Size) -> None:
+        self.source, self.size = source, size
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Example:
+        return self.pad(self.source[index])
+
+    def pad(self, example: Example) -> Example:
+        """The example in this size; unchanged if it has it."""
+        if example.image.shape[:2] == extent(self.size):
+            return example
+        return Example(fit(example.image, self.size, "pad"), example.caption, example.label)
 
 
 class Stream:

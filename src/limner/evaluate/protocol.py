@@ -25,7 +25,7 @@ class Protocol:
 
     reference: str
     count: int
-    size: int
+    size: int | tuple[int, int]
     resize: str = "none"
     judge: str = "none"
     judge_hash: str = ""

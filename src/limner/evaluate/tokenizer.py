@@ -1,4 +1,4 @@
-"""Everything about a tokenizer: how well held-out emoji and scenes survive being taken apart and put together."""
+"""Scores of a tokenizer: how close the reconstructions of held-out emoji and scenes come to the originals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from limner.data.emoji import Emoji
+from limner.data.images import extent
 from limner.data.scenes import Scenes
+from limner.data.stream import Padded
 from limner.encoders.features import FeatureNet
 from limner.evaluate.codebook import code_shares, perplexity, usage
 from limner.evaluate.frechet import FeatureFn, frechet_distance, picture_moments
@@ -18,19 +20,21 @@ from limner.evaluate.protocol import Protocol, weights_hash
 from limner.evaluate.reconstruction import psnr, ssim
 from limner.evaluate.report import pictures_hash, progress, report
 from limner.nn.pixels import to_tensor
-from limner.types import Image, Tokenizer
+from limner.types import Image, Size, Tokenizer
 
 SCENES = 500  # held-out scenes; there are 90 held-out emoji
 BATCH = 32
 
 
-def held_out(size: int, count: int | None = None) -> dict[str, list[np.ndarray]]:
+def held_out(size: Size, count: int | None = None) -> dict[str, list[np.ndarray]]:
     """The fixed pictures that tokenizers are judged on: all held-out emoji on white, and the first 500 held-out scenes
-    of one or two things on white; ``count`` shortens both."""
-    emoji, scenes = Emoji("heldout", size=size), Scenes(0, split="heldout", size=size)
-    numbers = {"emoji": min(len(emoji), count or len(emoji)), "scenes": count or SCENES}
+    of one or two things on white; ``count`` shortens both. Where ``size`` is no square, more white is beside them."""
+    side = min(extent(size))
+    emoji = Padded(Emoji("heldout", size=side), size)
+    scenes = Padded(Scenes(0, split="heldout", size=side), size)
     return {
-        name: [source[i].image for i in range(numbers[name])] for name, source in (("emoji", emoji), ("scenes", scenes))
+        "emoji": [emoji[i].image for i in range(min(len(emoji), count or len(emoji)))],
+        "scenes": [scenes[i].image for i in range(count or SCENES)],
     }
 
 
@@ -71,7 +75,7 @@ def evaluate_tokenizer(
             distance = frechet_distance(picture_moments(originals, features), picture_moments(rebuilt, features))
             scores[f"frechet/{name}"] = distance
     if ids and codebook_size is not None:
-        emoji = Emoji("train", size=tokenizer.size)
+        emoji = Padded(Emoji("train", size=min(extent(tokenizer.size))), tokenizer.size)
         known = [emoji[i].image for i in range(len(emoji) if count is None else min(len(emoji), count))]
         ids += [tokenizer.encode(image) for image in _batches(known)]
         shares = code_shares(torch.cat(ids), codebook_size)

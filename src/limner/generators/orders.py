@@ -176,7 +176,7 @@ class Scales:
     def draw(self, batch: int, count: int, rng: Rng) -> Steps:
         if count != self.layout.length:
             raise InputError(f"{count} tokens are not the {self.layout.length} of these scales: give the right layout")
-        lengths = torch.tensor([height * width for height, width in self.layout.grids], device=rng.device)
+        lengths = torch.tensor(self.layout.lengths, device=rng.device)
         steps = torch.arange(1, len(lengths) + 1, device=rng.device)
         return steps.repeat_interleave(lengths).expand(batch, -1)
 

@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 from limner.data.emoji import Emoji
 from limner.data.folder import Folder
+from limner.data.images import extent
 from limner.data.scenes import HELD_OUT_NAMES, PHRASINGS, Scenes
 from limner.data.source import Source
-from limner.data.stream import Subset
+from limner.data.stream import Padded, Subset
 from limner.errors import InputError
 from limner.evaluate.protocol import weights_hash
 from limner.generators.conditions import TextCondition
@@ -35,7 +36,7 @@ from limner.nn.pixels import to_tensor
 from limner.store.folder import load
 from limner.tokenizers.tokenizer import QuantizingTokenizer
 from limner.train.settings import Settings
-from limner.types import Image, Rng, Tokens, derive_seed
+from limner.types import Image, Rng, Size, Tokens, derive_seed
 
 PREVIEW = (
     "a red heart",
@@ -116,35 +117,38 @@ def frozen_tokenizer(name: str, *, discrete: bool, patch: int = 1) -> Quantizing
     if model.quantizer.discrete != discrete:
         has, wanted = ("no codebook", "vq-vae-64") if discrete else ("a codebook", "vae-64")
         raise InputError(f"{name} has {has}, but this generator draws other tokens: choose one such as {wanted}")
-    rows, columns = model.layout.grids[-1]
-    if rows % patch or columns % patch:
-        raise InputError(f"--patch {patch} does not divide the {rows}x{columns} latents of {name}: choose 1, 2 or 4")
+    grid = model.layout.grids[-1]
+    if patch > 1 and (len(grid) == 1 or any(edge % patch for edge in grid[-2:])):
+        shown = "x".join(map(str, grid))
+        raise InputError(f"--patch {patch} does not divide the {shown} latents of {name}: choose 1, 2 or 4")
     return model
 
 
-def square_grid(name: str, tokenizer: QuantizingTokenizer) -> tuple[int, int]:
-    """Rows and columns of its tokens; raises `InputError` if they are no single square."""
+def one_grid(name: str, tokenizer: QuantizingTokenizer) -> tuple[int, int]:
+    """Rows and columns of its tokens; raises `InputError` if they are a line, a clip or a pyramid."""
     grids = tokenizer.layout.grids
-    if len(grids) > 1 or grids[0][0] != grids[0][1]:
-        listed = ", ".join(f"{rows}x{columns}" for rows, columns in grids)
+    if len(grids) > 1 or len(grids[0]) != 2:
+        listed = ", ".join("x".join(map(str, grid)) for grid in grids)
         raise InputError(
-            f"tokens of {name} lie as {listed}, but this generator draws a square: choose one such as "
-            f"{'vq-vae-64' if tokenizer.quantizer.discrete else 'vae-64'}"
+            f"tokens of {name} lie as {listed}, but this generator draws one grid of rows and columns: choose one such "
+            f"as {'vq-vae-64' if tokenizer.quantizer.discrete else 'vae-64'}"
         )
-    return grids[0]
+    rows, columns = grids[0]
+    return rows, columns
 
 
-def captioned_worlds(size: int, scenes: int, seed: int) -> list[Source]:
+def captioned_worlds(size: Size, scenes: int, seed: int) -> list[Source]:
     """Emoji by name, then ``scenes`` scenes of one thing whose caption tells size and place, as many with any caption,
     and the same two of two things; on white, on the grid. Captions that tell everything teach to read the sooner."""
-    told = PHRASINGS.index("size and position")
-    one = [Scenes(seed, objects=(1, 1), phrasing=told, size=size, length=scenes)]
-    one += [Scenes(seed + 1, objects=(1, 1), size=size, length=scenes)]
-    two = [Scenes(seed + 2, objects=(2, 2), phrasing=told, size=size, length=scenes)]
-    two += [Scenes(seed + 3, objects=(2, 2), size=size, length=scenes)]
-    emoji = Emoji("train", size=size)
+    told, side = PHRASINGS.index("size and position"), min(extent(size))
+    one = [Scenes(seed, objects=(1, 1), phrasing=told, size=side, length=scenes)]
+    one += [Scenes(seed + 1, objects=(1, 1), size=side, length=scenes)]
+    two = [Scenes(seed + 2, objects=(2, 2), phrasing=told, size=side, length=scenes)]
+    two += [Scenes(seed + 3, objects=(2, 2), size=side, length=scenes)]
+    emoji = Emoji("train", size=side)
     apart = [i for i in range(len(emoji)) if emoji.name(i) not in HELD_OUT_NAMES]  # "purple heart" is to be composed
-    return [Subset(emoji, apart), *one, *two]
+    sources: list[Source] = [Subset(emoji, apart), *one, *two]
+    return [Padded(source, size) for source in sources]
 
 
 CHUNK = 64  # pictures taken apart at a time

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from limner.data.emoji import Emoji
 from limner.data.folder import Folder
+from limner.data.images import Size, extent
 from limner.data.photos import Photos
 from limner.data.scenes import Scenes
 from limner.data.source import Example, Source
-from limner.data.stream import Kept, Stream, Variation, chain, mirrored, recoloured, shifted
+from limner.data.stream import Kept, Padded, Stream, Variation, chain, mirrored, recoloured, shifted
 from limner.nn.pixels import to_tensor
-from limner.tokenizers.objective import ReconstructionObjective
-from limner.tokenizers.tokenizer import QuantizingTokenizer
+from limner.tokenizers.objective import Objective
 from limner.train.settings import Settings
 from limner.types import Image, Rng, Tokenizer
 
@@ -30,8 +30,8 @@ class Knobs(Settings):
     """Folder of your own pictures; without it emoji, scenes and photographs."""
     finetune: str | None = None
     """Name or folder of a tokenizer whose decoder alone is trained on: its tokens stay as they are."""
-    size: int = 64
-    """Pixels on a side."""
+    size: int | tuple[int, int] = 64
+    """Pixels of a picture: one number for a square, or height and width, as in --size 96 64."""
     channels: int = 12
     """Channels of a latent."""
     l1: float = 0.5
@@ -52,40 +52,44 @@ class Knobs(Settings):
 
 
 class Stickers:
-    """A `Source` of emoji pasted at any size on any plain colour: half on white, whole-canvas; half elsewhere."""
+    """A `Source` of emoji pasted at any size on any plain colour: half on white, as large as fits; half elsewhere."""
 
     name = "stickers"
 
-    def __init__(self, size: int) -> None:
-        self.emoji, self.size = Emoji("train", size=size), size
+    def __init__(self, size: Size) -> None:
+        self.extent, self.side = extent(size), min(extent(size))
+        self.emoji = Emoji("train", size=self.side)
+        self.padded = Padded(self.emoji, size)
 
     def __len__(self) -> int:
         return len(self.emoji)
 
     def __getitem__(self, index: int) -> Example:
-        example = self.emoji[index]
+        example = self.padded[index]
         return Example(example.image, example.caption, index)
 
     def vary(self, example: Example, rng: np.random.Generator) -> Example:
         """On white as it is half the time; else scaled, moved and put on a random plain colour."""
         if rng.random() < 0.5:
             return example
-        side = int(rng.integers(self.size // 2, self.size + 1))
+        side = int(rng.integers(self.side // 2, self.side + 1))
         sprite = self.emoji.rgba(example.label, side).astype(np.float32)
         alpha = sprite[..., 3:] / 255.0
-        canvas = np.broadcast_to(rng.integers(0, 256, 3).astype(np.float32), (self.size, self.size, 3)).copy()
-        top, left = rng.integers(0, self.size - side + 1, 2)
+        canvas = np.broadcast_to(rng.integers(0, 256, 3).astype(np.float32), (*self.extent, 3)).copy()
+        top, left = rng.integers(0, np.subtract(self.extent, side) + 1)
         area = canvas[top : top + side, left : left + side]
         area += alpha * (sprite[..., :3] - area)
         return Example(np.rint(canvas).astype(np.uint8), example.caption, example.label)
 
 
-def worlds(size: int, seed: int) -> Stream:
-    """Half emoji, four tenths scenes on every kind of background, one tenth photographs."""
-    stickers = Stickers(size)
-    scenes: list[Source] = [
-        Scenes(seed, split="train", size=size, objects=(1, 4), background="white"),
-        Scenes(seed + 1, split="train", size=size, objects=(1, 4), background="texture", grid=False),
+def worlds(size: Size, seed: int) -> Stream:
+    """Half emoji, four tenths scenes on every kind of background, one tenth photographs; in white where ``size`` is no
+    square."""
+    stickers, side = Stickers(size), min(extent(size))
+    others: list[Source] = [
+        Scenes(seed, split="train", size=side, objects=(1, 4), background="white"),
+        Scenes(seed + 1, split="train", size=side, objects=(1, 4), background="texture", grid=False),
+        Photos("train", size=side, seed=seed),
     ]
     vary: list[Variation | None] = [
         chain(stickers.vary, mirrored, recoloured, shifted),
@@ -93,23 +97,35 @@ def worlds(size: int, seed: int) -> Stream:
         chain(mirrored, recoloured),
         chain(mirrored, recoloured),
     ]
-    sources = [stickers, *scenes, Photos("train", size=size, seed=seed)]
+    sources: list[Source] = [stickers, *(Padded(source, size) for source in others)]
     return Stream(sources, (0.5, 0.3, 0.1, 0.1), vary=vary, seed=seed)
 
 
-def own_pictures(folder: str, size: int, seed: int) -> Stream:
+def own_pictures(folder: str, size: Size, seed: int) -> Stream:
     """A folder of pictures, mirrored and shifted."""
     return Stream([Kept(Folder(folder, size=size))], vary=[chain(mirrored, shifted)], seed=seed)
 
 
 class TokenizerTask:
-    """Trains a tokenizer on a stream of pictures."""
+    """Trains a tokenizer on a stream of pictures.
+
+    Args:
+        model: the tokenizer.
+        stream: what it learns from.
+        objective: its loss.
+        held_out: pictures of each kind on which it is validated.
+        extra: what the objective trains beside it, such as a discriminator.
+    """
 
     def __init__(
-        self, model: nn.Module, stream: Stream, objective: ReconstructionObjective, held_out: dict[str, Source]
+        self,
+        model: nn.Module,
+        stream: Stream,
+        objective: Objective,
+        held_out: dict[str, Source],
+        extra: nn.Module | None = None,
     ) -> None:
-        self.model, self.stream, self.objective = model, stream, objective
-        self.extra: nn.Module | None = objective.discriminator
+        self.model, self.stream, self.objective, self.extra = model, stream, objective, extra
         self.held_out = {
             name: to_tensor([source[i].image for i in range(min(len(source), 96))]) for name, source in held_out.items()
         }
@@ -118,7 +134,6 @@ class TokenizerTask:
         return to_tensor([example.image for example in self.stream.take(start, size)])
 
     def loss(self, model: nn.Module, batch: Image, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
-        assert isinstance(model, QuantizingTokenizer)
         return self.objective(model, batch, rng)
 
     def _reconstruct(self, model: nn.Module, image: Image) -> Image:
@@ -129,10 +144,10 @@ class TokenizerTask:
 
     def preview(self, model: nn.Module) -> Image:
         """Held-out pictures above their reconstructions, eight by eight; white ones fill the last row."""
-        shown = torch.cat([images[: 32 // len(self.held_out)] for images in self.held_out.values()])
-        shown = torch.cat([shown, shown.new_ones(-len(shown) % 8, *shown.shape[1:])])
-        rebuilt = self._reconstruct(model, shown)
-        rows = [row for pair in zip(shown.split(8), rebuilt.split(8), strict=True) for row in pair]
+        images = torch.cat([images[: 32 // len(self.held_out)] for images in self.held_out.values()])
+        images = torch.cat([images, images.new_ones(-len(images) % 8, *images.shape[1:])])
+        rebuilt = self._reconstruct(model, images)
+        rows = [row for pair in zip(images.split(8), rebuilt.split(8), strict=True) for row in pair]
         return torch.cat(rows)
 
     def validate(self, model: nn.Module) -> dict[str, float]:

@@ -17,7 +17,7 @@ from limner.generators.conditions import ClassCondition
 from limner.generators.generator import Generator
 from limner.models.text_to_image import DrawOptions, ImageGenerator, Show, seeds_of
 from limner.processes.solvers import Solver
-from limner.types import Tokenizer
+from limner.types import Size, Tokenizer
 
 
 class ClassToImage(ImageGenerator):
@@ -44,8 +44,8 @@ class ClassToImage(ImageGenerator):
         self.classes = generator.condition.embedding.num_embeddings
 
     @property
-    def size(self) -> int:
-        """Pixels on a side of a picture."""
+    def size(self) -> Size:
+        """Pixels on a side of an image, or its height and width."""
         return self.tokenizer.size
 
     def draw(

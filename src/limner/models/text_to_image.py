@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
 import torch
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Float, Shaped
 from PIL import Image as Pillow
 from torch import Tensor, nn
 
@@ -25,11 +25,12 @@ from limner.languages.subwords import Subwords
 from limner.nn.pixels import to_arrays
 from limner.processes.solvers import SOLVERS, Solver, ddim
 from limner.tokenizers.folding import fold, unfold
-from limner.types import Image, Layout, Rng, Steps, Tokenizer, Tokens, derive_seed
+from limner.types import Rng, Steps, Tokenizer, Tokens, derive_seed
 
 BATCH = 32  # pictures drawn at a time
 GREY = 0.8  # what is not drawn yet, in [-1, 1]
 
+Pixels: TypeAlias = Float[Tensor, "b 3 *frames h w"]  # an `Image` or a `Clip`
 Show: TypeAlias = Callable[[int, int, list[Pillow.Image]], None]  # (step, steps, pictures so far)
 
 
@@ -117,45 +118,52 @@ class ImageGenerator(nn.Module):
 
     def fold(self, tokens: Tokens) -> Shaped[Tensor, "b m *d"]:
         """The tokenizer's tokens as the generator's."""
-        return fold(tokens, self._side(), self.patch) if self.patch > 1 else tokens
+        return fold(tokens, self.tokenizer.layout.grids[0], self.patch) if self.patch > 1 else tokens
 
-    def decode(self, tokens: Tokens) -> Image:
-        """The picture of the generator's tokens."""
-        return self.tokenizer.decode(unfold(tokens, self._side(), self.patch) if self.patch > 1 else tokens)
+    def decode(self, tokens: Tokens, rng: Rng | None = None) -> Pixels:
+        """The image, or the clip, of the generator's tokens; ``rng`` is that of a tokenizer that samples."""
+        if self.patch > 1:
+            tokens = unfold(tokens, self.tokenizer.layout.grids[0], self.patch)
+        return self.tokenizer.decode(tokens, rng)
 
-    def sketch(self, tokens: Tokens, known: Bool[Tensor, "b m"]) -> Image:
-        """The picture of tokens that are not all known yet, which ones in all rows alike if they are of a pyramid.
+    def sketch(self, tokens: Tokens, known: Bool[Tensor, "b m"], rng: Rng | None = None) -> Pixels:
+        """The image of tokens that are not all known yet, which ones in all rows alike if they are nested or of a
+        pyramid.
 
-        Of a grid the cells that are not known are grey; of a pyramid the scales that are known show it coarsely; tokens
-        of a line have no place, so the whole picture comes out of the grey as they become known.
+        Of a grid the cells that are not known are grey; of a pyramid the scales that are known show it coarsely, and so
+        do the first tokens of a nested layout; other tokens of a line have no place, so the whole image comes out of
+        the grey as they become known.
         """
-        grids = self.tokenizer.layout.grids
-        if len(grids) > 1:
-            ends = [Layout(grids[:scale]).length for scale in range(1, len(grids) + 1)]
-            return self.decode(tokens[:, : max(end for end in ends if known[:, :end].all())])
-        ((rows, columns),), image, shown = grids, self.decode(tokens), known.float()
-        if rows == 1:
-            shown = shown.mean(1)[:, None, None, None]
+        layout = self.tokenizer.layout
+        if layout.nested or len(layout.grids) > 1:
+            first = int(known.all(0).cumprod(0).sum())
+            ends = (max(first, 1),) if layout.nested else [end for end in layout.ends if end <= first]
+            return self.decode(tokens[:, : ends[-1]], rng)
+        (grid,), image, shown = layout.grids, self.decode(tokens, rng), known.float()
+        if len(grid) == 1:
+            shown = shown.mean(1).reshape(-1, *(1 for _ in image.shape[1:]))
         else:
-            shown = shown.unflatten(1, (1, rows // self.patch, columns // self.patch))
-            shown = nn.functional.interpolate(shown, size=image.shape[-2:])
+            *frames, rows, columns = grid
+            shown = shown.unflatten(1, (1, *frames, rows // self.patch, columns // self.patch))
+            shown = nn.functional.interpolate(shown, size=image.shape[2:])
         return image * shown + GREY * (1 - shown)
-
-    def _side(self) -> int:
-        """Tokens of the tokenizer on a side of its square."""
-        (side, _), *_ = self.tokenizer.layout.grids
-        return side
 
     def manner(self) -> Decoder:
         """The decoder of a drawing of which nothing is said."""
         return self.decoder(self.generator)
 
-    def paint(self, given: Tensor, seeds: Sequence[int], manner: DrawOptions, watch: Watch | None = None) -> Image:
+    def paint(self, given: Tensor, seeds: Sequence[int], manner: DrawOptions, watch: Watch | None = None) -> Pixels:
         """The pictures of one batch as a tensor; ``given`` is what the generator's condition reads, a row for each."""
         device = next(self.generator.parameters()).device
         decoder = manner.of(self.manner())
         with torch.no_grad():
-            return self.decode(decoder(given.to(device), Rng(list(seeds), device), watch=watch))
+            tokens = decoder(given.to(device), Rng(list(seeds), device), watch=watch)
+            return self.decode(tokens, self.noise(seeds))
+
+    def noise(self, seeds: Sequence[int]) -> Rng:
+        """What a tokenizer that samples draws from: the same for a sketch as for the finished image."""
+        device = next(self.generator.parameters()).device
+        return Rng([derive_seed(seed, "decode") for seed in seeds], device)
 
     def pictures(
         self, given: Tensor, seeds: Sequence[int], manner: DrawOptions, watch: Show | None = None
@@ -164,7 +172,7 @@ class ImageGenerator(nn.Module):
 
         def show(step: int, total: int, tokens: Tokens, steps: Steps) -> None:
             if watch is not None:
-                watch(step, total, to_pictures(self.sketch(tokens, steps <= step)))
+                watch(step, total, to_pictures(self.sketch(tokens, steps <= step, self.noise(seeds[part]))))
 
         pictures: list[Pillow.Image] = []
         for at in range(0, len(seeds), BATCH):
@@ -251,7 +259,7 @@ class TextToImage(ImageGenerator):
         head_steps: int | None = None,
         solver: Solver | str | None = None,
         watch: Watch | None = None,
-    ) -> Image:
+    ) -> Pixels:
         """The pictures of one batch as a tensor."""
         manner = DrawOptions(steps, guidance, temperature, solver, head_steps)
         return self.paint(self.subwords.encode(captions), seeds, manner, watch)
@@ -264,6 +272,7 @@ def seeds_of(subjects: int, n: int, seed: int) -> list[int]:
     return [derive_seed(seed, "draw", i) for _ in range(subjects) for i in range(n)]
 
 
-def to_pictures(image: Image) -> list[Pillow.Image]:
-    """A batch in [-1, 1] as Pillow images."""
+def to_pictures(image: Pixels) -> list[Pillow.Image]:
+    """A batch in [-1, 1] as Pillow images; the frames of a clip lie side by side."""
+    image = image.movedim(2, 3).flatten(3) if image.ndim == 5 else image
     return [Pillow.fromarray(array) for array in to_arrays(image)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from limner.data.images import extent
 from limner.data.scenes import Scenes
 from limner.encoders.recogniser import Recogniser
 from limner.evaluate.frechet import FeatureFn
@@ -45,8 +46,12 @@ def tokenizer_scores(model: QuantizingTokenizer, asked: Question) -> dict[str, A
 def generator_scores(model: TextToImage, asked: Question) -> dict[str, Any]:
     """Prompt accuracy and distance of a model that draws captions, with its own guidance and steps."""
 
+    side = min(extent(model.tokenizer.size))
+
     def draw(prompts: list[str], batch_seed: int) -> Image:
-        return model.images(prompts, [derive_seed(batch_seed, i) for i in range(len(prompts))])
+        images = model.images(prompts, [derive_seed(batch_seed, i) for i in range(len(prompts))])
+        top, left = ((edge - side) // 2 for edge in images.shape[-2:])  # what is drawn lies in the central square
+        return images[..., top : top + side, left : left + side]
 
     feature_fn, feature_name = _feature_net(asked)
     return evaluate_generator(
@@ -55,7 +60,7 @@ def generator_scores(model: TextToImage, asked: Question) -> dict[str, Any]:
         load("features"),
         model=asked.name,
         weights=weights_hash(asked.name),
-        size=model.tokenizer.size,
+        size=side,
         count=asked.count,
         seed=asked.seed,
         feature_fn=feature_fn,

@@ -13,6 +13,7 @@ from torch import nn
 from limner.nn.convolution import ChannelNorm, Downsample, ResidualBlock, Upsample, channels_last
 from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.tokenizer import GridCodec
+from limner.types import Size
 
 
 def encoder(widths: Sequence[int], depths: Sequence[int], features: int) -> nn.Sequential:
@@ -37,11 +38,11 @@ def decoder(widths: Sequence[int], depths: Sequence[int], channels: int) -> nn.S
 
 
 class Autoencoder(GridCodec):
-    """A tokenizer of square pictures.
+    """A tokenizer of images.
 
     Args:
         quantizer: the bottleneck, see `limner.tokenizers.quantizers`.
-        size: height and width of a picture in pixels.
+        size: of an image in pixels, a side or height and width.
         widths: channels per level, finest first.
         encoder_depths, decoder_depths: residual blocks per level, finest first.
     """
@@ -50,7 +51,7 @@ class Autoencoder(GridCodec):
         self,
         quantizer: Quantizer,
         *,
-        size: int,
+        size: Size,
         widths: Sequence[int],
         encoder_depths: Sequence[int],
         decoder_depths: Sequence[int],

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 
-def fold(latents: Float[Tensor, "b n c"], grid: int, patch: int) -> Float[Tensor, "b m d"]:
-    """``[b, grid * grid, c]`` to ``[b, (grid / patch)^2, c * patch^2]``, channel slowest within a token."""
-    shape = {"h": grid // patch, "w": grid // patch, "p": patch, "q": patch}
-    return rearrange(latents, "b (h p w q) c -> b (h w) (c p q)", **shape)
+def fold(latents: Float[Tensor, "b n c"], grid: Sequence[int], patch: int) -> Float[Tensor, "b m d"]:
+    """``[b, rows * columns, c]`` to ``[b, rows * columns / patch^2, c * patch^2]``, channel slowest within a token; of
+    a ``grid`` of (frames, rows, columns) each frame by itself."""
+    return rearrange(latents, "b (t h p w q) c -> b (t h w) (c p q)", **_axes(grid, patch))
 
 
-def unfold(tokens: Float[Tensor, "b m d"], grid: int, patch: int) -> Float[Tensor, "b n c"]:
+def unfold(tokens: Float[Tensor, "b m d"], grid: Sequence[int], patch: int) -> Float[Tensor, "b n c"]:
     """The inverse of `fold`."""
-    shape = {"h": grid // patch, "w": grid // patch, "p": patch, "q": patch}
-    return rearrange(tokens, "b (h w) (c p q) -> b (h p w q) c", **shape)
+    return rearrange(tokens, "b (t h w) (c p q) -> b (t h p w q) c", **_axes(grid, patch))
+
+
+def _axes(grid: Sequence[int], patch: int) -> dict[str, int]:
+    rows, columns = grid[-2:]
+    return {"h": rows // patch, "w": columns // patch, "p": patch, "q": patch}

@@ -20,6 +20,7 @@ from limner.nn.transformer import attend
 from limner.tokenizers.quantizers.continuous import Gaussian
 from limner.tokenizers.quantizers.quantizer import Features
 from limner.tokenizers.tokenizer import GridCodec
+from limner.types import Size
 
 Resized = Float[Tensor, "b c2 h2 w2"]
 GROUPS = 32  # of every GroupNorm
@@ -220,10 +221,10 @@ class Decoder(nn.Module):
 
 
 class KlAutoencoder(GridCodec):
-    """A tokenizer of square pictures with a Gaussian posterior.
+    """A tokenizer of images with a Gaussian posterior.
 
     Args:
-        size: height and width of a picture in pixels.
+        size: of an image in pixels, a side or height and width.
         width: channels of the finest level, a multiple of 32.
         multipliers: of that width, per level, finest first; there is a cell per ``2 ** (levels - 1)`` pixels.
         channels: of a latent.
@@ -238,7 +239,7 @@ class KlAutoencoder(GridCodec):
     def __init__(
         self,
         *,
-        size: int,
+        size: Size,
         width: int,
         multipliers: Sequence[int],
         channels: int,

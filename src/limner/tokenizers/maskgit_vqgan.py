@@ -20,6 +20,7 @@ from limner.tokenizers.kl import Double, Resized, group_norm
 from limner.tokenizers.quantizers.learned import LearnedCodebook
 from limner.tokenizers.quantizers.quantizer import Features
 from limner.tokenizers.tokenizer import GridCodec
+from limner.types import Size
 
 Unit = Float[Tensor, "b 3 height width"]  # a picture in [0, 1]
 
@@ -106,10 +107,10 @@ class Decoder(nn.Module):
 
 
 class MaskgitVqgan(GridCodec):
-    """A tokenizer of square pictures to a grid of ids.
+    """A tokenizer of images to a grid of ids.
 
     Args:
-        size: height and width of a picture in pixels.
+        size: of an image in pixels, a side or height and width.
         width: channels of the first convolution, a multiple of 32.
         multipliers: of that width, per level, finest first; there is a cell per ``2 ** (levels - 1)`` pixels.
         channels: of a latent.
@@ -122,7 +123,7 @@ class MaskgitVqgan(GridCodec):
     def __init__(
         self,
         *,
-        size: int,
+        size: Size,
         width: int,
         multipliers: Sequence[int],
         channels: int,

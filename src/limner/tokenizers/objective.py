@@ -1,9 +1,10 @@
-"""What a tokenizer learns from: the difference to the picture in pixels, in features, and to a discriminator's eye."""
+"""What a tokenizer learns from: any `Objective`, such as the reconstruction error in pixels, in features and to a
+discriminator."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,15 @@ from limner.tokenizers.discriminator import adaptive_weight, hinge_losses
 from limner.tokenizers.perceptual import FeatureMaps, perceptual_distance
 from limner.tokenizers.quantizers.quantizer import Bottleneck
 from limner.types import Image, Rng
+
+Metrics: TypeAlias = dict[str, Tensor | float]
+
+
+class Objective(Protocol):
+    """The loss of a tokenizer: reconstruction, flow, another tokenizer's codes."""
+
+    def __call__(self, model: Any, image: Image, rng: Rng) -> tuple[Tensor, Metrics]:
+        """Loss of a batch, a scalar, and named parts of it for the log."""
 
 
 @runtime_checkable
@@ -39,14 +49,14 @@ class ReconstructionObjective:
     features: FeatureMaps | None = None
     discriminator: nn.Module | None = None
 
-    def __call__(self, model: Reconstructing, image: Image, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def __call__(self, model: Reconstructing, image: Image, rng: Rng) -> tuple[Tensor, Metrics]:
         """Loss of a batch and its parts."""
         reconstruction, bottleneck = model(image, rng)
         reconstruction = reconstruction.float()
         difference = reconstruction - image
         mse = difference.square().mean()
         loss = self.l1 * difference.abs().mean() + self.l2 * mse
-        metrics: dict[str, Tensor | float] = {"psnr": 10 * torch.log10(4 / mse.detach()), **bottleneck.metrics}
+        metrics: Metrics = {"psnr": 10 * torch.log10(4 / mse.detach()), **bottleneck.metrics}
         if self.perceptual and self.features is not None:
             distance = perceptual_distance(self.features, reconstruction, image).mean()
             loss, metrics["perceptual"] = loss + self.perceptual * distance, distance.detach()

@@ -10,6 +10,7 @@ cell by itself (`PatchPixels`), or by the codes of another tokenizer (`limner.to
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -20,10 +21,10 @@ from torch import Tensor, nn
 from limner.nn.transformer import Block
 from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.tokenizer import Codec, cells
-from limner.types import Layout
+from limner.types import Layout, Size
 
 Line = Float[Tensor, "b c 1 n"]  # features or latents of n tokens
-Cells = Float[Tensor, "b d grid grid"]
+Cells = Float[Tensor, "b d rows columns"]
 
 
 class Vit(NamedTuple):
@@ -34,9 +35,10 @@ class Vit(NamedTuple):
     heads: int
     patch: int = 16
 
-    def grid(self, size: int) -> int:
-        """Cells on a side of a picture of ``size`` pixels; raises `InputError` if it does not divide into cells."""
-        return cells(size, self.patch).grids[0][0]
+    def grid(self, size: Size) -> tuple[int, int]:
+        """Rows and columns of cells of an image of ``size`` pixels; raises `InputError` if it does not divide."""
+        rows, columns = cells(size, self.patch).grids[0]
+        return rows, columns
 
 
 class JointTransformer(nn.Module):
@@ -76,19 +78,19 @@ class LatentEncoder(nn.Module):
 
     Args:
         vit: sizes of the transformer.
-        size: pixels on a side.
+        size: of an image in pixels, a side or height and width.
         count: learnt queries, which become the tokens.
         features: channels per token.
         scrambled: read the queries' outputs ``[n, d]`` in memory order as ``[d, n]``, as the first released models do:
             the channels of a token then come from ``d / n``-th parts of all outputs. Else they are transposed.
     """
 
-    def __init__(self, vit: Vit, *, size: int, count: int, features: int, scrambled: bool = False) -> None:
+    def __init__(self, vit: Vit, *, size: Size, count: int, features: int, scrambled: bool = False) -> None:
         super().__init__()
         self.count, self.scrambled = count, scrambled
         self.patches = nn.Conv2d(3, vit.width, vit.patch, stride=vit.patch)
         self.latents = nn.Parameter(vit.width**-0.5 * torch.randn(count, vit.width))
-        self.trunk = JointTransformer(vit, vit.grid(size) ** 2, count)
+        self.trunk = JointTransformer(vit, prod(vit.grid(size)), count)
         self.project = nn.Conv2d(vit.width, features, 1)
 
     def forward(self, picture: Float[Tensor, "b 3 h w"]) -> Line:
@@ -120,44 +122,44 @@ class MaskDecoder(nn.Module):
 
     Args:
         vit: sizes of the transformer.
-        size: pixels on a side.
+        size: of an image in pixels, a side or height and width.
         count: latents at most; of fewer, these are the first ones.
         channels: of a latent.
-        pixels: cells ``[b, width, grid, grid]`` to a picture in [0, 1].
+        pixels: cells ``[b, width, rows, columns]`` to a picture in [0, 1].
     """
 
-    def __init__(self, vit: Vit, *, size: int, count: int, channels: int, pixels: nn.Module) -> None:
+    def __init__(self, vit: Vit, *, size: Size, count: int, channels: int, pixels: nn.Module) -> None:
         super().__init__()
         self.grid = vit.grid(size)
         self.embed = nn.Linear(channels, vit.width)
         self.mask = nn.Parameter(vit.width**-0.5 * torch.randn(1, 1, vit.width))
-        self.trunk = JointTransformer(vit, self.grid**2, count)
+        self.trunk = JointTransformer(vit, prod(self.grid), count)
         self.pixels = pixels
 
     def cells(self, latents: Line) -> Cells:
         """What the masks have become."""
-        masks = self.mask.expand(len(latents), self.grid**2, -1)
+        masks = self.mask.expand(len(latents), prod(self.grid), -1)
         cells, _ = self.trunk(masks, self.embed(latents[:, :, 0].mT))
-        return rearrange(cells, "b (y x) d -> b d y x", y=self.grid)
+        return rearrange(cells, "b (y x) d -> b d y x", y=self.grid[0])
 
     def forward(self, latents: Line) -> Float[Tensor, "b 3 h w"]:
         return self.pixels(self.cells(latents))
 
 
 class OneDTokenizer(Codec):
-    """A tokenizer of square pictures to a line of tokens.
+    """A tokenizer of images to a line of tokens.
 
     Args:
         encoder: picture to features.
         quantizer: the bottleneck, see `limner.tokenizers.quantizers`.
         decoder: latents to picture.
-        size: pixels on a side.
+        size: of an image in pixels, a side or height and width.
     """
 
     decoder: MaskDecoder
 
-    def __init__(self, encoder: LatentEncoder, quantizer: Quantizer, decoder: MaskDecoder, *, size: int) -> None:
-        super().__init__(encoder, quantizer, decoder, size=size, layout=Layout(((1, encoder.count),)), unit=True)
+    def __init__(self, encoder: LatentEncoder, quantizer: Quantizer, decoder: MaskDecoder, *, size: Size) -> None:
+        super().__init__(encoder, quantizer, decoder, size=size, layout=Layout(((encoder.count,),)), unit=True)
 
     def freeze_tokens(self) -> None:
         """From here on tokens stay as they are, and only the decoder learns: the second stage of training."""

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.nn.convolution import channels_last
+from limner.tokenizers.objective import Metrics
 from limner.tokenizers.oned import Cells, OneDTokenizer
 from limner.types import Image, Rng, Tokenizer
 
-Logits = Float[Tensor, "b v grid grid"]
+Logits = Float[Tensor, "b v rows columns"]
 
 
 class ProxyPixels(nn.Module):
@@ -30,7 +31,7 @@ class ProxyPixels(nn.Module):
         width: channels of a cell.
         entries: codes of the proxy.
         channels: of a row of its codebook.
-        decoder: latents ``[b, channels, grid, grid]`` to a picture in [0, 1].
+        decoder: latents ``[b, channels, rows, columns]`` to a picture in [0, 1].
     """
 
     def __init__(self, width: int, *, entries: int, channels: int, decoder: nn.Module) -> None:
@@ -64,7 +65,7 @@ class ProxyObjective:
     pixels: ProxyPixels
     proxy: Tokenizer
 
-    def __call__(self, model: OneDTokenizer, image: Image, rng: Rng) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, model: OneDTokenizer, image: Image, rng: Rng) -> tuple[Tensor, Metrics]:
         """Loss of a batch and its parts."""
         with torch.no_grad():
             codes = self.proxy.encode(image)

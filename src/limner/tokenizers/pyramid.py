@@ -9,6 +9,8 @@ the last alone is the picture. A generator of scale i is told s_(i-1), enlarged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -21,14 +23,15 @@ from limner.tokenizers.tokenizer import QuantizingTokenizer, filled
 from limner.types import Image, Latents, Layout, Rng
 
 
-def doubling(rows: int, columns: int) -> Layout:
+def doubling(grid: Sequence[int]) -> Layout:
     """1x1, 2x2, 4x4 ... up to this square; raises `InputError` if doubling does not lead there."""
+    rows, columns = (1, *grid)[-2:]
     if rows != columns or rows & (rows - 1):
         raise InputError(f"no doubling of 1x1 makes {rows}x{columns}: choose a tokenizer of 4x4, 8x8 or 16x16 latents")
     return Layout(tuple((side, side) for side in (2**power for power in range(rows.bit_length()))))
 
 
-def grid(tokens: Latents, size: tuple[int, int]) -> Features:
+def grid(tokens: Latents, size: Sequence[int]) -> Features:
     """Tokens of one scale where they lie."""
     return rearrange(tokens, "b (h w) c -> b c h w", h=size[0])
 
@@ -61,8 +64,7 @@ class Pyramid(nn.Module):
     def finest(self, tokens: Latents) -> Float[Tensor, "b m c"]:
         """The latents that a pyramid, or its first few scales, stands for: the last scale given, enlarged."""
         scale = filled(self.layout, tokens)
-        rows, columns = self.layout.grids[scale]
-        return self.enlarged(tokens[:, -rows * columns :], scale, len(self.layout.grids) - 1)
+        return self.enlarged(tokens[:, -self.layout.lengths[scale] :], scale, len(self.layout.grids) - 1)
 
     def enlarged(self, tokens: Latents, scale: int, target: int) -> Float[Tensor, "b m c"]:
         """The tokens of one scale on the grid of another."""
@@ -74,8 +76,7 @@ class Pyramid(nn.Module):
     def told(self, tokens: Latents) -> Float[Tensor, "b n c"]:
         """What each slot is told: the scale before its own at its place; zeros in the first. Reads no token of the
         last."""
-        lengths = [rows * columns for rows, columns in self.layout.grids]
-        parts = tokens.split(lengths, dim=1)
+        parts = tokens.split(self.layout.lengths, dim=1)
         told = [torch.zeros_like(parts[0])]
         return torch.cat([*told, *(self.enlarged(part, i, i + 1) for i, part in enumerate(parts[:-1]))], dim=1)
 
@@ -101,7 +102,7 @@ class PyramidTokenizer(nn.Module):
 
     def __init__(self, base: QuantizingTokenizer) -> None:
         super().__init__()
-        self.base, self.size, self.layout = base, base.size, doubling(*base.layout.grids[-1])
+        self.base, self.size, self.layout = base, base.size, doubling(base.layout.grids[-1])
         self.quantizer = Pyramid(base.quantizer, self.layout)
 
     @property
@@ -121,6 +122,6 @@ class PyramidTokenizer(nn.Module):
         """Latents, scale after scale, each in raster order."""
         return self.quantizer.tokens(self.features(image), rng)
 
-    def decode(self, tokens: Latents) -> Image:
-        """The picture, in [-1, 1], of the last scale, or of the last of the first few."""
-        return self.base.decode(self.quantizer.finest(tokens))
+    def decode(self, tokens: Latents, rng: Rng | None = None, steps: int | None = None) -> Image:
+        """The image, in [-1, 1], of the last scale, or of the last of the first few."""
+        return self.base.decode(self.quantizer.finest(tokens), rng, steps)

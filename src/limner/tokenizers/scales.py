@@ -10,19 +10,20 @@ from torch import nn
 
 from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
 from limner.tokenizers.tokenizer import Codec
+from limner.types import Size
 
 
 class ScaleAutoencoder(Codec):
-    """A tokenizer of square pictures.
+    """A tokenizer of images.
 
     Args:
         encoder: picture to features, of the size of the quantizer's last scale.
         quantizer: features to the pyramid of codes.
         decoder: features to picture.
-        size: height and width of a picture in pixels.
+        size: of an image in pixels, a side or height and width.
     """
 
     quantizer: MultiScaleQuantizer
 
-    def __init__(self, encoder: nn.Module, quantizer: MultiScaleQuantizer, decoder: nn.Module, *, size: int) -> None:
+    def __init__(self, encoder: nn.Module, quantizer: MultiScaleQuantizer, decoder: nn.Module, *, size: Size) -> None:
         super().__init__(encoder, quantizer, decoder, size=size, layout=quantizer.layout)

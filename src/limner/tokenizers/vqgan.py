@@ -14,14 +14,15 @@ from limner.nn.convolution import channels_last
 from limner.tokenizers.kl import Decoder, Encoder
 from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.tokenizer import GridCodec
+from limner.types import Size
 
 
 class Vqgan(GridCodec):
-    """A tokenizer of square pictures.
+    """A tokenizer of images.
 
     Args:
         quantizer: the bottleneck.
-        size: height and width of a picture in pixels.
+        size: of an image in pixels, a side or height and width.
         width: channels of the finest level, a multiple of 32.
         multipliers: of that width, per level, finest first; there is a cell per ``2 ** (levels - 1)`` pixels.
         hidden: channels between the bottleneck and either half.
@@ -33,7 +34,7 @@ class Vqgan(GridCodec):
         self,
         quantizer: Quantizer,
         *,
-        size: int,
+        size: Size,
         width: int,
         multipliers: Sequence[int],
         hidden: int,

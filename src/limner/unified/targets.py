@@ -19,10 +19,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.data.images import extent
 from limner.encoders.encoder import VisionEncoder
 from limner.errors import InputError
 from limner.tokenizers.folding import fold, unfold
-from limner.types import Image, Latents, Layout, Rng
+from limner.types import Image, Latents, Layout, Rng, Size
 
 Values = Float[Tensor, "b m c"]
 
@@ -46,13 +47,13 @@ class LatentTokenizer(Protocol):
     """A tokenizer of square pictures whose tokens are latents, drawn from a posterior if ``rng`` is given."""
 
     layout: Layout
-    size: int
+    size: Size
 
     def encode(self, image: Image, rng: Rng | None = None) -> Latents: ...
 
-    def decode(self, tokens: Latents) -> Image: ...
+    def decode(self, tokens: Latents, rng: Rng | None = None, steps: int | None = None) -> Image: ...
 
-    def at(self, size: int) -> LatentTokenizer:
+    def at(self, size: Size) -> LatentTokenizer:
         """The same for pictures of another size."""
 
 
@@ -67,10 +68,12 @@ class Pixels:
         self.channels = 3 * self.patch**2
 
     def values(self, image: Image, rng: Rng) -> Values:
-        return fold(image.flatten(2).mT, self.size, self.patch)
+        return fold(image.flatten(2).mT, (self.size, self.size), self.patch)
 
     def picture(self, values: Values) -> Image:
-        return unfold(values, self.size, self.patch).mT.unflatten(2, (self.size, self.size)).clamp(-1.0, 1.0)
+        return (
+            unfold(values, (self.size, self.size), self.patch).mT.unflatten(2, (self.size, self.size)).clamp(-1.0, 1.0)
+        )
 
 
 class FoldedLatents:
@@ -88,25 +91,25 @@ class FoldedLatents:
         pictures of ``size`` pixels at which they can: ROSS asks FLUX.1's at 432 pixels for 27x27 slots of SigLIP's 384.
         """
         ((grid, _),), side = tokenizer.layout.grids, side_of(slots)
-        slot = tokenizer.size // grid * side  # pixels, were there one latent per slot
+        slot = extent(tokenizer.size)[0] // grid * side  # pixels, were there one latent per slot
         fits = grid % side == 0 or size <= slot / 2
         return cls(tokenizer if fits else tokenizer.at(slot * max(round(size / slot), 1)), channels, slots)
 
     def __init__(self, tokenizer: LatentTokenizer, channels: int, slots: int) -> None:
-        ((self.grid, _),) = tokenizer.layout.grids
-        grid = side_of(slots)
-        if self.grid % grid:
-            raise InputError(
-                f"{self.grid}x{self.grid} latents do not divide among {grid}x{grid} slots: use another patch"
-            )
-        self.tokenizer, self.patch = tokenizer, self.grid // grid
+        (self.grid,) = tokenizer.layout.grids
+        rows, grid = self.grid[0], side_of(slots)
+        if rows % grid:
+            raise InputError(f"{rows}x{rows} latents do not divide among {grid}x{grid} slots: use another patch")
+        self.tokenizer, self.patch = tokenizer, rows // grid
         self.channels = channels * self.patch**2
         cast(nn.Module, tokenizer).requires_grad_(False).eval()
 
     def values(self, image: Image, rng: Rng) -> Values:
         """Drawn from the posterior."""
         with frozen(self.tokenizer, image):
-            return fold(self.tokenizer.encode(resized(image, self.tokenizer.size), rng), self.grid, self.patch)
+            return fold(
+                self.tokenizer.encode(resized(image, extent(self.tokenizer.size)[0]), rng), self.grid, self.patch
+            )
 
     def picture(self, values: Values) -> Image:
         with frozen(self.tokenizer, values):

@@ -6,6 +6,7 @@ grid                                            16 tokens of 64 codes    96 bits
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from limner.tokenizers.quantizers.quantizer import Bottleneck, Quantizer
 from limner.tokenizers.quantizers.vector import VectorQuantizer
 from limner.tokenizers.tokenizer import QuantizingTokenizer, paint
 from limner.train.loop import train
-from limner.types import Image, Layout, Rng, Tokens
+from limner.types import Image, Layout, Rng, Size, Tokens
 
 SIZE, IMAGES = 32, 20_000
 KNOBS: dict[str, Any] = {
@@ -48,13 +49,13 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {  # folder, and what is special a
 class GridTokenizer(nn.Module):
     """TiTok's transformers with no queries and no masks: a token is what a cell has become, and becomes the cell."""
 
-    def __init__(self, vit: tuple[Vit, Vit], quantizer: Quantizer, *, size: int) -> None:
+    def __init__(self, vit: tuple[Vit, Vit], quantizer: Quantizer, *, size: Size) -> None:
         super().__init__()
         first, second = vit
-        side = first.grid(size)
-        self.size, self.side, self.layout = size, side, Layout(((side, side),))
+        grid = first.grid(size)
+        self.size, self.grid, self.layout = size, grid, Layout((grid,))
         self.patches = nn.Conv2d(3, first.width, first.patch, stride=first.patch)
-        self.reader, self.writer = JointTransformer(first, side**2, 0), JointTransformer(second, side**2, 0)
+        self.reader, self.writer = (JointTransformer(half, prod(grid), 0) for half in vit)
         self.project = nn.Conv2d(first.width, quantizer.features, 1)
         self.quantizer = quantizer
         self.embed = nn.Conv2d(quantizer.channels, second.width, 1)
@@ -68,7 +69,7 @@ class GridTokenizer(nn.Module):
     def through(self, trunk: JointTransformer, cells: Cells) -> Cells:
         """What cells become."""
         line = rearrange(cells, "b d y x -> b (y x) d")
-        return rearrange(trunk(line, line[:, :0])[0], "b (y x) d -> b d y x", y=self.side)
+        return rearrange(trunk(line, line[:, :0])[0], "b (y x) d -> b d y x", y=self.grid[0])
 
     def features(self, image: Image) -> Float[Tensor, "b f y x"]:
         """What the encoder makes of pictures in [-1, 1]."""
@@ -87,9 +88,9 @@ class GridTokenizer(nn.Module):
         """Ids in raster order."""
         return self.quantizer.tokens(self.features(image), rng)
 
-    def decode(self, tokens: Tokens) -> Image:
+    def decode(self, tokens: Tokens, rng: Rng | None = None, steps: int | None = None) -> Image:
         """The picture of these ids, in [-1, 1]."""
-        return self.rebuilt(self.quantizer.latents(tokens, self.side, self.side)).clamp(-1.0, 1.0)
+        return self.rebuilt(self.quantizer.latents(tokens, *self.grid)).clamp(-1.0, 1.0)
 
 
 def build(name: str, knobs: titok.Knobs) -> OneDTokenizer | GridTokenizer:

@@ -59,7 +59,7 @@ class ScaleTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.width, self.layout, self.prefix = width, layout, prefix
-        levels = [level for level, (rows, columns) in enumerate(layout.grids) for _ in range(rows * columns)]
+        levels = [level for level, length in enumerate(layout.lengths) for _ in range(length)]
         self.register_buffer("levels", torch.tensor(levels), persistent=False)
         self.start = nn.Parameter(torch.zeros(1, levels.count(0), width))
         self.position = nn.Parameter(torch.zeros(1, layout.length, width))

@@ -24,7 +24,7 @@ from limner.lessons import captions as captioned
 from limner.lessons.captions import (
     TextToImageTask,
     frozen_tokenizer,
-    square_grid,
+    one_grid,
     text_condition,
     text_to_image_task,
 )
@@ -53,8 +53,8 @@ class Knobs(captioned.Knobs):
 def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised ACDiT over its tokenizer."""
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False)
-    grid = square_grid(knobs.tokenizer, tokenizer)
-    if knobs.block < 1 or grid[0] % knobs.block:
+    grid = one_grid(knobs.tokenizer, tokenizer)
+    if knobs.block < 1 or grid[0] % knobs.block or grid[1] % knobs.block:
         raise InputError(
             f"--block {knobs.block} does not divide the {grid[0]}x{grid[1]} latents of {knobs.tokenizer}: choose 2 or 4"
         )

@@ -30,7 +30,7 @@ from limner.lessons import captions as captioned
 from limner.lessons.captions import (
     TextToImageTask,
     frozen_tokenizer,
-    square_grid,
+    one_grid,
     text_condition,
     text_to_image_task,
 )
@@ -82,7 +82,7 @@ def generator(knobs: Knobs, pyramid: Pyramid) -> Generator:
 def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised FlowAR over its tokenizer; raises `InputError` if doubling does not lead to its grid."""
     plain = frozen_tokenizer(knobs.tokenizer, discrete=False)
-    square_grid(knobs.tokenizer, plain)
+    one_grid(knobs.tokenizer, plain)
     tokenizer = PyramidTokenizer(plain)
     return TextToImage(
         generator(knobs, tokenizer.quantizer),

@@ -23,7 +23,7 @@ from limner.lessons import captions as captioned
 from limner.lessons.captions import (
     TextToImageTask,
     frozen_tokenizer,
-    square_grid,
+    one_grid,
     text_condition,
     text_to_image_task,
 )
@@ -51,7 +51,7 @@ def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised NAR over its tokenizer."""
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
     assert isinstance(tokenizer.quantizer, Discrete)
-    grid = square_grid(knobs.tokenizer, tokenizer)
+    grid = one_grid(knobs.tokenizer, tokenizer)
     backbone = DiagonalTransformer(
         grid=grid,
         prefix=knobs.text_length,

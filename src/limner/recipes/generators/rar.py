@@ -25,7 +25,7 @@ from limner.lessons import captions as captioned
 from limner.lessons.captions import (
     TextToImageTask,
     frozen_tokenizer,
-    square_grid,
+    one_grid,
     text_condition,
     text_to_image_task,
 )
@@ -56,7 +56,7 @@ def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised RAR over its tokenizer."""
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
     assert isinstance(tokenizer.quantizer, Discrete)
-    rows, columns = square_grid(knobs.tokenizer, tokenizer)
+    rows, columns = one_grid(knobs.tokenizer, tokenizer)
     backbone = AdaptiveCausalTransformer(
         count=rows * columns,
         prefix=knobs.text_length,

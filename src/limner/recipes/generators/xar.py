@@ -25,7 +25,7 @@ from limner.lessons import captions as captioned
 from limner.lessons.captions import (
     TextToImageTask,
     frozen_tokenizer,
-    square_grid,
+    one_grid,
     text_condition,
     text_to_image_task,
 )
@@ -59,8 +59,8 @@ class Knobs(captioned.Knobs):
 def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised xAR over its tokenizer."""
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False)
-    grid = square_grid(knobs.tokenizer, tokenizer)
-    if knobs.cell < 1 or grid[0] % knobs.cell:
+    grid = one_grid(knobs.tokenizer, tokenizer)
+    if knobs.cell < 1 or grid[0] % knobs.cell or grid[1] % knobs.cell:
         raise InputError(
             f"--cell {knobs.cell} does not divide the {grid[0]}x{grid[1]} latents of {knobs.tokenizer}: choose 2 or 4"
         )

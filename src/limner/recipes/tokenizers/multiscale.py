@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from limner.data.images import extent
 from limner.errors import InputError
 from limner.lessons.pictures import TokenizerTask
 from limner.nn.convolution import channels_last
@@ -31,7 +32,7 @@ class Knobs(vae.Knobs):
     widths: tuple[int, ...] = (32, 96, 160)
     kl: float = 0.0
     sides: tuple[int, ...] = (1, 2, 3, 4, 6, 8)
-    """Tokens on a side per scale, coarse to fine; the last must be that of the latents."""
+    """Tokens on the longer side per scale, coarse to fine; the last must be that of the latents."""
     entries: int = 2048
     """Rows of the codebook."""
     phis: int = 4
@@ -45,9 +46,16 @@ class Knobs(vae.Knobs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        cells = self.size // 2 ** len(self.widths)
+        cells = max(extent(self.size)) // 2 ** len(self.widths)
         if not self.sides or self.sides[-1] != cells or list(self.sides) != sorted(set(self.sides)):
             raise InputError(f"--sides are {' '.join(map(str, self.sides))}, but must grow up to {cells}")
+
+
+def scales(knobs: Knobs) -> Layout:
+    """Grids from coarse to fine, in the shape of the picture."""
+    height, width = extent(knobs.size)
+    longer = max(height, width)
+    return Layout(tuple((-(-side * height // longer), -(-side * width // longer)) for side in knobs.sides))
 
 
 def build(knobs: Knobs) -> ScaleAutoencoder:
@@ -55,7 +63,7 @@ def build(knobs: Knobs) -> ScaleAutoencoder:
     quantizer = MultiScaleQuantizer(
         knobs.entries,
         knobs.channels,
-        Layout(tuple((side, side) for side in knobs.sides)),
+        scales(knobs),
         phis=knobs.phis,
         commitment=knobs.commitment,
         revive_below=knobs.revive_below,

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from limner.data.emoji import Emoji
+from limner.data.images import extent
 from limner.data.scenes import Scenes
 from limner.data.source import Source
+from limner.data.stream import Padded
 from limner.lessons import pictures as worlds
 from limner.lessons.pictures import TokenizerTask
 from limner.recipe import Claim, Recipe
@@ -34,7 +36,7 @@ from limner.tokenizers.tokenizer import QuantizingTokenizer
 
 @dataclass(frozen=True, kw_only=True)
 class Knobs(worlds.Knobs):
-    """A convolutional tokenizer; there are (size / 8) squared latents."""
+    """A convolutional tokenizer; there is a latent for 8x8 pixels."""
 
     widths: tuple[int, ...] = (32, 96, 192)
     """Channels of the network per level, finest first; each level halves the picture."""
@@ -66,10 +68,10 @@ def tokenizer_task(knobs: worlds.Knobs, model: nn.Module) -> TokenizerTask:
         model.requires_grad_(False)
         model.decoder.requires_grad_(True)
     if knobs.data is None:
-        stream = worlds.worlds(knobs.size, knobs.seed)
+        stream, side = worlds.worlds(knobs.size, knobs.seed), min(extent(knobs.size))
         held_out: dict[str, Source] = {
-            "emoji": Emoji("heldout", size=knobs.size),
-            "scenes": Scenes(0, split="heldout", size=knobs.size, objects=(1, 4)),
+            "emoji": Padded(Emoji("heldout", size=side), knobs.size),
+            "scenes": Padded(Scenes(0, split="heldout", size=side, objects=(1, 4)), knobs.size),
         }
     else:
         from limner.data.folder import Folder
@@ -87,7 +89,7 @@ def tokenizer_task(knobs: worlds.Knobs, model: nn.Module) -> TokenizerTask:
         features=features,
         discriminator=PatchDiscriminator() if knobs.adversarial else None,
     )
-    return TokenizerTask(model, stream, objective, held_out)
+    return TokenizerTask(model, stream, objective, held_out, objective.discriminator)
 
 
 def build(knobs: Knobs) -> Autoencoder:
