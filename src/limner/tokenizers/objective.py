@@ -17,6 +17,7 @@ from limner.types import Image, Rng
 Metrics: TypeAlias = dict[str, Tensor | float]
 
 
+@runtime_checkable
 class Objective(Protocol):
     """The loss of a tokenizer: reconstruction, flow, another tokenizer's codes."""
 
