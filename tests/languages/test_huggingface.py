@@ -84,14 +84,15 @@ def test_places_are_obeyed(language):
 
 @torch.no_grad()
 def test_the_cache_changes_nothing(language):
-    from limner.languages.language import Cache
+
+    from limner.nn.cache import Rewindable
 
     x, sight = language.embed(ids(2, 9)), visible(2, 9, slice(0, 4))
     whole = language(x, places(2, 9), sight)
     cache, parts = language.cache(9), []
-    assert isinstance(cache, Cache)
+    assert isinstance(cache, Rewindable)
     for start, stop in ((0, 5), (5, 6), (6, 9)):
-        assert cache.filled == start
+        assert cache.length(0) == start
         parts.append(language(x[:, start:stop], places(2, 9)[:, start:stop], sight[:, start:stop, :stop], cache))
     torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=1e-4, atol=1e-5)
 

@@ -321,7 +321,7 @@ def test_kept_keys_and_values_change_nothing(
         wanted, known = positions(steps == step), steps.clamp_max(step)
         kept = backbone(x, known, prefix, wanted, cache)
         torch.testing.assert_close(kept, backbone(x, known, prefix, wanted), rtol=0, atol=bound)
-        assert cache.filled == PREFIX + step
+        assert cache.length(0) == PREFIX + step
 
 
 @torch.no_grad()
@@ -360,7 +360,7 @@ def test_scales_are_drawn_as_trained_and_kept_exactly(build: Callable[[], Told])
         alone, kept = (backbone(x, known, prefix, wanted, memory) for memory in (None, cache))
         torch.testing.assert_close(alone, together.take_along_dim(wanted[..., None], 1), rtol=0, atol=1e-12)
         torch.testing.assert_close(kept, alone, rtol=0, atol=1e-13)
-        assert cache.filled == lead + int((steps[0] <= step).sum())
+        assert cache.length(0) == lead + int((steps[0] <= step).sum())
     assert computed == [1 + lead, 1 + lead, 4 + lead, 3, 12 + lead, 8]
 
 
@@ -387,7 +387,7 @@ def test_slots_alone_or_kept_tell_what_they_tell_together(
         alone, kept = (backbone(x, known, prefix, wanted, memory) for memory in (None, cache))
         for contexts in (alone, kept):
             torch.testing.assert_close(contexts, together.take_along_dim(wanted[..., None], 1), rtol=0, atol=bound)
-        assert cache.filled == PREFIX + int((steps[0] < step).sum())
+        assert cache.length(0) == PREFIX + int((steps[0] < step).sum())
 
 
 @pytest.mark.parametrize(("build", "plan"), named(SLOTTED))

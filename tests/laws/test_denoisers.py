@@ -20,7 +20,7 @@ from limner.generators.generator import Generator
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.heads.trunk import Diffusion, Flow, Process, TrunkHead
 from limner.generators.orders import Cells
-from limner.nn.transformer import KeyValueCache
+from limner.nn.cache import KeyValueCache
 from limner.types import Rng, Steps
 
 GRID, COUNT, WIDTH, CHANNELS, CLASSES = (4, 4), 16, 16, 3, 5
@@ -143,7 +143,7 @@ def test_kept_keys_and_values_change_nothing(
     for step in range(1, 5):
         wanted, known = positions(steps == step), steps.clamp_max(step)
         kept, anew = (backbone(x, known, prefix, wanted, memory) for memory in (cache, None))
-        assert cache.filled == backbone.prefix + 4 * (step - 1)
+        assert cache.length(0) == backbone.prefix + 4 * (step - 1)
         for level in (900, 0, 500):
             own, t = level / 500 * noised[:, :4], torch.full((2, 1), level)
             answer = anew(own, t)

@@ -24,8 +24,9 @@ from limner.generators.heads.categorical import LinearCategoricalHead
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.heads.head import Head, SamplingOptions
 from limner.generators.orders import Order, RandomMasked, Raster
+from limner.nn.blocks import vit_blocks
 from limner.nn.packing import PackedLinear, pack
-from limner.nn.transformer import Block, Mlp
+from limner.nn.transformer import Mlp
 from limner.store import folder
 from limner.types import Rng
 
@@ -51,13 +52,12 @@ def test_a_packed_layer_is_the_layer(rows: tuple[int, ...], bias: bool, precisio
 def test_a_packed_block_is_the_block(activation: object) -> None:
     """Whatever its activation; a GELU becomes part of the layer before it."""
     torch.manual_seed(0)
-    block, x = Block(16, 2, activation=activation), torch.randn(2, 5, 16)
-    before = block(x)
-    stack = nn.Sequential(block)
+    stack, x = vit_blocks(1, 16, 2, activation=activation), torch.randn(2, 5, 16)
+    before = stack(x)
     pack(stack)
     torch.testing.assert_close(stack(x), before, rtol=0, atol=1e-5)
     assert not [module for module in stack.modules() if isinstance(module, nn.Linear)]
-    assert isinstance(block.mlp.activation, nn.Identity) == (activation is not functional.silu)
+    assert isinstance(stack[0].mlp.activation, nn.Identity) == (activation is not functional.silu)
 
 
 def test_only_gelus_are_taken_for_gelus() -> None:

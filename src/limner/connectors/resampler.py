@@ -19,7 +19,8 @@ from torch.nn import functional
 
 from limner.connectors.connector import Features, Words
 from limner.errors import InputError
-from limner.nn.transformer import Attention, Mlp, attend
+from limner.nn.blocks import Attention
+from limner.nn.transformer import Mlp, attend
 
 Queries = Float[Tensor, "b m d"]
 

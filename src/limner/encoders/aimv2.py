@@ -14,23 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.errors import InputError
+from limner.nn.blocks import Attention, Block, Stack
 from limner.nn.norms import RmsNorm, SwiGlu
-from limner.nn.transformer import Attention
 from limner.types import Image
 
 
-class Aimv2Block(nn.Module):
-    """Attention and SwiGLU, each on a normalised input and added to it."""
-
-    def __init__(self, width: int, heads: int, hidden: int) -> None:
-        super().__init__()
-        self.norm1, self.attn = RmsNorm(width), Attention(width, heads, bias=False)
-        self.attn.proj = nn.Linear(width, width, bias=False)
-        self.norm2, self.mlp = RmsNorm(width), SwiGlu(width, hidden)
-
-    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+def _block(width: int, heads: int, hidden: int) -> Block:
+    """Attention and SwiGLU, without biases."""
+    qkv, proj = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
+    return Block(Attention(width, heads, qkv=qkv, proj=proj), SwiGlu(width, hidden), lambda: RmsNorm(width))
 
 
 class Aimv2(nn.Module):
@@ -57,7 +49,7 @@ class Aimv2(nn.Module):
         self.embed = nn.Conv2d(3, width, patch, patch)
         self.norm_first = RmsNorm(width)
         self.position = nn.Parameter(width**-0.5 * torch.randn(self.grid**2, width))
-        self.blocks = nn.ModuleList(Aimv2Block(width, heads, hidden) for _ in range(depth))
+        self.blocks = Stack(_block(width, heads, hidden) for _ in range(depth))
         self.norm = RmsNorm(width) if normalised else nn.Identity()
 
     def features(self, image: Image) -> Float[Tensor, "b n d"]:
@@ -68,10 +60,7 @@ class Aimv2(nn.Module):
         patch = self.size // self.grid
         patches = rearrange(image, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
         x = functional.linear(patches, self.embed.weight.flatten(1), self.embed.bias)
-        x = self.norm_first(x) + self.position.to(x.dtype)
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
+        return self.norm(self.blocks(self.norm_first(x) + self.position.to(x.dtype)))
 
     def pooled(self, image: Image) -> Float[Tensor, "b d"]:
         """The mean of the patches."""

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.nn.transformer import Block
+from limner.nn.blocks import Context, vit_blocks
 
 
 class TextTransformer(nn.Module):
@@ -43,7 +43,7 @@ class TextTransformer(nn.Module):
         self.width = width
         self.embed = nn.Embedding(vocabulary, width)
         self.position = nn.Parameter(torch.empty(count, width))
-        self.blocks = nn.ModuleList(Block(width, heads, activation=activation, eps=1e-5) for _ in range(depth))
+        self.blocks = vit_blocks(depth, width, heads, activation=activation, eps=1e-5)
         self.norm = nn.LayerNorm(width)
         for weight in (self.embed.weight, self.position):
             nn.init.normal_(weight, std=width**-0.5)
@@ -54,6 +54,5 @@ class TextTransformer(nn.Module):
         last = torch.where(ids != 0, places, 0).amax(1)
         count = int(last.max()) + 1  # what lies after the longest caption is read by none
         x = self.embed(ids[:, :count]) + self.position[:count]
-        for block in self.blocks:
-            x = block(x, self.visible[:count, :count])
+        x = self.blocks(x, Context(self.visible[:count, :count]))
         return self.norm(x[torch.arange(len(x), device=ids.device), last])

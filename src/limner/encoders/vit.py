@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.errors import InputError
-from limner.nn.transformer import Block
+from limner.nn.blocks import Block, vit_blocks
 from limner.types import Image
 
 
@@ -67,17 +67,12 @@ class VisionTransformer(nn.Module):
         self.class_token = nn.Parameter(scale * torch.randn(width)) if class_token else None
         self.position = nn.Parameter(scale * torch.randn(self.grid**2 + class_token, width))
         self.norm_first = nn.LayerNorm(width, eps=eps) if norm_first else nn.Identity()
-        self.blocks = nn.ModuleList(
-            Block(width, heads, activation=activation, eps=eps, hidden=hidden) for _ in range(depth)
-        )
+        self.blocks = vit_blocks(depth, width, heads, hidden=hidden, activation=activation, eps=eps)
         self.norm = nn.LayerNorm(width, eps=eps)
 
     def forward(self, image: Image) -> Float[Tensor, "b tokens d"]:
         """All tokens, normalised: the class token first if there is one, then the patches row by row."""
-        x = self.enter(image)
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
+        return self.norm(self.blocks(self.enter(image)))
 
     def features(self, image: Image) -> Float[Tensor, "b n d"]:
         """One vector per patch."""
@@ -94,7 +89,7 @@ class VisionTransformer(nn.Module):
         x = self.enter(image)
         maps = []
         for block in self.blocks:
-            maps.append(_attention_map(cast(Block, block), x))
+            maps.append(cast(Block, block).weights(x))
             x = block(x)
         return torch.stack(maps, 1)
 
@@ -109,12 +104,3 @@ class VisionTransformer(nn.Module):
         if self.class_token is not None:
             x = torch.cat([self.class_token.to(x.dtype).expand(len(x), 1, -1), x], 1)
         return self.norm_first(x + self.position.to(x.dtype))
-
-
-def _attention_map(block: Block, x: Float[Tensor, "b tokens d"]) -> Float[Tensor, "b heads tokens tokens"]:
-    attention = block.attn
-    query, key, _ = rearrange(
-        attention.qkv(block.norm1(x)), "b n (three heads c) -> three b heads n c", three=3, heads=attention.heads
-    )
-    query, key = attention.q_norm(query), attention.k_norm(key)
-    return (query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5).softmax(-1)

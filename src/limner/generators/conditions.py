@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.nn.transformer import Block
+from limner.nn.blocks import vit_blocks
 
 Prefix = Float[Tensor, "b k d"]
 
@@ -55,17 +55,14 @@ class TextCondition(nn.Module):
         self.count = count
         self.embedding = nn.Embedding(vocabulary, width)
         self.position = nn.Parameter(torch.zeros(1, count, width))
-        self.blocks = nn.ModuleList(Block(width, heads, activation=functional.silu) for _ in range(depth))
+        self.blocks = vit_blocks(depth, width, heads, activation=functional.silu)
         self.norm = nn.LayerNorm(width)
         self.nothing = nn.Parameter(torch.zeros(1, count, width))
         for weight in (self.embedding.weight, self.position, self.nothing):
             nn.init.normal_(weight, std=0.5)
 
     def forward(self, given: Int[Tensor, "b k"], dropped: Bool[Tensor, "b"]) -> Prefix:
-        x = self.embedding(given) + self.position
-        for block in self.blocks:
-            x = block(x)
-        x = self.norm(x)
+        x = self.norm(self.blocks(self.embedding(given) + self.position))
         return torch.where(dropped[:, None, None], self.nothing.to(x.dtype), x)
 
 

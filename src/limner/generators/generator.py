@@ -17,7 +17,8 @@ from limner.generators.backbones.backbone import Backbone
 from limner.generators.conditions import Condition
 from limner.generators.heads.head import Head
 from limner.generators.orders import Order
-from limner.nn.transformer import KeyValueCache, take
+from limner.nn.cache import KeyValueCache
+from limner.nn.transformer import take
 from limner.types import Rng, Steps, Tokens
 
 

@@ -18,8 +18,9 @@ from torch.nn import functional
 
 from limner.generators.backbones.backbone import Embedded
 from limner.nn import rope
+from limner.nn.cache import KeyValueCache
 from limner.nn.llama import Turns
-from limner.nn.transformer import KeyValueCache, Sequence
+from limner.nn.transformer import Sequence
 from limner.types import Steps
 
 
@@ -63,7 +64,7 @@ class SlotSequence(nn.Module):
     def forward(self, x: Embedded, steps: Steps, prefix: Float[Tensor, "b k e"], cache: KeyValueCache | None) -> Slots:
         order = steps[0].argsort(stable=True)
         known = int((steps[0] < steps[0].max()).sum())
-        first = cache.filled if cache is not None else 0
+        first = cache.length(0) if cache is not None else 0
         held = order[max(first - self.prefix, 0) : known]
         states, turns = x[:, held], self.turns[self.prefix + held]
         if not first:

@@ -27,16 +27,21 @@ WEIGHTS = ("*.safetensors", "*.bin")
 PROBED = 3  # ids by which a model is compared with the library's own call
 
 
-class Past:
-    """The library's own cache, which grows with every slot; a `limner.languages.language.Cache`."""
+class TransformersCache:
+    """The library's own cache, which grows with every position; a `limner.nn.cache.Rewindable`."""
 
     def __init__(self, states: Any) -> None:
         self.states = states
 
-    @property
-    def filled(self) -> int:
-        """Slots that it holds."""
-        return int(self.states.get_seq_length())
+    def length(self, layer: int) -> int:
+        """Positions that a layer holds."""
+        return int(self.states.get_seq_length(layer))
+
+    def keep(self, positions: int | Int[Tensor, "b kept"]) -> None:
+        """Forget all positions but the first so many; raises `InputError` for single ones."""
+        if not isinstance(positions, int):
+            raise InputError("a cache of transformers cannot forget single positions: keep a number of them")
+        self.states.crop(positions)
 
 
 class HuggingFaceLanguage(nn.Module):
@@ -129,7 +134,7 @@ class HuggingFaceLanguage(nn.Module):
         x: Vectors,
         places: Int[Tensor, "b n"],
         visible: Bool[Tensor, "b n total"],
-        cache: Past | None = None,
+        cache: TransformersCache | None = None,
     ) -> Vectors:
         """Last hidden states; raises `InputError` for places beyond ``length``."""
         if int(places.max()) >= self.length:
@@ -149,11 +154,11 @@ class HuggingFaceLanguage(nn.Module):
         head = self.model.get_output_embeddings()
         return head(hidden.to(head.weight.dtype))
 
-    def cache(self, length: int) -> Past:
+    def cache(self, length: int) -> TransformersCache:
         """Room for ``length`` slots; raises `InputError` if the model reads fewer."""
         if length > self.length:
             raise InputError(f"{length} slots are more than this model's {self.length}: ask for less")
-        return Past(library().DynamicCache(config=self.model.config))
+        return TransformersCache(library().DynamicCache(config=self.model.config))
 
 
 def _saved_once(module: HuggingFaceLanguage, state: dict[str, Any], prefix: str, _: Any) -> None:

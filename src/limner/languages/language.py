@@ -14,16 +14,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from limner.nn.cache import Rewindable
+
 Vectors = Float[Tensor, "b n d"]
-
-
-@runtime_checkable
-class Cache(Protocol):
-    """What a language model keeps of the slots it has read; only the one that made it can go on with it."""
-
-    @property
-    def filled(self) -> int:
-        """Slots that it holds."""
 
 
 @runtime_checkable
@@ -52,8 +45,8 @@ class LanguageModel(Protocol):
     def logits(self, hidden: Vectors) -> Float[Tensor, "b n v"]:
         """Unnormalised log-probability of every subword coming next."""
 
-    def cache(self, length: int) -> Cache:
-        """Room for the keys and values of ``length`` slots."""
+    def cache(self, length: int) -> Rewindable:
+        """Room for the keys and values of ``length`` positions; only the model that made it can go on with it."""
 
 
 def sight(segments: Int[Tensor, "b n"], pictures: Int[Tensor, "b n"]) -> Bool[Tensor, "b n n"]:

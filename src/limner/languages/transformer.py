@@ -13,8 +13,8 @@ from torch.nn import functional
 from limner.errors import InputError
 from limner.languages.language import Vectors
 from limner.nn import rope
+from limner.nn.cache import KeyValueCache
 from limner.nn.rotary import RotaryBlock
-from limner.nn.transformer import KeyValueCache
 
 
 class LanguageTransformer(nn.Module):
@@ -68,8 +68,6 @@ class LanguageTransformer(nn.Module):
         turns, mask = self.turns[places], visible[:, None]
         for index, block in enumerate(self.blocks):
             x = block(x, turns, mask, cache, index)
-        if cache is not None:
-            cache.filled += x.shape[1]
         return self.norm(x)
 
     def logits(self, hidden: Vectors) -> Float[Tensor, "b n v"]:

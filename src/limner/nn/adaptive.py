@@ -14,12 +14,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.nn.transformer import Attention, KeyValueCache, Mlp, Sequence
-
-
-def modulate(x: Sequence, shift: Float[Tensor, "b #n d"], scale: Float[Tensor, "b #n d"]) -> Sequence:
-    """``x * (1 + scale) + shift``."""
-    return x * (1.0 + scale) + shift
+from limner.nn.blocks import Attention, Context, modulate
+from limner.nn.cache import KeyValueCache
+from limner.nn.transformer import Mlp, Sequence
 
 
 class AdaptiveBlock(nn.Module):
@@ -47,7 +44,9 @@ class AdaptiveBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=learned)
-        self.attn = Attention(width, heads, normalised=normalised)
+        self.attn = Attention(
+            width, heads, norm=(lambda size: nn.LayerNorm(size, eps=1e-6)) if normalised else nn.Identity
+        )
         self.norm2 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=learned)
         self.mlp = Mlp(width, hidden, activation)
         self.dropout = dropout
@@ -62,7 +61,7 @@ class AdaptiveBlock(nn.Module):
     ) -> Sequence:
         """``modulation``: shift, scale and gate of the attention, then of the MLP."""
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation.chunk(6, dim=-1)
-        y = self.attn(modulate(self.norm1(x), shift1, scale1), visible, cache, block)
+        y = self.attn(modulate(self.norm1(x), shift1, scale1), Context(visible, cache=cache), block)
         x = x + gate1 * functional.dropout(y, self.dropout, self.training)
         y = self.mlp(modulate(self.norm2(x), shift2, scale2))
         return x + gate2 * functional.dropout(y, self.dropout, self.training)

@@ -16,8 +16,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.nn.adaptive import modulate
-from limner.nn.transformer import KeyValueCache, Mlp, Sequence, attend
+from limner.nn.blocks import modulate
+from limner.nn.cache import KeyValueCache
+from limner.nn.transformer import Mlp, Sequence, attend
 
 SHARPEST = math.log(100.0)  # of tau
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.nn import rope
+from limner.nn.cache import KeyValueCache
 from limner.nn.norms import RmsNorm, SwiGlu
-from limner.nn.transformer import KeyValueCache, Sequence, attend
+from limner.nn.transformer import Sequence, attend
 
 Turns = Float[Tensor, "n f 2"]
 

@@ -11,9 +11,14 @@ as in the paper, by `rotate_pairs`, or i and i + channels / 2, as in GPT-NeoX, b
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
+
+from limner.nn.transformer import take
 
 Table = Float[Tensor, "*places f 2"]
 Vectors = Float[Tensor, "*n c"]
@@ -55,6 +60,28 @@ def rotate_halves(x: Vectors, table: Table) -> Vectors:
     a, b = _fine(x).chunk(2, dim=-1)
     cos, sin = _fine(table).unbind(-1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """The positions of a pass, as `limner.nn.blocks.Context` carries them.
+
+    Args:
+        table: of the tokens, alike in all rows or row by row.
+        turn: which channels make a plane: `rotate_pairs` or `rotate_halves`.
+    """
+
+    table: Float[Tensor, "*b n f 2"]
+    turn: Callable[[Vectors, Table], Vectors] = rotate_pairs
+
+    def __call__(self, x: Float[Tensor, "two b heads n c"]) -> Float[Tensor, "two b heads n c"]:
+        """Queries and keys, rotated."""
+        return self.turn(x, self.table.unsqueeze(-4))
+
+    def at(self, tokens: Int[Tensor, "b kept"]) -> Rotary:
+        """The positions of these tokens of each row."""
+        table = self.table[tokens] if self.table.ndim == 3 else take(self.table, tokens)
+        return Rotary(table, self.turn)
 
 
 def _fine(x: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.nn import rope
-from limner.nn.transformer import KeyValueCache, Mlp, Sequence, attend
+from limner.nn.cache import KeyValueCache
+from limner.nn.transformer import Mlp, Sequence, attend
 
 Turns = Float[Tensor, "*b n f 2"]  # cosines and sines of each slot's place, see `limner.nn.rope`
 

@@ -8,28 +8,18 @@ Slots share conditions: there is one per noise level, and its modulation is made
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
 
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.nn.adaptive import modulate
+from limner.nn.blocks import modulate
+from limner.nn.cache import Cache
 from limner.nn.norms import RmsNorm
-from limner.nn.transformer import AllHeads, Heads, Sequence, attend
+from limner.nn.transformer import Sequence, attend
 
 Rotation = Callable[[Tensor], Tensor]
-
-
-@runtime_checkable
-class Memory(Protocol):
-    """Keys and values of slots that were computed before."""
-
-    filled: int
-
-    def extend(self, block: int, key: Heads, value: Heads) -> tuple[AllHeads, AllHeads]:
-        """All keys and values of one block, these after those before."""
 
 
 def spread(modulation: Float[Tensor, "b levels d"], level: Int[Tensor, "n"]) -> Float[Tensor, "b #n d"]:
@@ -50,7 +40,7 @@ class RotaryAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(
-        self, x: Sequence, rotate: Rotation, visible: Bool[Tensor, "..."] | None, memory: Memory | None, block: int
+        self, x: Sequence, rotate: Rotation, visible: Bool[Tensor, "..."] | None, memory: Cache | None, block: int
     ) -> Sequence:
         query, key, value = rearrange(
             self.qkv(x), "b n (three heads c) -> three b heads n c", three=3, heads=self.heads
@@ -90,7 +80,7 @@ class SteeredBlock(nn.Module):
         steering: Float[Tensor, "b levels d"] | None,
         level: Int[Tensor, "n"],
         visible: Bool[Tensor, "..."] | None = None,
-        memory: Memory | None = None,
+        memory: Cache | None = None,
         block: int = 0,
     ) -> Sequence:
         """``rotate`` turns queries and keys; slot i is steered by ``steering[:, level[i]]``, if by anything."""

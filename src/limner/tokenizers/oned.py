@@ -18,7 +18,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from limner.nn.transformer import Block
+from limner.nn.blocks import vit_blocks
 from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.tokenizer import Codec, cells
 from limner.types import Layout, Size
@@ -58,7 +58,7 @@ class JointTransformer(nn.Module):
         self.position = nn.Parameter(deviation * torch.randn(1 + cells, vit.width))
         self.latent_position = nn.Parameter(deviation * torch.randn(latents, vit.width))
         self.first_norm, self.last_norm = nn.LayerNorm(vit.width), nn.LayerNorm(vit.width)
-        self.blocks = nn.ModuleList(Block(vit.width, vit.heads, eps=1e-5) for _ in range(vit.depth))
+        self.blocks = vit_blocks(vit.depth, vit.width, vit.heads, eps=1e-5)
 
     def forward(
         self, cells: Float[Tensor, "b m d"], latents: Float[Tensor, "b n d"]
@@ -67,9 +67,7 @@ class JointTransformer(nn.Module):
         summary = self.summary.expand(len(cells), 1, -1)
         grid = torch.cat([summary, cells], 1) + self.position
         x = self.first_norm(torch.cat([grid, latents + self.latent_position[: latents.shape[1]]], 1))
-        for block in self.blocks:
-            x = block(x)
-        _, cells, latents = self.last_norm(x).split((1, self.cells, latents.shape[1]), 1)
+        _, cells, latents = self.last_norm(self.blocks(x)).split((1, self.cells, latents.shape[1]), 1)
         return cells, latents
 
 

@@ -17,10 +17,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.nn.adaptive import AdaptiveBlock, modulate
+from limner.nn.adaptive import AdaptiveBlock
+from limner.nn.blocks import Attention, Block, modulate
 from limner.nn.positions import grid_positions
 from limner.nn.timesteps import TimestepEmbedding
-from limner.nn.transformer import Block
+from limner.nn.transformer import Mlp
 from limner.types import Latents
 
 Sequence = Float[Tensor, "b n d"]
@@ -44,7 +45,11 @@ class SummedBlock(nn.Module):
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
-        self.block = Block(width, heads, activation=GELU, hidden=hidden, learned=False)
+        self.block = Block(
+            Attention(width, heads),
+            Mlp(width, hidden, GELU),
+            lambda: nn.LayerNorm(width, eps=1e-6, elementwise_affine=False),
+        )
 
     def forward(self, x: Sequence, condition: Sequence) -> Sequence:
         return self.block(x + condition)

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.generators.conditions import Prefix
 from limner.languages.language import LanguageModel, sight
-from limner.nn.transformer import KeyValueCache, take
+from limner.nn.cache import KeyValueCache
+from limner.nn.transformer import take
 from limner.types import Latents, Steps
 
 

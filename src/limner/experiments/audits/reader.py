@@ -25,8 +25,8 @@ from limner.data.scenes.scene import random_for
 from limner.data.scenes.world import WORLD, cell_at
 from limner.encoders.recogniser import Recogniser
 from limner.languages.subwords import Subwords
+from limner.nn.blocks import Context, vit_blocks
 from limner.nn.pixels import to_tensor
-from limner.nn.transformer import Block
 from limner.types import Image, Rng
 
 Batch: TypeAlias = tuple[Tensor, ...]  # words [b k], things [b s p], options [b m t], places of the right ones [b]
@@ -53,7 +53,7 @@ class Reader(nn.Module):
         self.see = nn.Linear(PARTS, width)
         self.begin = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.position = nn.Parameter(torch.randn(1, WORDS, width) * 0.02)
-        self.blocks = nn.ModuleList(Block(width, 4, hidden=2 * width) for _ in range(depth))
+        self.blocks = vit_blocks(depth, width, 4, hidden=2 * width)
         self.norm = nn.LayerNorm(width)
         self.option = nn.Linear(width, width)
 
@@ -63,8 +63,7 @@ class Reader(nn.Module):
         begin, words = self.begin.expand(len(words), -1, -1), words[:, : int((words > 0).sum(1).max())]
         x = torch.cat([begin, self.embed(words) + self.position[:, : words.shape[1]], self.see(things)], 1)
         there: Bool[Tensor, "b n"] = torch.cat([torch.ones_like(words[:, :1]), words, things[:, :, -1]], 1) > 0
-        for block in self.blocks:
-            x = block(x, there[:, None, None])
+        x = self.blocks(x, Context(there[:, None, None]))
         said = (options > 0)[..., None]
         meaning = (self.embed(options) * said).sum(2) / said.sum(2).clamp(min=1)
         logits = (self.option(meaning) @ self.norm(x[:, 0])[..., None])[..., 0]

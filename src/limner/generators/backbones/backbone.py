@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from limner.nn.transformer import KeyValueCache
+from limner.nn.cache import KeyValueCache
 from limner.types import Steps
 
 Embedded = Float[Tensor, "b n d"]

@@ -7,9 +7,12 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded, masked
-from limner.nn.transformer import KeyValueCache, PostNormBlock, take
+from limner.nn.blocks import Attention, PostNormBlock, Stack
+from limner.nn.cache import KeyValueCache
+from limner.nn.transformer import Mlp, take
 from limner.types import Steps
 
 EPS = 1e-12  # of every LayerNorm, as in the official BERT
@@ -35,8 +38,14 @@ class Bert(nn.Module):
         self.position = nn.Parameter(torch.zeros(1, prefix + count, width))
         self.norm = nn.LayerNorm(width, eps=EPS)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(
-            PostNormBlock(width, heads, hidden=hidden, dropout=dropout, eps=EPS) for _ in range(depth)
+        self.blocks = Stack(
+            PostNormBlock(
+                Attention(width, heads),
+                Mlp(width, hidden, functional.gelu),
+                lambda: nn.LayerNorm(width, eps=EPS),
+                drop=nn.Dropout(dropout),
+            )
+            for _ in range(depth)
         )
         for name, parameter in self.named_parameters():
             if parameter.ndim > 1:
@@ -57,7 +66,5 @@ class Bert(nn.Module):
         cache: KeyValueCache | None = None,
     ) -> Contexts:
         y = torch.cat([prefix, masked(x, steps, self.mask_token)], dim=1)
-        y = self.dropout(self.norm(y + self.position))
-        for block in self.blocks:
-            y = block(y)
+        y = self.blocks(self.dropout(self.norm(y + self.position)))
         return take(y[:, self.prefix :], wanted)

@@ -20,11 +20,12 @@ from torch.nn import functional
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.generators.backbones.denoising import NoisedBlocks, Steering, await_noise
 from limner.nn import mixed_rope
-from limner.nn.adaptive import modulate
+from limner.nn.blocks import modulate
+from limner.nn.cache import Cache, KeyValueCache
 from limner.nn.norms import RmsNorm
-from limner.nn.steered import Memory, SteeredBlock, spread
+from limner.nn.steered import SteeredBlock, spread
 from limner.nn.timesteps import TimestepEmbedding
-from limner.nn.transformer import KeyValueCache, Mlp
+from limner.nn.transformer import Mlp
 from limner.types import Steps
 
 
@@ -99,7 +100,7 @@ class BlockwiseTransformer(nn.Module):
         steering: Steering | None,
         level: Int[Tensor, "n"],
         visible: Bool[Tensor, "n total"] | None,
-        memory: Memory | None,
+        memory: Cache | None,
     ) -> Contexts:
         """One pass over tokens at these places; without steering, of clean tokens."""
         rotate = partial(mixed_rope.turn, table=self.rope[place][:, None])

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
-from limner.nn.transformer import Block, KeyValueCache, take
+from limner.nn.blocks import Context, vit_blocks
+from limner.nn.cache import KeyValueCache
+from limner.nn.transformer import take
 from limner.types import Steps
 
 
@@ -42,7 +44,7 @@ class CausalTransformer(nn.Module):
         self.prefix_position = nn.Parameter(torch.zeros(1, prefix, width))
         self.position = nn.Parameter(torch.zeros(1, count, width))  # of the token that a slot is told
         self.target_position = nn.Parameter(torch.zeros(1, count, width))  # of the token that it predicts
-        self.blocks = nn.ModuleList(Block(width, heads, activation=activation, dropout=dropout) for _ in range(depth))
+        self.blocks = vit_blocks(depth, width, heads, activation=activation, dropout=dropout)
         self.norm = nn.LayerNorm(width, eps=1e-6)
         for weight in (self.start, self.prefix_position, self.position, self.target_position):
             nn.init.normal_(weight, std=0.02)
@@ -67,13 +69,9 @@ class CausalTransformer(nn.Module):
         told = torch.cat([self.start.expand(len(x), -1, -1).to(told.dtype), told], dim=1)
         slots = told + take(self.target_position.expand(len(x), -1, -1), order[:, :last])
         y = torch.cat([prefix + self.prefix_position, slots], dim=1)
-        done = cache.filled if cache is not None else 0
+        done = cache.length(0) if cache is not None else 0
         visible = self._visible(done, y.shape[1], y.device)
-        y = y[:, done:]
-        for index, block in enumerate(self.blocks):
-            y = block(y, visible, cache, index)
-        if cache is not None:
-            cache.filled = done + y.shape[1]
+        y = self.blocks(y[:, done:], Context(visible, cache=cache))
         return self.norm(take(y, place + self.prefix - done))
 
     def _visible(self, done: int, total: int, device: torch.device) -> Tensor | None:

@@ -18,12 +18,12 @@ from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.generators.backbones.denoising import NoisedBlocks, Steering, await_noise
+from limner.nn.cache import Cache, KeyValueCache
 from limner.nn.norms import RmsNorm, SwiGlu
 from limner.nn.rope import grid as rotary_grid
 from limner.nn.rope import nowhere, rotate_pairs
-from limner.nn.steered import Memory, SteeredBlock
+from limner.nn.steered import SteeredBlock
 from limner.nn.timesteps import TimestepEmbedding
-from limner.nn.transformer import KeyValueCache
 from limner.types import Steps
 
 
@@ -123,7 +123,7 @@ class CellTransformer(nn.Module):
         steering: Steering | None,
         level: Int[Tensor, "n"],
         visible: Bool[Tensor, "n total"] | None,
-        memory: Memory | None,
+        memory: Cache | None,
     ) -> Contexts:
         """One pass over tokens at these places of the grid."""
         rotate = partial(rotate_pairs, table=self.rope[place][:, None])

@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
-from limner.nn.steered import Memory
-from limner.nn.transformer import AllHeads, Heads, KeyValueCache, take
+from limner.nn.cache import Cache, GrowingCache, KeyValueCache
+from limner.nn.transformer import take
 from limner.types import Steps
 
 Steering = Float[Tensor, "b levels d"]
@@ -51,28 +51,9 @@ class Trunk(Protocol):
         steering: Steering | None,
         level: Int[Tensor, "n"],
         visible: Bool[Tensor, "n total"] | None,
-        memory: Memory | None,
+        memory: Cache | None,
     ) -> Contexts:
         """A pass over tokens at these places, token i steered by ``steering[:, level[i]]``."""
-
-
-class GrowingMemory:
-    """A `Memory` that overwrites nothing, so that gradients pass."""
-
-    def __init__(self) -> None:
-        self.filled = 0
-        self._kept: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def extend(self, block: int, key: Heads, value: Heads) -> tuple[AllHeads, AllHeads]:
-        """Keys and values of one block after those that fill the memory."""
-        if self.filled:
-            key, value = (
-                torch.cat([kept[: len(new), :, : self.filled], new], dim=2)
-                for kept, new in zip(self._kept[block], (key, value), strict=True)
-            )
-        else:
-            self._kept[block] = (key, value)
-        return key, value
 
 
 class NoisedBlocks:
@@ -88,29 +69,31 @@ class NoisedBlocks:
         self.levels = int(self.run_level[-1]) + 1
         self.level = self.run_level[self.back]
         self.visible: Tensor | None = None
-        self.memory: Memory | None = None
+        self.memory: Cache | None = None
+        self.read = 0  # positions of the past in the memory
 
-    def follow(self, x: Embedded, steps: Steps, memory: Memory) -> None:
+    def follow(self, x: Embedded, steps: Steps, memory: Cache) -> None:
         """Read of ``x``, the clean tokens, those that the blocks follow and ``memory`` does not hold yet."""
         past = steps < self.steps[-1]
         if self.trunk.noisy:
             past = past.scatter(1, self.place, False)
         place = torch.where(past, steps, steps.max() + 1).argsort(dim=1, stable=True)[:, : int(past[0].sum())]
-        read, done = steps[0, place[0]], memory.filled
+        read, done = steps[0, place[0]], memory.length(0)
         if len(read) > done:
             steering, level = self.trunk.steer_read(self.given), torch.zeros_like(read[done:])
             visible = masked(read[done:, None] >= read)
             self.trunk.run(take(x, place[:, done:]), place[:, done:], steering, level, visible, memory)
-            memory.filled = len(read)
         own = self.steps[:, None] >= self.steps if self.trunk.noisy else self.steps[:, None] == self.steps
         self.visible = masked(torch.cat([self.steps[:, None] > read, own], dim=1))
-        self.memory = memory if memory.filled else None
+        self.read, self.memory = len(read), memory if len(read) else None
 
     def __call__(self, noised: Embedded, t: Int[Tensor, "b levels"]) -> Contexts:
         rows, one = len(noised), self.levels == 1  # one block is in order already
         steering = self.trunk.steer(t, self.given[:rows])
         x = noised if one else take(noised, self.order[:rows])
         y = self.trunk.run(x, self.place[:rows], steering, self.run_level, self.visible, self.memory)
+        if self.memory is not None:
+            self.memory.keep(self.read)  # what is under noise is seen by its own pass alone
         return y if one else take(y, self.back[:rows])
 
 
@@ -126,7 +109,7 @@ def await_noise(
     blocks = NoisedBlocks(trunk, steps, prefix.mean(1), wanted)
     if trunk.prefix:
         x, steps = torch.cat([x, prefix], dim=1), functional.pad(steps, (0, trunk.prefix), value=0)
-    blocks.follow(x, steps, GrowingMemory() if cache is None else cache)
+    blocks.follow(x, steps, GrowingCache() if cache is None else cache)
     return blocks
 
 

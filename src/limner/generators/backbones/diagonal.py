@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from limner.generators.backbones.backbone import Embedded
 from limner.generators.slots import Slots, SlotSequence
+from limner.nn.cache import KeyValueCache
 from limner.nn.llama import LlamaBlock, initialise
 from limner.nn.norms import RmsNorm
-from limner.nn.transformer import KeyValueCache, Sequence, take
+from limner.nn.transformer import Sequence, take
 from limner.types import Steps
 
 
@@ -75,8 +76,6 @@ class DiagonalTransformer(nn.Module):
     ) -> Float[Tensor, "b m d2"]:
         slots = self.slots(x, steps, prefix, cache)
         right, below = self.sides(slots, cache)
-        if cache is not None:
-            cache.filled = slots.first + below.shape[1]
         rank = torch.cat([slots.rank, slots.rank.new_tensor([-1])])  # of nothing, whose slot is the condition's last
         from_left, from_above = (
             take(y, self.slots.prefix + rank[side[wanted]] - slots.first)

@@ -19,10 +19,12 @@ from torch.nn import functional
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.generators.backbones.denoising import Steering, masked
 from limner.generators.backbones.scales import ScaleCache, ScaleTransformer
-from limner.nn.adaptive import AdaptiveBlock, modulate
+from limner.nn.adaptive import AdaptiveBlock
+from limner.nn.blocks import modulate
+from limner.nn.cache import KeyValueCache
 from limner.nn.steered import spread
 from limner.nn.timesteps import TimestepEmbedding
-from limner.nn.transformer import KeyValueCache, take
+from limner.nn.transformer import take
 from limner.types import Steps
 
 

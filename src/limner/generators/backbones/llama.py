@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.generators.slots import SlotSequence
+from limner.nn.cache import KeyValueCache
 from limner.nn.llama import LlamaBlock, initialise
 from limner.nn.norms import RmsNorm
-from limner.nn.transformer import KeyValueCache, take
+from limner.nn.transformer import take
 from limner.types import Steps
 
 
@@ -65,6 +66,4 @@ class LlamaTransformer(nn.Module):
         y = slots.states
         for index, block in enumerate(self.blocks):
             y = block(y, slots.turns, slots.visible, cache, index)
-        if cache is not None:
-            cache.filled = slots.first + y.shape[1]
         return self.norm(take(y, self.slots.prefix - 1 + slots.rank[wanted] - slots.first))

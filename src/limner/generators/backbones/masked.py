@@ -4,6 +4,7 @@ He et al., arXiv:2111.06377)."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Embedded
-from limner.nn.transformer import Block, KeyValueCache, put, take
+from limner.nn.blocks import vit_blocks
+from limner.nn.cache import KeyValueCache
+from limner.nn.transformer import put, take
 from limner.types import Steps
 
 
@@ -50,9 +53,7 @@ class MaskedAutoencoder(nn.Module):
         super().__init__()
         self.width, self.prefix = decoder_width or width, prefix
 
-        def blocks(depth: int, width: int, heads: int) -> nn.ModuleList:
-            return nn.ModuleList(Block(width, heads, activation=activation, dropout=dropout) for _ in range(depth))
-
+        blocks = partial(vit_blocks, activation=activation, dropout=dropout)
         self.encoder_position = nn.Parameter(torch.zeros(1, prefix + count, width))
         self.embedding_norm = nn.LayerNorm(width, eps=1e-6)
         self.encoder_blocks = blocks(encoder_depth, width, heads)
@@ -95,9 +96,7 @@ class MaskedAutoencoder(nn.Module):
         position = self.encoder_position
         tokens = take(x + position[:, self.prefix :], known)
         y = self.embedding_norm(torch.cat([prefix + position[:, : self.prefix], tokens], dim=1))
-        for block in self.encoder_blocks:
-            y = block(y)
-        return self.encoder_norm(y)
+        return self.encoder_norm(self.encoder_blocks(y))
 
     def decode(self, y: Float[Tensor, "b kn1 d"], known: Int[Tensor, "b n1"]) -> Float[Tensor, "b n e"]:
         """Contexts of all tokens; those of known tokens are of no use."""
@@ -106,6 +105,4 @@ class MaskedAutoencoder(nn.Module):
         count = self.decoder_position.shape[1] - self.prefix
         slots = put(self.mask_token.to(y.dtype).expand(len(y), count, -1), known, tokens)
         y = torch.cat([prefix, slots], dim=1) + self.decoder_position
-        for block in self.decoder_blocks:
-            y = block(y)
-        return self.decoder_norm(y)[:, self.prefix :] + self.head_position
+        return self.decoder_norm(self.decoder_blocks(y))[:, self.prefix :] + self.head_position

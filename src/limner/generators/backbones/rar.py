@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
-from limner.nn.adaptive import AdaptiveBlock, modulate
-from limner.nn.transformer import KeyValueCache, take
+from limner.nn.adaptive import AdaptiveBlock
+from limner.nn.blocks import modulate
+from limner.nn.cache import KeyValueCache
+from limner.nn.transformer import take
 from limner.types import Steps
 
 AHEAD = 16  # slots whose modulations are made at once in drawing: a third of all weights is then read once for them
@@ -90,7 +92,7 @@ class AdaptiveCausalTransformer(nn.Module):
         # In drawing all tokens not yet drawn share the last step; the wanted one comes first among them.
         order = (2 * steps).scatter_add(1, wanted, -torch.ones_like(wanted)).argsort(dim=1, stable=True)
         place = order.argsort(dim=1).gather(1, wanted) + self.prefix  # slots that predict the wanted tokens
-        done, last = cache.filled if cache is not None else 0, int(place.max()) + 1
+        done, last = cache.length(0) if cache is not None else 0, int(place.max()) + 1
         y = self._slots(x, order, prefix, done, last)
         modulations = self._modulations(prefix.mean(1, keepdim=True), done, last, cast(SlotCache | None, cache))
         visible = None
@@ -99,8 +101,6 @@ class AdaptiveCausalTransformer(nn.Module):
             visible = slots[None, :] <= slots[done:, None]
         for index, block in enumerate(self.blocks):
             y = block(y, modulations[index], visible, cache, index)
-        if cache is not None:
-            cache.filled = last
         scale, shift = take(modulations[-1], place - done).chunk(2, dim=-1)
         return modulate(self.norm(take(y, place - done)), shift, scale)
 

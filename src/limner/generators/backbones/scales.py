@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
-from limner.nn.adaptive import modulate
+from limner.nn.blocks import modulate
+from limner.nn.cache import KeyValueCache
 from limner.nn.cosine import CosineBlock, Six
-from limner.nn.transformer import KeyValueCache, take
+from limner.nn.transformer import take
 from limner.types import Layout, Steps
 
 GATES, OTHERS = 1e-5, 0.5  # share of the usual deviation that the six vectors' weights begin with, as officially
@@ -105,14 +106,12 @@ class ScaleTransformer(nn.Module):
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
-        done, end = cache.filled if cache is not None else 0, int(wanted.max()) + 1
+        done, end = cache.length(0) if cache is not None else 0, int(wanted.max()) + 1
         condition = prefix.mean(1)
         y = self._slots(x, prefix, condition, done, end)
         silent, visible = functional.silu(condition), self._visible(steps, done, end)
         for index, (block, six) in enumerate(zip(self.blocks, self._six(silent, cache), strict=True)):
             y = block(y, six, visible, cache, index)
-        if cache is not None:
-            cache.filled = self.prefix + end
         scale, shift = self.modulation(silent)[:, None].chunk(2, dim=-1)
         return modulate(self.norm(take(y, wanted + (self.prefix - done))), shift, scale)
 

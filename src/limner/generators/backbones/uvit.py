@@ -8,9 +8,12 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded, masked
-from limner.nn.transformer import Block, KeyValueCache, take
+from limner.nn.blocks import Attention, Block, Context, Stack, hooked
+from limner.nn.cache import KeyValueCache
+from limner.nn.transformer import Mlp, Sequence, take
 from limner.types import Steps
 
 
@@ -29,12 +32,15 @@ class UVit(nn.Module):
         super().__init__()
         self.width, self.prefix = width, prefix
 
-        def blocks(depth: int) -> nn.ModuleList:
-            return nn.ModuleList(Block(width, heads, eps=1e-5, hidden=hidden, bias=False) for _ in range(depth))
+        def block() -> Block:
+            attention = Attention(width, heads, qkv=nn.Linear(width, 3 * width, bias=False))
+            return Block(attention, Mlp(width, hidden, functional.gelu), lambda: nn.LayerNorm(width))
 
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.position = nn.Parameter(torch.zeros(1, prefix + count, width))
-        self.in_blocks, self.mid_blocks, self.out_blocks = blocks(depth // 2), blocks(1), blocks(depth // 2)
+        self.in_blocks, self.mid_blocks, self.out_blocks = (
+            Stack(block() for _ in range(part)) for part in (depth // 2, 1, depth // 2)
+        )
         self.skips = nn.ModuleList(nn.Linear(2 * width, width) for _ in self.out_blocks)
         self.norm = nn.LayerNorm(width)
         for name, parameter in self.named_parameters():
@@ -56,12 +62,12 @@ class UVit(nn.Module):
         cache: KeyValueCache | None = None,
     ) -> Contexts:
         y = torch.cat([prefix, masked(x, steps, self.mask_token)], dim=1) + self.position
-        kept = []
-        for block in self.in_blocks:
-            y = block(y)
-            kept.append(y)
-        for block in self.mid_blocks:
-            y = block(y)
-        for skip, block in zip(self.skips, self.out_blocks):
-            y = block(skip(torch.cat([y, kept.pop()], dim=-1)))
+        kept = list(self.in_blocks.states(y))
+        y = self.mid_blocks(kept[-1])
+
+        def join(layer: int, y: Sequence, context: Context) -> tuple[Sequence, Context]:
+            return self.skips[layer](torch.cat([y, kept.pop()], dim=-1)), context
+
+        with hooked(self.out_blocks, join):
+            y = self.out_blocks(y)
         return self.norm(take(y[:, self.prefix :], wanted))

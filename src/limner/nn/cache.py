@@ -1,0 +1,190 @@
+"""What a stack of blocks keeps from one pass for the next, layer by layer, and how it is taken back.
+
+    extend(l, k, v)  ->  [k_0 .. k_n-1 | k], [v_0 .. v_n-1 | v]         attention: keys and values, n = length(l)
+    state(l), advance(l, count, h)                                      recurrence: h after the positions so far
+    keep(n)          positions n and later were never there: rejected drafts
+    keep(index)      only these positions of every row remain: pruned tokens
+    select(rows)     only these rows of the batch remain: beams, candidates
+
+Every pass appends to each layer that it runs; a layer that is skipped keeps the length that it had.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from limner.errors import InputError
+
+Heads = Float[Tensor, "b heads n head_dim"]
+AllHeads = Float[Tensor, "b heads total head_dim"]
+SNAPSHOTS = 16  # passes of which a recurrent state is remembered
+
+
+@runtime_checkable
+class Rewindable(Protocol):
+    """What whoever decodes asks of a cache."""
+
+    def length(self, layer: int) -> int:
+        """Positions that a layer holds."""
+
+    def keep(self, positions: int | Int[Tensor, "b kept"]) -> None:
+        """Forget all positions but the first so many, or but these of each row, in every layer."""
+
+
+@runtime_checkable
+class Cache(Rewindable, Protocol):
+    """What attention and recurrent layers ask of a cache."""
+
+    def extend(self, layer: int, key: Heads, value: Heads) -> tuple[AllHeads, AllHeads]:
+        """Append the keys and values of one layer and return all of them; later calls may bring the first rows only."""
+
+    def read(self, layer: int) -> tuple[AllHeads, AllHeads] | None:
+        """All keys and values of a layer; None if it holds none."""
+
+    def state(self, layer: int) -> Any:
+        """The state of a recurrent layer after all its positions; None before the first."""
+
+    def advance(self, layer: int, count: int, state: Any) -> None:
+        """Remember the state of a recurrent layer after ``count`` more positions."""
+
+
+class KeyValueCache:
+    """Keys and values of up to ``room`` positions in each of ``depth`` layers.
+
+    One tensor holds them all: when a drawing ends, a large one goes back to the system at once, whereas of many small
+    ones the C library keeps the memory, on top of what then paints the picture.
+    """
+
+    def __init__(self, room: int, depth: int) -> None:
+        self.room, self.depth = room, depth
+        self._lengths: defaultdict[int, int] = defaultdict(int)
+        self._kept: Float[Tensor, "depth two b heads room head_dim"] | None = None
+        self._states: dict[int, deque[tuple[int, Any]]] = {}
+
+    def length(self, layer: int) -> int:
+        """Positions that a layer holds."""
+        return self._lengths[layer]
+
+    def extend(self, layer: int, key: Heads, value: Heads) -> tuple[AllHeads, AllHeads]:
+        """Append the keys and values of one layer and return all of them; later calls may bring the first rows only."""
+        if self._kept is None:
+            batch, heads, _, width = key.shape
+            self._kept = key.new_empty(self.depth, 2, batch, heads, self.room, width)
+        keys, values = self._kept[layer, :, : len(key)]
+        start = self._lengths[layer]
+        end = self._lengths[layer] = start + key.shape[2]
+        keys[:, :, start:end], values[:, :, start:end] = key, value
+        return keys[:, :, :end], values[:, :, :end]
+
+    def read(self, layer: int) -> tuple[AllHeads, AllHeads] | None:
+        """All keys and values of a layer; None if it holds none."""
+        if self._kept is None or not self._lengths[layer]:
+            return None
+        keys, values = self._kept[layer, ..., : self._lengths[layer], :]
+        return keys, values
+
+    def state(self, layer: int) -> Any:
+        """The state of a recurrent layer after all its positions; None before the first."""
+        return self._states[layer][-1][1] if self._states.get(layer) else None
+
+    def advance(self, layer: int, count: int, state: Any) -> None:
+        """Remember the state of a recurrent layer after ``count`` more positions."""
+        self._lengths[layer] += count
+        self._states.setdefault(layer, deque(maxlen=SNAPSHOTS)).append((self._lengths[layer], state))
+
+    def keep(self, positions: int | Int[Tensor, "b kept"]) -> None:
+        """Forget all positions but the first so many, or but these of each row, in every layer.
+
+        Raises `InputError` where a recurrent layer has no state at that length: one is kept of each of the last passes.
+        """
+        if isinstance(positions, int):
+            for layer, length in list(self._lengths.items()):
+                self._rewind(layer, min(length, positions))
+            return
+        if self._states:
+            raise InputError("a recurrent state cannot forget single positions: keep a number of them")
+        for layer, length in list(self._lengths.items()):
+            if length:
+                self._gather(layer, positions)
+
+    def select(self, rows: Int[Tensor, "rows"]) -> None:
+        """Keep these rows of the batch, in this order; a row may come twice."""
+        if self._states:
+            self._states = {
+                layer: deque(((length, state[rows]) for length, state in states), SNAPSHOTS)
+                for layer, states in self._states.items()
+            }
+        if self._kept is not None:
+            self._kept = self._kept[:, :, rows]
+
+    def _rewind(self, layer: int, length: int) -> None:
+        self._lengths[layer] = length
+        states = self._states.get(layer)
+        if not states:
+            return
+        while states and states[-1][0] > length:
+            states.pop()
+        if length and not (states and states[-1][0] == length):
+            raise InputError(
+                f"layer {layer} has no state after {length} positions: keep as many as a recent pass ended with"
+            )
+
+    def _gather(self, layer: int, positions: Int[Tensor, "b kept"]) -> None:
+        assert self._kept is not None, "a layer that holds positions has written them"
+        count = positions.shape[1]
+        kept = self._kept[layer, :, : len(positions)]
+        index = positions[None, :, None, :, None].expand(2, -1, kept.shape[2], -1, kept.shape[4])
+        kept[:, :, :, :count] = kept.gather(3, index)
+        self._lengths[layer] = count
+
+
+class GrowingCache(KeyValueCache):
+    """Keys and values that no call overwrites, so that gradients pass."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 0)
+        self._parts: defaultdict[int, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+
+    def extend(self, layer: int, key: Heads, value: Heads) -> tuple[AllHeads, AllHeads]:
+        """As in a `KeyValueCache`."""
+        self._parts[layer].append((key, value))
+        self._lengths[layer] += key.shape[2]
+        return self._joined(layer, len(key))
+
+    def read(self, layer: int) -> tuple[AllHeads, AllHeads] | None:
+        """All keys and values of a layer; None if it holds none."""
+        parts = self._parts[layer]
+        return self._joined(layer, min(len(key) for key, _ in parts)) if parts else None
+
+    def select(self, rows: Int[Tensor, "rows"]) -> None:
+        """Keep these rows of the batch, in this order."""
+        for layer, parts in self._parts.items():
+            self._parts[layer] = [(key[rows], value[rows]) for key, value in parts]
+
+    def _rewind(self, layer: int, length: int) -> None:
+        parts, self._parts[layer] = self._parts[layer], []
+        self._lengths[layer] = 0
+        for key, value in parts:
+            room = length - self._lengths[layer]
+            if room > 0:
+                self._parts[layer].append((key[:, :, :room], value[:, :, :room]))
+                self._lengths[layer] += min(room, key.shape[2])
+
+    def _gather(self, layer: int, positions: Int[Tensor, "b kept"]) -> None:
+        key, value = self._joined(layer, len(positions))
+        index = positions[:, None, :, None].expand(-1, key.shape[1], -1, key.shape[3])
+        self._parts[layer] = [(key.gather(2, index), value.gather(2, index))]
+        self._lengths[layer] = positions.shape[1]
+
+    def _joined(self, layer: int, rows: int) -> tuple[AllHeads, AllHeads]:
+        parts = self._parts[layer]
+        if len(parts) == 1:
+            key, value = parts[0]
+            return key[:rows], value[:rows]
+        keys, values = (torch.cat([part[:rows] for part in both], dim=2) for both in zip(*parts, strict=True))
+        return keys, values
