@@ -93,24 +93,27 @@ class Diagonals:
 
 @dataclass(frozen=True)
 class Cells:
-    """One block of tokens after the other: rectangles of ``cell`` tokens on a ``grid``, (height, width) both, in raster
-    order of cells (Ren et al., xAR, arXiv:2502.20388). ``(1, k)`` on a grid ``(1, n)`` cuts any sequence
-    into runs of k. From one token, which is `Raster`, to the grid, which is no order, a cell is a knob (Hu et al.,
-    ACDiT, arXiv:2412.07720)."""
+    """One block of tokens after the other: boxes of ``cell`` tokens on a ``grid``, the same axes in both, in raster
+    order of cells (Ren et al., xAR, arXiv:2502.20388). ``(k,)`` on a grid ``(n,)`` cuts any sequence into runs of k,
+    ``(1, h, w)`` on ``(t, h, w)`` a clip into its frames. From one token, which is `Raster`, to the grid, which is no
+    order, a cell is a knob (Hu et al., ACDiT, arXiv:2412.07720)."""
 
-    grid: tuple[int, int]
-    cell: tuple[int, int]
+    grid: tuple[int, ...]
+    cell: tuple[int, ...]
 
     def draw(self, batch: int, count: int, rng: Rng) -> Steps:
-        (height, width), (rows, columns) = self.grid, self.cell
-        if height * width != count or height % rows or width % columns:
+        axes = list(zip(self.grid, self.cell, strict=True))
+        if math.prod(self.grid) != count or any(length % edge for length, edge in axes):
+            grid, cell = (" x ".join(map(str, lengths)) for lengths in (self.grid, self.cell))
             raise InputError(
-                f"{count} tokens on a grid of {height} x {width} cannot be cut into cells of {rows} x {columns}: "
-                "let the grid hold all tokens and the cell divide it"
+                f"{count} tokens on a grid of {grid} cannot be cut into cells of {cell}: let the grid hold all tokens "
+                "and the cell divide it"
             )
-        row, column = torch.arange(height) // rows, torch.arange(width) // columns
-        steps = 1 + row[:, None] * (width // columns) + column
-        return steps.flatten().to(rng.device).expand(batch, count)
+        cells = [length // edge for length, edge in axes]
+        steps = 1 + torch.arange(math.prod(cells), device=rng.device).reshape(cells)
+        for axis, edge in enumerate(self.cell):
+            steps = steps.repeat_interleave(edge, dim=axis)
+        return steps.flatten().expand(batch, count)
 
     def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
         steps = self.draw(batch, count, rng)

@@ -63,7 +63,7 @@ def build(knobs: Knobs) -> TextToImage:
     )
     generator = Generator(
         count=grid[0] * grid[1],
-        order=Diagonals(),
+        order=Diagonals(columns=grid[1]),
         backbone=backbone,
         head=LinearCategoricalHead(tokenizer.quantizer.entries, knobs.width, context=backbone.width, bias=False),
         condition=text_condition(knobs),
