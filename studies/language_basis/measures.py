@@ -12,6 +12,7 @@ blind        the language model alone, and with another scene's picture
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -25,7 +26,7 @@ from limner.languages.language import LanguageModel
 from limner.languages.subwords import Subwords
 from limner.models.vision_language import VisionLanguageModel
 from limner.types import Rng, derive_seed
-from limner.unified.conversation import NOTHING, PADDING, Packed
+from limner.unified.segments import NOTHING, PADDING, Packed
 from studies.language_basis.controls import flattened, least_squares, permutation
 from studies.language_basis.world import KINDS, Pool, words_of_symbols
 
@@ -133,18 +134,17 @@ def accuracy(model: VisionLanguageModel, pool: Pool, vectors: Vectors | None) ->
 
 def answered(language: LanguageModel, packed: Packed, hidden: Tensor, turns: int) -> Tensor:
     """``[b turns]``: was every subword of the answer the likeliest?"""
-    learnt = packed.targets != NOTHING
+    targets = packed.targets
+    learned = targets != NOTHING
     wrong = torch.zeros_like(packed.ids)
-    wrong[learnt] = (language.logits(hidden[learnt][None])[0].argmax(-1) != packed.targets[learnt]).long()
+    wrong[learned] = (language.logits(hidden[learned][None])[0].argmax(-1) != targets[learned]).long()
     missed = torch.zeros(len(wrong), turns + 1, dtype=torch.long)
-    return missed.scatter_add(1, packed.segments.clamp_min(0), wrong)[:, 1:] == 0
+    return missed.scatter_add(1, packed.branches.clamp_min(0), wrong)[:, 1:] == 0
 
 
 def blindfolded(packed: Packed) -> Packed:
-    """The same talk with nobody seeing the picture's slots."""
-    inside = packed.pictures > 0
-    parts = {**packed.to_dict(), "segments": packed.segments.masked_fill(inside, PADDING)}
-    return Packed(**parts)
+    """The same conversations with nobody seeing the picture's tokens."""
+    return replace(packed, branches=packed.branches.masked_fill(packed.blocks > 0, PADDING))
 
 
 def without_pictures(model: VisionLanguageModel, pool: Pool, vectors: Vectors) -> dict[str, dict[str, float]]:

@@ -37,7 +37,7 @@ from limner.store.folder import load
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.train.settings import Settings
 from limner.types import Rng, derive_seed
-from limner.unified.conversation import NOTHING
+from limner.unified.segments import NOTHING
 from limner.unified.targets import FoldedLatents
 from studies.language_basis.learning import Learning, descend
 from studies.language_basis.measures import answered
@@ -174,7 +174,7 @@ class Pretrained:
         """Accuracy after descriptions in words that the language model has not read."""
         rows = self.rows("told")
         held = rows.take(torch.arange(len(rows) - self.scenes_of(CHECKING), len(rows)))
-        hidden = language(language.embed(held.packed.ids), held.packed.places, held.packed.visible())
+        hidden = language(language.embed(held.packed.ids), held.packed.positions, held.packed.visible())
         right = answered(language, held.packed, hidden, held.kinds.shape[1])
         found = {"all": float(right[held.kinds >= 0].float().mean())}
         return found | {name: float(right[held.kinds == number].float().mean()) for number, name in enumerate(KINDS)}
@@ -193,7 +193,7 @@ class Pretrained:
             return table[self.reading["symbols"][index].long()].sum(2) / 2
 
         def read(rows: Rows, x: Tensor) -> Tensor:
-            hidden = model(x, rows.packed.places, rows.packed.visible())
+            hidden = model(x, rows.packed.positions, rows.packed.visible())
             losses = []
             for target in (rows.packed.targets, rows.coming):
                 learnt = target != NOTHING
@@ -202,7 +202,7 @@ class Pretrained:
 
         def loss(index: Int[Tensor, "b"]) -> Tensor:
             in_words, in_symbols = (rows.take(part) for rows, part in zip((told, shown), index.chunk(2), strict=True))
-            x = model.embed(in_symbols.packed.ids.clamp_min(0))
+            x = model.embed(in_symbols.packed.ids)
             x[:, :SLOTS] = shown_as(index.chunk(2)[1])
             return read(in_words, model.embed(in_words.packed.ids)) + read(in_symbols, x)
 

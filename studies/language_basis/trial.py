@@ -126,7 +126,7 @@ class Bench:
 def bench(pretrained: Pretrained) -> Bench:
     """Make whatever is not there yet."""
     pools = {name: pretrained.pool(name) for name in ("train", "check", "test")}
-    ids = pools["train"].rows.packed.ids.long().clamp_min(0).flatten()
+    ids = pools["train"].rows.packed.ids.long().flatten()
     counts = torch.bincount(ids, minlength=len(pretrained.language(0).words))
     counts[0] = 0  # padding
     return Bench(pretrained, pools, counts.argsort(descending=True, stable=True), {})

@@ -27,14 +27,15 @@ from limner.data.scenes.sampling import Split
 from limner.data.scenes.scene import random_for
 from limner.data.scenes.world import COLOURS, POSITIONS, SHAPES, SIZES, WORLD
 from limner.languages.subwords import Subwords
-from limner.unified.conversation import NOTHING, PADDING, Packed, pack
+from limner.unified.conversation import pack, segments_of
+from limner.unified.segments import NOTHING, PADDING, Packed, Segment, lay_out
 
 SIZE, PATCH, SLOTS = 64, 16, 16
 KINDS = ("exists", "colour", "shape", "size", "position", "count")
 TURNS = 6
 VOCABULARY = 256
 COVERED = PATCH**2 // 4  # pixels of a patch from which a thing is in it
-ROOM = 20  # slots of a description
+ROOM = 20  # subwords of the longest description
 
 
 @dataclass(frozen=True)
@@ -50,20 +51,19 @@ class Rows:
 
     def take(self, index: Int[Tensor, "b"]) -> Rows:
         """Some rows, as wide as the widest of them."""
-        width = int((self.packed.segments[index] != PADDING).any(0).nonzero().max()) + 1
+        width = int((self.packed.branches[index] != PADDING).any(0).nonzero().max()) + 1
         parts = {name: value[index, :width].long() for name, value in self.packed.to_dict().items()}
-        return Rows(Packed(**parts), self.kinds[index].long(), self.coming[index, :width].long())
+        return Rows(Packed.from_dict(parts), self.kinds[index].long(), self.coming[index, :width].long())
 
     def to_dict(self) -> dict[str, Tensor]:
         """The tensors by name, as small as they can be kept."""
-        tensors = {**self.packed.to_dict(), "kinds": self.kinds, "coming": self.coming}
+        tensors = {**self.packed.to_dict(), "questions": self.kinds, "coming": self.coming}
         return {name: value.to(torch.int16).contiguous() for name, value in tensors.items()}
 
     @classmethod
     def from_dict(cls, tensors: dict[str, Tensor]) -> Rows:
         """What `to_dict` gave."""
-        names = ("ids", "targets", "segments", "pictures", "places")
-        return cls(Packed(**{name: tensors[name] for name in names}), tensors["kinds"], tensors["coming"])
+        return cls(Packed.from_dict(tensors), tensors["questions"], tensors["coming"])
 
 
 @dataclass(frozen=True)
@@ -141,35 +141,35 @@ def vocabulary(seed: int, count: int) -> Subwords:
     return Subwords.trained(said(), size=VOCABULARY, length=ROOM, speaks=True)
 
 
-def asked_rows(talks: Sequence[Sequence[Turn]], words: Subwords, room: int = SLOTS) -> Rows:
-    """Rows of questions after the slots of a picture."""
-    packed = pack(talks, words, room)
-    kinds = torch.full((len(talks), max(map(len, talks))), -1)
-    for row, talk in enumerate(talks):
-        for place, turn in enumerate(talk):
+def asked_rows(conversations: Sequence[Sequence[Turn]], words: Subwords) -> Rows:
+    """Rows of questions after the tokens of a picture."""
+    return _rows(pack(conversations, words, SLOTS), conversations)
+
+
+def told_rows(told: Sequence[Sequence[Placed]], conversations: Sequence[Sequence[Turn]], words: Subwords) -> Rows:
+    """Rows of questions after descriptions in words, which lie where the things lie and see each other, as the tokens
+    of a picture do."""
+    spelled = [[(subword, place) for text, place in things for subword in words.ids(text)] for things in told]
+    packed = lay_out(
+        [
+            [Segment("text", [subword for subword, _ in placed], rule="full"), *segments_of(turns, words, 0)]
+            for placed, turns in zip(spelled, conversations, strict=True)
+        ]
+    )
+    for row, placed in enumerate(spelled):
+        packed.positions[row, len(placed) :] += SLOTS - len(placed)
+        packed.positions[row, : len(placed)] = torch.tensor([place for _, place in placed])
+    return _rows(packed, conversations)
+
+
+def _rows(packed: Packed, conversations: Sequence[Sequence[Turn]]) -> Rows:
+    kinds = torch.full((len(conversations), max(map(len, conversations))), -1)
+    for row, turns in enumerate(conversations):
+        for place, turn in enumerate(turns):
             kinds[row, place] = KINDS.index(turn.kind) if turn.kind in KINDS else -1
-    return Rows(packed, kinds, _coming(packed))
-
-
-def told_rows(told: Sequence[Sequence[Placed]], talks: Sequence[Sequence[Turn]], words: Subwords) -> Rows:
-    """Rows of questions after descriptions in words, which lie where the things lie and see each other, as the slots of
-    a picture do."""
-    rows = asked_rows(talks, words, ROOM)
-    packed = rows.packed
-    packed.places[:, ROOM:] -= ROOM - SLOTS
-    for row, things in enumerate(told):
-        slots = [(subword, place) for text, place in things for subword in words.ids(text)]
-        ids, places = torch.tensor(slots).T
-        packed.ids[row, :ROOM], packed.places[row, :ROOM], packed.pictures[row, len(ids) : ROOM] = 0, 0, 0
-        packed.ids[row, : len(ids)], packed.places[row, : len(ids)] = ids, places
-        packed.segments[row, len(ids) : ROOM] = PADDING
-    return Rows(packed, rows.kinds, _coming(packed))
-
-
-def _coming(packed: Packed) -> Int[Tensor, "n slots"]:
-    same = (packed.segments[:, 1:] == packed.segments[:, :-1]) & (packed.segments[:, 1:] != PADDING)
-    following = torch.where(same & (packed.ids[:, 1:] >= 0), packed.ids[:, 1:], NOTHING)
-    return functional.pad(following, (0, 1), value=NOTHING)
+    same = (packed.branches[:, 1:] == packed.branches[:, :-1]) & packed.of("text")[:, 1:]
+    coming = torch.where(same, packed.ids[:, 1:], NOTHING)
+    return Rows(packed, kinds, functional.pad(coming, (0, 1), value=NOTHING))
 
 
 SYMBOLS = (*COLOURS, *SHAPES, *SIZES, *POSITIONS)

@@ -33,8 +33,8 @@ from limner.store.official.ovis import (
 )
 from limner.store.release import Release, fill
 from limner.store.released import load_released, recognise
-from limner.unified.conversation import NOTHING
-from limner.unified.interleaved import ATOM, MARKS, interleave, padded, unfold, written
+from limner.unified.ovis_text import ATOM, MARKS, segments_of, written
+from limner.unified.segments import NOTHING, PADDING, Packed, embed, lay_out
 
 OVIS1 = goldens("ovis1_visual_tokenizer", having="out.features")
 OVIS2 = goldens("ovis2_visual_tokenizer", having="out.features")
@@ -156,33 +156,53 @@ def test_a_picture_in_signs(golden: Golden) -> None:
         assert written(*map(int, grid.split("x"))) == signs
 
 
+def vectors_of(packed: Packed, words: Tensor, eyes: Eyes) -> Tensor:
+    """Input vectors of texts with pictures."""
+    special = eyes.connector.indicators[packed.tokens("special")]
+    return embed(packed, words.__getitem__, {"seen": packed.tokens("seen"), "special": special})
+
+
+def in_rows(ids: Tensor, visual: Tensor, atom: int) -> list[list[Tensor]]:
+    """Vectors of pictures, one crop each, by the rows of text that hold their placeholders."""
+    return [list(part[:, None]) for part in visual.split((ids == atom).sum(1).tolist())]
+
+
 @pytest.mark.parametrize("golden", OVIS2)
-@pytest.mark.parametrize("side", ["right", "left"])
 @torch.no_grad()
-def test_texts_with_pictures(golden: Golden, side: str) -> None:
-    eyes, words, length = filled(golden), golden["state.wte.weight"], golden.card["multimodal_max_length"]
-    rows = []
+def test_texts_with_pictures(golden: Golden) -> None:
+    """Rows are padded on the right, and mean the same as those that the authors pad on either side."""
+    eyes, words = filled(golden), golden["state.wte.weight"]
+    rows, kept = [], []
     for index, ids in enumerate(golden["in.merge.input_ids"]):
         merged = eyes.merged(golden[f"in.merge.pixels.{index}"])
         assert torch.equal(eyes.connector.scores(merged).argmax(-1), golden[f"out.merge.argmax_ids.{index}"])
-        visual = eyes.connector.embed(merged)
-        told, mask = golden["in.merge.labels"][index], golden["in.merge.attention_mask"][index]
-        ids, told, mask = unfold(ids, told, mask, visual.shape[1])
-        rows.append((interleave(ids, words, visual.flatten(0, 1), eyes.connector.indicators), told, mask))
-    embedded, told, masks = zip(*rows, strict=True)
-    left = side == "left"
-    agree(padded(embedded, 0.0, length, left=left), golden[f"out.merge_{side}.inputs_embeds"])
-    assert torch.equal(padded(told, NOTHING, length, left=left), golden[f"out.merge_{side}.labels"])
-    assert torch.equal(padded(masks, False, length, left=left), golden[f"out.merge_{side}.attention_mask"])
+        visual, atoms = eyes.connector.embed(merged), ids == ATOM
+        rows.append(segments_of(ids, golden["in.merge.labels"][index], list(visual)))
+        mask = golden["in.merge.attention_mask"][index] | atoms
+        kept.append(mask.repeat_interleave(torch.where(atoms, visual.shape[1], 1)))
+    packed = lay_out(rows)
+    x, length = vectors_of(packed, words, eyes), golden.card["multimodal_max_length"]
+    for row, mask in enumerate(kept):
+        count = len(mask)
+        assert int((packed.kinds[row] != PADDING).sum()) == count
+        for side, part in (("right", slice(0, min(count, length))), ("left", slice(-min(count, length), None))):
+            own = slice(max(count - length, 0), count) if side == "left" else part
+            agree(x[row, own], golden[f"out.merge_{side}.inputs_embeds"][row, part])
+            assert torch.equal(mask[own], golden[f"out.merge_{side}.attention_mask"][row, part])
+            labels = golden[f"out.merge_{side}.labels"][row, part]
+            assert torch.equal(packed.targets[row, own][:-1], labels[1:])
 
 
-def test_a_text_has_as_many_places_as_there_are_vectors() -> None:
-    ids = torch.tensor([[3, MARKS[0], ATOM, ATOM, MARKS[4]]])
+def test_a_text_has_as_many_placeholders_as_there_are_crops() -> None:
+    ids = torch.tensor([3, MARKS[0], ATOM, ATOM, MARKS[4]])
     words, visual, indicators = torch.randn(5, 2), torch.randn(2, 2), torch.randn(5, 2)
-    x = interleave(ids, words, visual, indicators)
+    labels = torch.full_like(ids, NOTHING)
+    packed = lay_out([segments_of(ids, labels, list(visual[:, None]))])
+    special = indicators[packed.tokens("special")]
+    x = embed(packed, words.__getitem__, {"seen": packed.tokens("seen"), "special": special})
     assert torch.equal(x[0], torch.stack([words[3], indicators[0], *visual, indicators[4]]))
-    with pytest.raises(InputError, match="2 vectors of pictures was given 1"):
-        interleave(ids, words, visual[:1], indicators)
+    with pytest.raises(InputError, match="2 placeholders of pictures, but vectors of 1"):
+        segments_of(ids, labels, [visual[:1]])
 
 
 # Ovis 2.5
@@ -241,10 +261,11 @@ def test_pictures_of_any_size(golden: Golden) -> None:
     agree(functional.pad(eyes.connector.phi(logits[0]), (0, marks)), golden["out.tokens"])
     visual = torch.cat([eyes(image) for image in images], 1)[0]
     agree(visual, golden["out.embeds"])
-    agree(
-        interleave(golden["in.input_ids"], golden["state.wte.weight"], visual, eyes.connector.indicators),
-        golden["out.merged_inputs_embeds"],
-    )
+    rows = [
+        segments_of(ids, torch.full_like(ids, NOTHING), crops)
+        for ids, crops in zip(golden["in.input_ids"], in_rows(golden["in.input_ids"], visual, ATOM), strict=True)
+    ]
+    agree(vectors_of(lay_out(rows), golden["state.wte.weight"], eyes), golden["out.merged_inputs_embeds"])
 
 
 @pytest.mark.parametrize("golden", NATIVE)
@@ -313,14 +334,13 @@ def test_what_the_library_s_language_model_says(golden: Golden) -> None:
         {**{f"model.{key}": value for key, value in own.items()}, "lm_head.weight": golden["state.lm_head.weight"]}
     )
     visual = eyes(golden["in.pixel_values"]).flatten(0, 1)
-    x = interleave(
-        golden["in.input_ids"],
-        own["embed_tokens.weight"],
-        visual,
-        eyes.connector.indicators,
-        atom=config["image_token_id"],
-        marks=config["visual_indicator_token_ids"],
-    )
+    atom, marks, texts = config["image_token_id"], config["visual_indicator_token_ids"], golden["in.input_ids"]
+    crops = in_rows(texts, visual, atom)
+    rows = [
+        segments_of(ids, torch.full_like(ids, NOTHING), some, atom=atom, marks=marks)
+        for ids, some in zip(texts, crops, strict=True)
+    ]
+    x = vectors_of(lay_out(rows), own["embed_tokens.weight"], eyes)
     said = language(inputs_embeds=x, attention_mask=golden["in.attention_mask"]).logits
     agree(said, golden["out.logits"])
     agree(

@@ -42,7 +42,7 @@ from limner.connectors.coefficients import Unconstrained
 from limner.connectors.scores import DenseHead
 from limner.languages.subwords import Subwords
 from limner.types import Rng
-from limner.unified.conversation import NOTHING, PADDING, PICTURE
+from limner.unified.segments import NOTHING
 
 
 @pytest.fixture
@@ -177,12 +177,12 @@ def test_descriptions_lie_where_things_lie(words: Subwords) -> None:
         count = sum(len(words.ids(thing.text)) for thing in things)
         spelled = [words.ids(thing.text) for thing in things]
         assert packed.ids[row, :count].tolist() == [i for ids in spelled for i in ids]
-        assert set(packed.places[row, :count].tolist()) == {thing.place for thing in things}
-        assert (packed.segments[row, count:ROOM] == PADDING).all()
-    asked = packed.segments == 1
-    assert (packed.places[asked].min(), int((packed.ids == PICTURE).sum())) == (SLOTS, 0)
-    learnt = packed.targets != NOTHING
-    assert (packed.targets[learnt] == rows.coming[learnt]).all()
+        assert set(packed.positions[row, :count].tolist()) == {thing.place for thing in things}
+        assert (packed.blocks[row] > 0).sum() == count
+    assert packed.positions[packed.branches == 1].min() == SLOTS
+    assert not packed.of("seen").any()
+    learned = packed.targets != NOTHING
+    assert (packed.targets[learned] == rows.coming[learned]).all()
     assert set(rows.kinds[rows.kinds >= 0].tolist()) <= set(range(len(KINDS)))
 
 
@@ -190,9 +190,9 @@ def test_nobody_sees_the_slots_of_a_picture_that_is_hidden(words: Subwords) -> N
     source = scenes("train", 5, 4)
     rows = told_rows([described(source[i]) for i in range(4)], [turns(source[i], i) for i in range(4)], words)
     packed = blindfolded(rows.take(torch.arange(4)).packed)
-    text = packed.segments > 0
-    told = packed.pictures > 0
-    assert not packed.visible()[text][:, : int(told[0].sum())].any()
+    text, told = packed.branches > 0, packed.blocks > 0
+    assert told.any(1).all()
+    assert not (packed.visible() & text[:, :, None] & told[:, None, :]).any()
 
 
 def test_retelling_says_the_same_in_another_order() -> None:

@@ -1,4 +1,4 @@
-"""Rows of slots: what is learnt, who sees whom, where each stands."""
+"""Rows of conversations: what is learned, what sees what, at which positions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 from limner.data.conversations import Conversation, Turn
 from limner.errors import InputError
 from limner.languages.subwords import Subwords
-from limner.unified.conversation import NOTHING, PADDING, PICTURE, pack, pack_talks
+from limner.unified.conversation import pack, pack_conversations
+from limner.unified.segments import NOTHING, PADDING
 
 TURNS = (Turn("what colour ?", "red"), Turn("how many ?", "two things"))
 
@@ -29,10 +30,10 @@ def test_only_answers_and_their_ends_are_learnt(words: Subwords) -> None:
 
 def test_pictures_come_first_and_turns_apart_begin_where_they_end(words: Subwords) -> None:
     packed = pack([TURNS], words, patches=2)
-    assert packed.ids[0, :2].tolist() == [PICTURE, PICTURE]
-    first, second = (packed.segments[0] == number for number in (1, 2))
-    assert packed.places[0][first].tolist() == [2 + i for i in range(int(first.sum()))]
-    assert packed.places[0][second].tolist() == [2 + i for i in range(int(second.sum()))]
+    assert packed.of("seen")[0].nonzero()[:, 0].tolist() == [0, 1]
+    first, second = (packed.branches[0] == number for number in (1, 2))
+    assert packed.positions[0][first].tolist() == [2 + i for i in range(int(first.sum()))]
+    assert packed.positions[0][second].tolist() == [2 + i for i in range(int(second.sum()))]
     visible = packed.visible()[0]
     assert visible[:, :2].all(), "a turn does not see the picture"
     assert not visible[second][:, first].any()
@@ -42,7 +43,7 @@ def test_pictures_come_first_and_turns_apart_begin_where_they_end(words: Subword
 def test_turns_of_a_dialogue_are_one_text(words: Subwords) -> None:
     packed = pack([TURNS], words, patches=2, apart=False)
     count = packed.ids.shape[1]
-    assert packed.places[0].tolist() == list(range(count))
+    assert packed.positions[0].tolist() == list(range(count))
     assert packed.visible()[0, -1].all()
     assert not packed.visible()[0, 2, 3:].any()
 
@@ -51,7 +52,7 @@ def test_rows_are_padded_and_counted(words: Subwords) -> None:
     packed = pack([TURNS, TURNS[:1]], words, patches=2)
     short = int(packed.lengths()[1])
     assert packed.lengths()[0] == packed.ids.shape[1] > short
-    assert (packed.segments[1, short:] == PADDING).all()
+    assert (packed.branches[1, short:] == PADDING).all()
     assert (packed.targets[1, short:] == NOTHING).all()
     assert not packed.visible()[1, :short, short:].any()
 
@@ -67,9 +68,9 @@ def test_rows_that_are_too_long_lose_whole_turns(words: Subwords) -> None:
     cut = pack([TURNS], words, patches=2, length=one.ids.shape[1] + 1)
     for name, tensor in one.to_dict().items():
         assert cut.to_dict()[name].equal(tensor), name
-    with pytest.raises(InputError, match="a picture of 30 slots and 'what colour \\?' make"):
+    with pytest.raises(InputError, match="a picture of 30 tokens and 'what colour \\?' make"):
         pack([TURNS], words, patches=30, length=31)
-    with pytest.raises(InputError, match="a picture of 30 slots"):
+    with pytest.raises(InputError, match="a picture of 30 tokens"):
         pack([TURNS], words, patches=30, length=20)
 
 
@@ -84,10 +85,10 @@ def test_a_first_answer_that_is_too_long_loses_its_end(words: Subwords) -> None:
 
 def test_rows_with_and_without_pictures_lie_in_one_batch(words: Subwords) -> None:
     shown = np.zeros((4, 4, 3), np.uint8)
-    talks = [Conversation(None, TURNS, apart=False), Conversation(shown, TURNS), Conversation(None, TURNS[:1])]
-    packed = pack_talks(talks, words, patches=2)
+    conversations = [Conversation(None, TURNS, apart=False), Conversation(shown, TURNS), Conversation(None, TURNS[:1])]
+    packed = pack_conversations(conversations, words, patches=2)
     assert packed.pictured().tolist() == [False, True, False]
-    assert (packed.ids == PICTURE).sum(1).tolist() == [0, 2, 0]
+    assert packed.of("seen").sum(1).tolist() == [0, 2, 0]
     alone = [
         pack([TURNS], words, 0, apart=False),
         pack([TURNS], words, 2),

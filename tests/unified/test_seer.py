@@ -82,8 +82,8 @@ def test_an_encoder_that_does_not_learn_is_left_alone() -> None:
 
 def test_pictures_must_fit_their_slots(seer: VisionLanguageModel) -> None:
     packed = pack([[Turn(ASKED)]], seer.vocabulary, seer.slots + 1)
-    with pytest.raises(InputError, match="5 slots wait for 4 picture vectors"):
-        seer.enter(packed, seer.vectors(plain("red")[None]))
+    with pytest.raises(InputError, match="5 tokens of kind 'seen' were laid out, but 4 vectors"):
+        seer.embed(packed, seer.vectors(plain("red")[None]))
 
 
 def test_a_normalised_connector_gives_vectors_as_long_as_words() -> None:

@@ -110,20 +110,22 @@ def test_a_mark_says_whether_greedy_speech_is_right():
 
 def test_a_caption_stands_where_a_picture_will_stand():
     from limner.data.conversations import Turn
-    from limner.experiments.understanding.lessons import told
-    from limner.unified.conversation import NOTHING, PADDING
+    from limner.experiments.understanding.lessons import captioned
+    from limner.unified.segments import NOTHING, PADDING
 
     model, _ = made()
     captions = ["a red heart in the middle", "a star"]
-    packed = told(captions, [[Turn("What colour is the heart?", "red")], [Turn("What?", "star")]], model.vocabulary)
+    packed = captioned(
+        captions, [[Turn("What colour is the heart?", "red")], [Turn("What?", "star")]], model.vocabulary
+    )
     for row, caption in enumerate(captions):
         ids = model.vocabulary.ids(caption)
         assert packed.ids[row, : len(ids)].tolist() == ids
         assert packed.targets[row, : len(ids)].tolist() == [*ids[1:], NOTHING]
-        assert (packed.segments[row, : len(ids)] == 0).all()
-        assert packed.places[row, : len(ids) + 1].tolist() == list(range(len(ids) + 1))
-    assert (packed.pictures == 0).all()
-    assert packed.segments[1, -1] == PADDING
+        assert (packed.branches[row, : len(ids)] == 0).all()
+        assert packed.positions[row, : len(ids) + 1].tolist() == list(range(len(ids) + 1))
+    assert (packed.blocks == 0).all()
+    assert packed.branches[1, -1] == PADDING
     first = packed.visible()[0]
     count = len(model.vocabulary.ids(captions[0]))
     assert first[count, :count].all()

@@ -21,11 +21,11 @@ from limner.connectors.connector import Connector, Features
 from limner.data.conversations import DESCRIBE, Turn
 from limner.data.preprocess import Given, preprocess
 from limner.encoders.encoder import VisionEncoder
-from limner.errors import InputError
 from limner.languages.language import LanguageModel, Vectors
 from limner.languages.speaking import speak
 from limner.types import Image
-from limner.unified.conversation import NOTHING, PICTURE, Packed, Vocabulary, pack
+from limner.unified.conversation import Vocabulary, pack
+from limner.unified.segments import NOTHING, Packed, embed
 from limner.unified.words import PatchWords, patch_words
 
 ANSWER = 24  # subwords of the longest answer, unless more are asked for
@@ -87,28 +87,20 @@ class VisionLanguageModel(nn.Module):
         """A picture as vectors in the space of words."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.learns_to_see):
             features = self.encoder.features(image)
-        return self.entering(features)
+        return self.connect(features)
 
-    def entering(self, features: Features) -> Float[Tensor, "b m d"]:
+    def connect(self, features: Features) -> Float[Tensor, "b m d"]:
         """What the connector makes of an encoder's patches, as it enters the language model."""
         vectors = self.connector(features, self.language.words)
         return vectors if self.position is None else vectors + self.position
 
-    def enter(self, packed: Packed, vectors: Float[Tensor, "pictured m d"] | None) -> Vectors:
-        """Input vectors of every slot: words, and the picture's where rows have one."""
-        x = self.language.embed(packed.ids.clamp_min(0))
-        if vectors is None:
-            return x
-        inside = packed.ids == PICTURE
-        if int(inside.sum()) != vectors.shape[0] * vectors.shape[1]:
-            raise InputError(
-                f"{int(inside.sum())} slots wait for {vectors.shape[0] * vectors.shape[1]} picture vectors"
-            )
-        return x.masked_scatter(inside[..., None], vectors.to(x.dtype))
+    def embed(self, packed: Packed, vectors: Float[Tensor, "pictured m d"] | None) -> Vectors:
+        """Input vectors of every token: words, and those of pictures where rows show one."""
+        return embed(packed, self.language.embed, {} if vectors is None else {"seen": vectors.flatten(0, 1)})
 
     def hidden(self, packed: Packed, vectors: Float[Tensor, "pictured m d"] | None) -> Vectors:
-        """Last hidden states of every slot."""
-        return self.language(self.enter(packed, vectors), packed.places, packed.visible())
+        """Last hidden states of every token."""
+        return self.language(self.embed(packed, vectors), packed.positions, packed.visible())
 
     def looking(self, image: Image) -> Float[Tensor, "b m d"]:
         """Last hidden states of pictures alone, as they are before any question: no picture sees words."""
@@ -120,8 +112,9 @@ class VisionLanguageModel(nn.Module):
 
     def answer_loss(self, packed: Packed, hidden: Vectors) -> Float[Tensor, ""]:
         """Mean cross-entropy, in nats, of the subwords of answers."""
-        learnt = packed.targets != NOTHING
-        return functional.cross_entropy(self.language.logits(hidden[learnt][None])[0].float(), packed.targets[learnt])
+        targets = packed.targets
+        learned = targets != NOTHING
+        return functional.cross_entropy(self.language.logits(hidden[learned][None])[0].float(), targets[learned])
 
     @property
     def size(self) -> int:
@@ -153,7 +146,7 @@ class VisionLanguageModel(nn.Module):
             )
             spoken = speak(
                 self.language,
-                self.enter(packed, vectors),
+                self.embed(packed, vectors),
                 packed.visible(),
                 packed.lengths(),
                 stop=self.vocabulary.end(),

@@ -23,8 +23,9 @@ from limner.evaluate.linear_probe import over_pictures
 from limner.languages.language import LanguageModel
 from limner.models.vision_language import VisionLanguageModel
 from limner.types import Image, Rng, derive_seed
-from limner.unified.conversation import NOTHING, PADDING, Packed, Vocabulary, pack
+from limner.unified.conversation import Vocabulary, pack, segments_of
 from limner.unified.reconstruction import Objective
+from limner.unified.segments import NOTHING, Packed, Segment, lay_out
 
 TELLING = 3  # the phrasing that tells colour, shape, size and place of every thing
 Batch = dict[str, Tensor]
@@ -44,29 +45,18 @@ def said(source: Scenes, count: int) -> list[str]:
 
 def learned(packed: Packed, language: LanguageModel, hidden: Float[Tensor, "b n d"]) -> Float[Tensor, ""]:
     """Mean cross-entropy of all that is learnt."""
-    rows = packed.targets != NOTHING
-    return functional.cross_entropy(language.logits(hidden[rows][None])[0].float(), packed.targets[rows])
+    targets = packed.targets
+    rows = targets != NOTHING
+    return functional.cross_entropy(language.logits(hidden[rows][None])[0].float(), targets[rows])
 
 
-def told(captions: Sequence[str], rows: Sequence[Sequence[Turn]], vocabulary: Vocabulary) -> Packed:
-    """Turns that stand apart after a caption each, which is itself learnt and seen by all turns."""
-    parts = []
-    for caption, turns in zip(captions, rows, strict=True):
-        ids = torch.tensor([vocabulary.ids(caption)])
-        count = ids.shape[1]
-        packed = pack([turns], vocabulary, count)
-        packed.ids[:, :count], packed.pictures[:, :count] = ids, 0
-        packed.targets[:, : count - 1] = ids[:, 1:]
-        parts.append(packed)
-    longest = max(part.ids.shape[1] for part in parts)
-    fillings = {"ids": 0, "targets": NOTHING, "segments": PADDING, "pictures": 0, "places": 0}
-    return Packed(
-        **{
-            name: torch.cat(
-                [functional.pad(getattr(one, name), (0, longest - one.ids.shape[1]), value=value) for one in parts]
-            )
-            for name, value in fillings.items()
-        }
+def captioned(captions: Sequence[str], rows: Sequence[Sequence[Turn]], vocabulary: Vocabulary) -> Packed:
+    """Turns that stand apart after a caption each, which is itself learned and seen by all turns."""
+    return lay_out(
+        [
+            [Segment("text", vocabulary.ids(caption), learned=True), *segments_of(turns, vocabulary, 0)]
+            for caption, turns in zip(captions, rows, strict=True)
+        ]
     )
 
 
@@ -83,13 +73,13 @@ class Reading:
         """Captions ``start .. start + size - 1`` with questions."""
         talks = [self.source[index % len(self.source)] for index in range(start, start + size)]
         captions = [talk.turns[-1].answer for talk in talks]
-        return told(captions, [talk.turns for talk in talks], self.vocabulary).to_dict()
+        return captioned(captions, [talk.turns for talk in talks], self.vocabulary).to_dict()
 
     def loss(self, model: nn.Module, batch: Batch, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Cross-entropy of captions and answers."""
         assert isinstance(model, LanguageModel)
-        packed = Packed(**batch)
-        return learned(packed, model, model(model.embed(packed.ids), packed.places, packed.visible())), {}
+        packed = Packed.from_dict(batch)
+        return learned(packed, model, model(model.embed(packed.ids), packed.positions, packed.visible())), {}
 
     def preview(self, model: nn.Module) -> Image | None:
         """Nothing to show."""
@@ -203,8 +193,8 @@ class Seeing:
 
 
 def look(model: VisionLanguageModel, batch: Batch) -> tuple[Packed, Float[Tensor, "b n d"]]:
-    """The slots of a batch and the last hidden states there."""
-    packed = Packed(**{name: batch[name] for name in ("ids", "targets", "segments", "pictures", "places")})
+    """The tokens of a batch and the last hidden states there."""
+    packed = Packed.from_dict(batch)
     return packed, model.hidden(packed, model.connector(batch["features"], model.language.words))
 
 
@@ -224,6 +214,6 @@ def marks(
             packed.targets != NOTHING
         )
         for row, turns in enumerate(rows):
-            missed = set(packed.segments[row][wrong[row]].tolist())
+            missed = set(packed.branches[row][wrong[row]].tolist())
             found += [(turn.kind, number not in missed) for number, turn in enumerate(turns, 1)]
     return found

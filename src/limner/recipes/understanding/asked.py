@@ -33,8 +33,9 @@ from limner.store.files import is_described, weights_hash
 from limner.store.folder import load
 from limner.tokenizers.tokenizer import QuantizingTokenizer
 from limner.types import Image, Rng
-from limner.unified.conversation import NOTHING, Packed, pack_talks
+from limner.unified.conversation import pack_conversations
 from limner.unified.reconstruction import Reconstruction
+from limner.unified.segments import NOTHING, Packed
 from limner.unified.targets import FoldedLatents, LatentTokenizer, resized
 
 READ = 1_000  # scenes of each source whose talk the vocabulary is learned from
@@ -143,7 +144,7 @@ class ConversationTask:
 
     def _packed(self, talks: Sequence[Conversation]) -> dict[str, Tensor]:
         assert isinstance(self.model, VisionLanguageModel)
-        packed = pack_talks(talks, self.model.vocabulary, self.model.slots, length=self.length)
+        packed = pack_conversations(talks, self.model.vocabulary, self.model.slots, length=self.length)
         size = self.model.encoder.size
         blank = np.zeros((size, size, 3), np.uint8)
         images = [blank if talk.image is None else talk.image for talk in talks]
@@ -152,7 +153,7 @@ class ConversationTask:
     def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Cross-entropy of the answers, and what reconstruction adds."""
         assert isinstance(model, VisionLanguageModel)
-        packed = Packed(**{name: value for name, value in batch.items() if name != "image"})
+        packed = Packed.from_dict(batch)
         pictured = packed.pictured()
         vectors = model.vectors(batch["image"][pictured]) if pictured.any() else None
         hidden = model.hidden(packed, vectors)
@@ -192,7 +193,7 @@ class ConversationTask:
             batch = self._packed(self.held_out[start : start + CHECKED_AT_ONCE])
             batch = {name: value.to(model.language.words.device) for name, value in batch.items()}
             image = batch.pop("image")
-            packed = Packed(**batch)
+            packed = Packed.from_dict(batch)
             pictured, learnt = packed.pictured(), int((packed.targets != NOTHING).sum())
             vectors = model.vectors(image[pictured]) if pictured.any() else None
             total += learnt * float(model.answer_loss(packed, model.hidden(packed, vectors)))

@@ -38,7 +38,7 @@ from limner.recipes.understanding import llava
 from limner.recipes.understanding.asked import ConversationTask, conversation_task, said, seeing_scores
 from limner.recipes.understanding.parts import parts, seer
 from limner.store.folder import load
-from limner.unified.conversation import PICTURE
+from limner.unified.segments import KINDS
 
 MEASURED = 32  # pictures from which the gain is started
 
@@ -158,7 +158,7 @@ def settle(knobs: Knobs, made: ConversationTask) -> None:
         rows = range(len(table)) if knobs.basis == "all" else chosen.tolist()
         start(knobs.encoder, words, cast(Subwords, model.vocabulary), rows)
     batch = made.batch(0, MEASURED)
-    shown = batch["image"][batch["ids"][:, 0] == PICTURE]
+    shown = batch["image"][(batch["kinds"] == KINDS.index("seen")).any(1)]
     if not len(shown):
         raise InputError(f"none of {MEASURED} rows of --data {knobs.data} has a picture: give rows to be seen")
     with torch.no_grad():

@@ -60,10 +60,10 @@ from limner.recipes.understanding.parts import parts
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.train.settings import Settings
 from limner.types import Image, Rng
-from limner.unified.conversation import Packed
 from limner.unified.denoiser import TokenDenoiser
 from limner.unified.drawing import LanguageBackbone, Prompt, WordSpan
 from limner.unified.reconstruction import Denoising, Reconstruction
+from limner.unified.segments import Packed
 from limner.unified.targets import FoldedLatents, side_of
 
 SHARES = (0.25, 0.3, 0.15, 0.15, 0.15)  # of emoji, and of scenes of one thing and of two, see `captioned_worlds`
@@ -251,9 +251,9 @@ class LimnerTask:
         """The sum of the four, each of which is logged."""
         assert isinstance(model, Limner)
         seer, knobs, (seen, drawn) = model.seer, self.knobs, (batch["seeing"], batch["drawing"])
-        packed = Packed(**{name: value for name, value in seen.items() if name != "image"})
+        packed = Packed.from_dict(seen)
         features = seer.encoder.features(seen["image"])
-        hidden = seer.hidden(packed, seer.entering(features))
+        hidden = seer.hidden(packed, seer.connect(features))
         looks, has_picture = seer.at_pictures(packed, hidden)
         words = cast(LanguageBasis, seer.connector)
         losses = {

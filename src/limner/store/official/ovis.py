@@ -5,7 +5,7 @@ Lu et al., arXiv:2405.20797 and arXiv:2508.11737, code and weights at github.com
 visual vocabulary, which make vectors for it::
 
     eyes = limner.load("ovis2.safetensors")
-    vectors = eyes(image)                 # then limner.unified.interleaved places them in a text
+    vectors = eyes(image)                 # then limner.unified.ovis_text places them in a text
 
     version   encoder                       stride   indicators
     1         CLIP, without class token     1        2, around every picture
