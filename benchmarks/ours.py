@@ -67,9 +67,9 @@ def contender(
     if system == "mar":
         decoder = _skipping(decoder, round(share * ITERATIONS))
         if solver:
-            decoder = replace(decoder, policy=replace(decoder.policy, solver=dpm_solver_2m, head_steps=solver))
+            decoder = replace(decoder, options=replace(decoder.options, solver=dpm_solver_2m, head_steps=solver))
     if system == "xar":
-        decoder = replace(decoder, policy=replace(decoder.policy, head_steps=round(share * XAR_STEPS)))
+        decoder = replace(decoder, options=replace(decoder.options, head_steps=round(share * XAR_STEPS)))
     return Contender(
         lambda given: decoder(given, Rng(0, device)), tokenizer.decode, made, share if system in ("mar", "xar") else 1.0
     )
@@ -140,10 +140,10 @@ class SkippingHead(nn.Module):
     def most_steps(self, solver: Solver | None) -> int:
         return self.head.most_steps(solver)
 
-    def sample(self, contexts: Tensor, guided: bool, policy: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
+    def sample(self, contexts: Tensor, guided: bool, options: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
         (backbone,) = self._backbone
         if backbone.wanted:
-            return self.head.sample(contexts, guided, policy, rng)
+            return self.head.sample(contexts, guided, options, rng)
         return contexts.new_zeros(len(contexts) // (2 if guided else 1), contexts.shape[1], self.head.channels).float()
 
 

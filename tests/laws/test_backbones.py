@@ -158,7 +158,7 @@ def pooled_flow_scales_with_prefix() -> Shown:
 
 
 def raster() -> Steps:
-    return Raster().draw(2, COUNT, Rng(0))
+    return Raster().training_steps(2, COUNT, Rng(0))
 
 
 def permuted() -> Steps:
@@ -166,27 +166,27 @@ def permuted() -> Steps:
 
 
 def diagonals() -> Steps:
-    return Diagonals(columns=GRID[1]).draw(2, COUNT, Rng(0))
+    return Diagonals(columns=GRID[1]).training_steps(2, COUNT, Rng(0))
 
 
 def cells() -> Steps:
-    return Cells(GRID, (3, 2)).draw(2, COUNT, Rng(0))
+    return Cells(GRID, (3, 2)).training_steps(2, COUNT, Rng(0))
 
 
 def random_masks() -> Steps:
-    return RandomMasked().draw(2, COUNT, Rng(2))
+    return RandomMasked().training_steps(2, COUNT, Rng(2))
 
 
 def scales() -> Steps:
-    return Scales(PYRAMID).draw(2, COUNT, Rng(0))
+    return Scales(PYRAMID).training_steps(2, COUNT, Rng(0))
 
 
 def random_plan() -> Steps:
-    return RandomMasked().plan(2, COUNT, 4, Rng(3))
+    return RandomMasked().decoding_steps(2, COUNT, 4, Rng(3))
 
 
 def ranked_plan() -> Steps:
-    return ArccosMasked().plan(2, COUNT, 4, Rng(4))
+    return ArccosMasked().decoding_steps(2, COUNT, 4, Rng(4))
 
 
 Cases = list[tuple[Callable[[], Backbone], Callable[[], Steps]]]

@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from limner.decode import step as step_module
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import (
     Moment,
@@ -23,6 +25,7 @@ from limner.decode.schedules import (
     power_cosine,
     with_known,
 )
+from limner.decode.step import most_confident, proposals
 from limner.errors import InputError
 from limner.generators.backbones.backbone import Backbone
 from limner.generators.backbones.bert import Bert
@@ -146,7 +149,7 @@ def test_a_cache_is_read_for_as_long_as_guidance_lasts(guided: int) -> None:
     made = generator(Raster(), categorical)
     rows: list[int] = []
     made.backbone.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
-    options = {"guidance": early(guided - 1), "policy": SamplingOptions(guidance=2.0)}
+    options = {"guidance": early(guided - 1), "options": SamplingOptions(guidance=2.0)}
     kept = Decoder(made, **options)(LABELS, Rng(SEEDS))
     assert rows == [6] * guided + [3] * (COUNT - guided)
     assert torch.equal(kept, Decoder(made, **options, cached=False)(LABELS, Rng(SEEDS)))
@@ -198,8 +201,8 @@ def test_the_loss_of_slots_reaches_every_parameter(name: str) -> None:
 
 
 def ranked(guidance: float = 1.0, schedule: Schedule = linear) -> Decoder:
-    policy = SamplingOptions(guidance=guidance, temperature=2.0)
-    return Decoder(generator(ArccosMasked(), categorical), policy, 4, schedule, annealed, ranked=True)
+    options = SamplingOptions(guidance=guidance, temperature=2.0)
+    return Decoder(generator(ArccosMasked(), categorical), options, 4, schedule, annealed, step=most_confident)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
@@ -214,9 +217,9 @@ def test_a_ranked_batch_is_its_pictures_one_by_one(guidance: float) -> None:
 def test_ranking_keeps_the_plan_and_what_is_known() -> None:
     """As many tokens per step as planned, and neither a known token nor its step ever changes."""
     decoder = ranked()
-    plan = decoder.generator.order.plan(len(LABELS), COUNT, 4, Rng(5))
+    plan = decoder.generator.order.decoding_steps(len(LABELS), COUNT, 4, Rng(5))
     seen = [(torch.zeros(3, COUNT, dtype=torch.long), plan)]
-    decoder(LABELS, Rng(SEEDS), steps=plan, watch=lambda step, total, *now: seen.append(now))
+    decoder(LABELS, Rng(SEEDS), plan=plan, watch=lambda step, total, *now: seen.append(now))
     assert len(seen) == 5
     for step, ((before, was), (tokens, steps)) in enumerate(pairwise(seen), 1):
         assert torch.equal(steps.sort(1).values, plan.sort(1).values)
@@ -227,29 +230,25 @@ def test_ranking_keeps_the_plan_and_what_is_known() -> None:
     assert not torch.equal(seen[-1][1], plan)
 
 
-def test_the_surest_come_first() -> None:
-    decoder = ranked()
-    head, told = decoder.generator.head, []
+def test_the_surest_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Tensor, Tensor]] = []
 
-    class Listener(nn.Module):
-        embed, blank, loss, sample = head.embed, head.blank, head.loss, head.sample
+    def noted(*arguments: Any) -> tuple[Tensor, Tensor]:
+        seen.append(proposals(*arguments))
+        return seen[-1]
 
-        def propose(self, contexts: Tensor, guided: bool, policy: SamplingOptions, rng: Rng) -> tuple[Tensor, Tensor]:
-            told.append(head.propose(contexts, guided, policy, rng))
-            return told[-1]
-
-    decoder.generator.head = Listener()
+    monkeypatch.setattr(step_module, "proposals", noted)
     unknown = torch.ones(3, COUNT, dtype=torch.bool)
 
     def watch(step: int, total: int, tokens: Tensor, steps: Tensor) -> None:
-        ids, confidence = told[-1]
+        ids, confidence = seen[-1]
         now = (steps == step)[unknown].reshape(ids.shape)
         for row in range(3):
             assert now[row].all() or confidence[row][now[row]].min() > confidence[row][~now[row]].max()
         assert torch.equal(tokens[steps == step], ids[now])
         unknown.copy_(steps > step)
 
-    decoder(LABELS, Rng(SEEDS), watch=watch)
+    ranked()(LABELS, Rng(SEEDS), watch=watch)
     assert not unknown.any()
 
 
@@ -262,8 +261,8 @@ def test_a_step_without_guidance_has_no_unconditional_pass() -> None:
 
 
 def test_a_head_without_confidence_cannot_rank() -> None:
-    with pytest.raises(InputError, match="RegressionHead has no confidence"):
-        Decoder(generator(RandomMasked(), regression), ranked=True)(LABELS, Rng(SEEDS))
+    with pytest.raises(InputError, match="RegressionHead draws no ids"):
+        Decoder(generator(RandomMasked(), regression), step=most_confident)(LABELS, Rng(SEEDS))
 
 
 # Conditions and schedules
@@ -295,9 +294,9 @@ def test_schedules_of_guidance(schedule: Schedule, expected: list[float]) -> Non
     class Listener(nn.Module):
         embed, blank = made.head.embed, made.head.blank
 
-        def sample(self, contexts: Tensor, guided: bool, policy: SamplingOptions, rng: Rng) -> Tensor:
-            told.append(policy.guidance)
-            return head.sample(contexts, guided, policy, rng)
+        def sample(self, contexts: Tensor, guided: bool, options: SamplingOptions, rng: Rng) -> Tensor:
+            told.append(options.guidance)
+            return head.sample(contexts, guided, options, rng)
 
     head, made.head = made.head, Listener()
     Decoder(made, SamplingOptions(guidance=3.0), 4, schedule)(LABELS, Rng(SEEDS))
@@ -317,14 +316,14 @@ def test_watching_sees_every_step_and_only_what_is_known() -> None:
         assert not tokens[steps > step].any()
         seen.append((step, total, int(tokens.any(-1).sum())))
 
-    decoder = Decoder(generator(RandomMasked(), regression), passes=4)
+    decoder = Decoder(generator(RandomMasked(), regression), steps=4)
     decoder(LABELS, Rng(SEEDS), watch=watch)
     assert seen == [(1, 4, 3), (2, 4, 9), (3, 4, 18), (4, 4, 27)]
 
 
 def test_negative_guidance_is_refused() -> None:
     with pytest.raises(InputError, match=r"guidance is -1\.0"):
-        Decoder(generator(Raster(), categorical), SamplingOptions(guidance=-1.0))(LABELS, Rng(SEEDS))
+        SamplingOptions(guidance=-1.0)
 
 
 # The loss

@@ -67,7 +67,7 @@ def steered(build: Build) -> nn.Module:
 
 
 def blocks() -> Steps:
-    return Cells(GRID, (2, 2)).draw(2, COUNT, Rng(0))
+    return Cells(GRID, (2, 2)).training_steps(2, COUNT, Rng(0))
 
 
 def shuffled() -> Steps:
@@ -240,7 +240,7 @@ def test_guidance_of_one_is_none(build: Build, process: Process) -> None:
     made = generator(build, process)
     plain = Decoder(made, SamplingOptions(), guidance=constant)(LABELS, Rng(SEEDS))
     pushed = Decoder(made, SamplingOptions(guidance=4.0), guidance=late)(LABELS, Rng(SEEDS))
-    last = Cells(GRID, (2, 2)).draw(1, COUNT, Rng(0))[0] == 4
+    last = Cells(GRID, (2, 2)).training_steps(1, COUNT, Rng(0))[0] == 4
     assert_same(pushed[:, ~last], plain[:, ~last])
     assert (pushed - plain)[:, last].abs().max() > 1e-3
 
@@ -268,10 +268,10 @@ def test_as_many_steps_as_asked_and_no_randomness_at_temperature_zero() -> None:
     made = generator(blockwise, Diffusion(4))
     told: list[int] = []
     made.backbone.time.register_forward_hook(lambda module, given, output: told.append(int(given[0][0, 0])))
-    policy = SamplingOptions(temperature=0.0, head_steps=2)
-    one, other = (Decoder(made, policy)(LABELS, Rng(seed)) for seed in (1, 2))
+    options = SamplingOptions(temperature=0.0, head_steps=2)
+    one, other = (Decoder(made, options)(LABELS, Rng(seed)) for seed in (1, 2))
     assert told == [999, 500] * 8
     assert torch.equal(one, other)
     told.clear()
-    Decoder(made, replace(policy, head_steps=None))(LABELS, Rng(0))
+    Decoder(made, replace(options, head_steps=None))(LABELS, Rng(0))
     assert told == [999, 749, 500, 250] * 4

@@ -53,7 +53,7 @@ BUILDS: list[Build] = [trunk, reading, pooled]
 
 
 def steps() -> Steps:
-    return Scales(LAYOUT).draw(2, COUNT, Rng(0))
+    return Scales(LAYOUT).training_steps(2, COUNT, Rng(0))
 
 
 def positions(chosen: Tensor) -> Tensor:

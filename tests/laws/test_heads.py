@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from limner.decode.step import proposals
 from limner.generators.heads.categorical import CategoricalHead, LinearCategoricalHead, cut, gumbel
 from limner.generators.heads.diffusion import DenoisingMlp, DiffusionHead, Steering
 from limner.generators.heads.head import SamplingOptions
@@ -37,8 +38,8 @@ def taught(head: nn.Module, updates: int, *, lr: float = 1e-2, rows: int = 128) 
 
 
 @torch.no_grad()
-def drawn(head: nn.Module, policy: SamplingOptions, rows: int = 4000) -> Tensor:
-    return head.sample(CONTEXTS[:, None].expand(-1, rows, -1), False, policy, Rng(7))
+def drawn(head: nn.Module, options: SamplingOptions, rows: int = 4000) -> Tensor:
+    return head.sample(CONTEXTS[:, None].expand(-1, rows, -1), False, options, Rng(7))
 
 
 def mixture() -> MixtureHead:
@@ -169,13 +170,13 @@ def categorical(probabilities: list[float]) -> tuple[CategoricalHead, Tensor]:
     return head.eval().requires_grad_(False), torch.zeros(1, 20_000, 4)
 
 
-def frequencies(head: CategoricalHead, contexts: Tensor, policy: SamplingOptions) -> Tensor:
-    ids = head.sample(contexts, False, policy, Rng(0))
+def frequencies(head: CategoricalHead, contexts: Tensor, options: SamplingOptions) -> Tensor:
+    ids = head.sample(contexts, False, options, Rng(0))
     return torch.bincount(ids.flatten(), minlength=len(head.bias)) / ids.numel()
 
 
 @pytest.mark.parametrize(
-    ("policy", "expected"),
+    ("options", "expected"),
     [
         (SamplingOptions(), [0.1, 0.2, 0.3, 0.4]),
         (SamplingOptions(temperature=0.0), [0.0, 0.0, 0.0, 1.0]),
@@ -186,8 +187,8 @@ def frequencies(head: CategoricalHead, contexts: Tensor, policy: SamplingOptions
         (SamplingOptions(top_k=3, top_p=0.4), [0.0, 0.0, 0.0, 1.0]),
     ],
 )
-def test_frequencies_of_ids(policy: SamplingOptions, expected: list[float]) -> None:
-    found = frequencies(*categorical([0.1, 0.2, 0.3, 0.4]), policy)
+def test_frequencies_of_ids(options: SamplingOptions, expected: list[float]) -> None:
+    found = frequencies(*categorical([0.1, 0.2, 0.3, 0.4]), options)
     assert found.tolist() == pytest.approx(expected, abs=0.012)
     assert [share > 0 for share in expected] == found.gt(0).tolist()
 
@@ -222,7 +223,7 @@ def test_categorical_loss_is_cross_entropy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "expected"),
+    ("options", "expected"),
     [
         (SamplingOptions(), [0.1, 0.2, 0.3, 0.4]),
         (SamplingOptions(temperature=0.5), [1 / 30, 4 / 30, 9 / 30, 16 / 30]),
@@ -230,16 +231,17 @@ def test_categorical_loss_is_cross_entropy() -> None:
         (SamplingOptions(top_k=2), [0.0, 0.0, 3 / 7, 4 / 7]),
     ],
 )
-def test_proposed_ids_are_drawn_ids_and_their_confidence_is_a_noisy_logit(
-    policy: SamplingOptions, expected: list[float]
+def test_proposals_are_of_the_distribution_and_their_confidence_is_a_noisy_logit(
+    options: SamplingOptions, expected: list[float]
 ) -> None:
     head, contexts = categorical([0.1, 0.2, 0.3, 0.4])
-    ids, confidence = head.propose(contexts, False, policy, Rng(0))
+    ids, confidence = proposals(head.guided_logits(contexts, False, options), options, Rng(0))
+    assert head.distribution(contexts[:, :1], False, options)[0, 0].tolist() == pytest.approx(expected)
     shares = torch.bincount(ids.flatten(), minlength=4) / ids.numel()
     assert shares.tolist() == pytest.approx(expected, abs=0.012)
     noise = confidence - head.bias[ids]
-    assert noise.mean() == pytest.approx(policy.temperature * 0.5772, abs=0.03)  # the mean of Gumbel's law
-    assert noise.std() == pytest.approx(policy.temperature * math.pi / 6**0.5, abs=0.03)
+    assert noise.mean() == pytest.approx(options.temperature * 0.5772, abs=0.03)  # the mean of Gumbel's law
+    assert noise.std() == pytest.approx(options.temperature * math.pi / 6**0.5, abs=0.03)
 
 
 def test_gumbel_noise_at_the_ends_of_the_uniform_draws() -> None:

@@ -66,7 +66,7 @@ PLANS = [(RandomMasked(), cosine_unmasking), (ArccosMasked(), arccos_unmasking)]
 def test_a_plan_holds_every_step_equally_often_in_every_row(
     count: int, passes: int, order: Order, unmasking: Callable[[int, int], list[int]]
 ) -> None:
-    steps = order.plan(5, count, passes, Rng(3))
+    steps = order.decoding_steps(5, count, passes, Rng(3))
     assert steps.shape == (5, count)
     counts = torch.stack([torch.bincount(row, minlength=passes + 1) for row in steps])
     assert counts[:, 0].eq(0).all()
@@ -77,12 +77,12 @@ def test_a_plan_holds_every_step_equally_often_in_every_row(
 
 
 def test_rows_have_their_own_order() -> None:
-    steps = RandomMasked().plan(8, 64, 64, Rng(0))
+    steps = RandomMasked().decoding_steps(8, 64, 64, Rng(0))
     assert len({tuple(row.tolist()) for row in steps}) == 8
 
 
 def test_no_number_of_passes_means_one_token_each() -> None:
-    steps = RandomMasked().plan(2, 9, None, Rng(0))
+    steps = RandomMasked().decoding_steps(2, 9, None, Rng(0))
     assert steps.sort(1).values.tolist() == [list(range(1, 10))] * 2
 
 
@@ -94,18 +94,18 @@ def test_ranks_are_unmasked_from_the_last() -> None:
 @pytest.mark.parametrize("passes", [-1, 17])
 def test_impossible_passes_are_refused(passes: int, order: Order) -> None:
     with pytest.raises(InputError, match="16 tokens cannot be drawn"):
-        order.plan(1, 16, passes, Rng(0))
+        order.decoding_steps(1, 16, passes, Rng(0))
 
 
 def test_raster_has_one_plan() -> None:
-    assert Raster().plan(2, 4, None, Rng(0)).tolist() == [[1, 2, 3, 4]] * 2
+    assert Raster().decoding_steps(2, 4, None, Rng(0)).tolist() == [[1, 2, 3, 4]] * 2
     with pytest.raises(InputError, match="raster"):
-        Raster().plan(2, 4, 3, Rng(0))
+        Raster().decoding_steps(2, 4, 3, Rng(0))
 
 
 def test_training_masks_as_many_tokens_in_every_row_and_gives_the_rest() -> None:
     for seed in range(50):
-        steps = RandomMasked().draw(4, 20, Rng(seed))
+        steps = RandomMasked().training_steps(4, 20, Rng(seed))
         masked = steps.sum(1)
         assert set(steps.unique().tolist()) <= {0, 1}
         assert masked.eq(masked[0]).all()
@@ -114,7 +114,7 @@ def test_training_masks_as_many_tokens_in_every_row_and_gives_the_rest() -> None
 
 def test_the_masked_share_is_a_truncated_normal() -> None:
     count = 10_000  # so that rounding up does not matter
-    shares = np.array([float(RandomMasked().draw(1, count, Rng(seed)).sum()) / count for seed in range(800)])
+    shares = np.array([float(RandomMasked().training_steps(1, count, Rng(seed)).sum()) / count for seed in range(800)])
     density = [math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) for z in (-1.2, 0.0)]
     mass = [0.5 * (1 + math.erf(z / math.sqrt(2))) for z in (-1.2, 0.0)]
     mean = 1.0 + 0.25 * (density[0] - density[1]) / (mass[1] - mass[0])
@@ -125,7 +125,7 @@ def test_the_masked_share_is_a_truncated_normal() -> None:
 
 @pytest.mark.parametrize(("share", "bound"), [(0.0, 0.0), (0.5, 0.06), (1.0, 0.0)])
 def test_a_share_of_the_pictures_is_permuted(share: float, bound: float) -> None:
-    steps = Permuted(share).draw(1000, 9, Rng(4))
+    steps = Permuted(share).training_steps(1000, 9, Rng(4))
     assert steps.sort(1).values.eq(torch.arange(1, 10)).all()
     permuted = steps.ne(torch.arange(1, 10)).any(1)
     assert float(permuted.float().mean()) == pytest.approx(share, abs=bound)
@@ -134,9 +134,9 @@ def test_a_share_of_the_pictures_is_permuted(share: float, bound: float) -> None
 
 
 def test_permuted_pictures_are_drawn_in_raster() -> None:
-    assert Permuted().plan(2, 4, None, Rng(0)).tolist() == [[1, 2, 3, 4]] * 2
+    assert Permuted().decoding_steps(2, 4, None, Rng(0)).tolist() == [[1, 2, 3, 4]] * 2
     with pytest.raises(InputError, match="raster"):
-        Permuted().plan(2, 4, 3, Rng(0))
+        Permuted().decoding_steps(2, 4, 3, Rng(0))
 
 
 def test_the_share_falls_from_all_to_none() -> None:
@@ -147,24 +147,24 @@ def test_the_share_falls_from_all_to_none() -> None:
 
 def test_rows_are_masked_by_shares_of_their_own() -> None:
     """``acos(u) / (pi/2)`` has mean 2/pi, and ``acos(1/2) / (pi/2) = 2/3`` for its median; one token at least."""
-    steps = ArccosMasked().draw(4000, 64, Rng(0))
+    steps = ArccosMasked().training_steps(4000, 64, Rng(0))
     share = steps.float().mean(1)
     assert set(steps.unique().tolist()) == {0, 1}
     assert float(share.mean()) == pytest.approx(2 / math.pi, abs=0.02)
     assert float(share.median()) == pytest.approx(2 / 3, abs=0.02)
-    assert ArccosMasked().draw(4000, 2, Rng(0)).sum(1).min() == 1
+    assert ArccosMasked().training_steps(4000, 2, Rng(0)).sum(1).min() == 1
 
 
 def test_diagonals_go_from_near_to_far() -> None:
-    assert Diagonals().draw(2, 9, Rng(0)).tolist() == [[1, 2, 3, 2, 3, 4, 3, 4, 5]] * 2
-    assert Diagonals(columns=3).plan(1, 6, 4, Rng(0)).tolist() == [[1, 2, 3, 2, 3, 4]]
-    assert int(Diagonals().plan(1, 256, None, Rng(0)).max()) == 31
+    assert Diagonals().training_steps(2, 9, Rng(0)).tolist() == [[1, 2, 3, 2, 3, 4, 3, 4, 5]] * 2
+    assert Diagonals(columns=3).decoding_steps(1, 6, 4, Rng(0)).tolist() == [[1, 2, 3, 2, 3, 4]]
+    assert int(Diagonals().decoding_steps(1, 256, None, Rng(0)).max()) == 31
     with pytest.raises(InputError, match="12 tokens make no square"):
-        Diagonals().draw(1, 12, Rng(0))
+        Diagonals().training_steps(1, 12, Rng(0))
     with pytest.raises(InputError, match="do not fill rows of 5"):
-        Diagonals(columns=5).draw(1, 12, Rng(0))
+        Diagonals(columns=5).training_steps(1, 12, Rng(0))
     with pytest.raises(InputError, match="9 tokens in 5 steps, not 3"):
-        Diagonals().plan(1, 9, 3, Rng(0))
+        Diagonals().decoding_steps(1, 9, 3, Rng(0))
 
 
 @pytest.mark.parametrize(
@@ -180,14 +180,14 @@ def test_diagonals_go_from_near_to_far() -> None:
 def test_cells_go_from_tokens_to_the_whole_picture(
     grid: tuple[int, int], cell: tuple[int, int], steps: list[int]
 ) -> None:
-    assert Cells(grid, cell).draw(2, 8, Rng(0)).tolist() == [steps] * 2
-    assert Cells(grid, cell).plan(1, 8, max(steps), Rng(0)).tolist() == [steps]
+    assert Cells(grid, cell).training_steps(2, 8, Rng(0)).tolist() == [steps] * 2
+    assert Cells(grid, cell).decoding_steps(1, 8, max(steps), Rng(0)).tolist() == [steps]
 
 
 def test_cells_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InputError, match="9 tokens on a grid of 2 x 4 cannot be cut"):
-        Cells((2, 4), (1, 1)).draw(1, 9, Rng(0))
+        Cells((2, 4), (1, 1)).training_steps(1, 9, Rng(0))
     with pytest.raises(InputError, match="cells of 2 x 3"):
-        Cells((2, 4), (2, 3)).draw(1, 8, Rng(0))
+        Cells((2, 4), (2, 3)).training_steps(1, 8, Rng(0))
     with pytest.raises(InputError, match="2 cells are drawn in 2 steps, not 3"):
-        Cells((2, 4), (2, 2)).plan(1, 8, 3, Rng(0))
+        Cells((2, 4), (2, 2)).decoding_steps(1, 8, 3, Rng(0))

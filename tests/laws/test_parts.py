@@ -75,7 +75,7 @@ def part(value: Any) -> Any:
 
 @pytest.mark.parametrize("order", [part(order) for order in ORDERS])
 def test_every_picture_has_something_to_learn(order: Order) -> None:
-    steps = order.draw(4, COUNT, Rng(0))
+    steps = order.training_steps(4, COUNT, Rng(0))
     assert steps.shape == (4, COUNT)
     assert steps.min() >= 0
     assert steps.amax(1).min() >= 1
@@ -83,7 +83,7 @@ def test_every_picture_has_something_to_learn(order: Order) -> None:
 
 @pytest.mark.parametrize("order", [part(order) for order in ORDERS])
 def test_a_plan_reaches_every_token_once_and_every_row_alike(order: Order) -> None:
-    steps = order.plan(3, COUNT, None, Rng(0))
+    steps = order.decoding_steps(3, COUNT, None, Rng(0))
     counts = torch.stack([torch.bincount(row, minlength=COUNT + 1) for row in steps])
     total = int(steps.max())
     assert counts[:, 0].eq(0).all(), "a token is never drawn"
@@ -93,15 +93,15 @@ def test_a_plan_reaches_every_token_once_and_every_row_alike(order: Order) -> No
 
 @pytest.mark.parametrize("order", [part(order) for order in ORDERS])
 def test_the_plan_of_a_batch_is_that_of_its_pictures(order: Order) -> None:
-    together = order.plan(3, COUNT, None, Rng([1, 2, 3]))
+    together = order.decoding_steps(3, COUNT, None, Rng([1, 2, 3]))
     for row in range(3):
-        assert torch.equal(together[row : row + 1], order.plan(1, COUNT, None, Rng([row + 1])))
+        assert torch.equal(together[row : row + 1], order.decoding_steps(1, COUNT, None, Rng([row + 1])))
 
 
 @pytest.mark.parametrize("order", [part(order) for order in ORDERS])
 def test_more_steps_than_tokens_are_refused(order: Order) -> None:
     with pytest.raises(InputError, match="steps"):
-        order.plan(1, COUNT, COUNT + 1, Rng(0))
+        order.decoding_steps(1, COUNT, COUNT + 1, Rng(0))
 
 
 # Heads
@@ -168,20 +168,20 @@ def test_guidance_of_one_is_none_and_more_is_some(kind: type) -> None:
     assert not torch.equal(head.sample(both, True, SamplingOptions(guidance=5.0), Rng([1, 2])), plain)
 
 
-@pytest.mark.parametrize("kind", [part(kind) for kind in HEADS if hasattr(kind, "propose")])
+@pytest.mark.parametrize("kind", [part(kind) for kind in HEADS if hasattr(kind, "distribution")])
 @torch.no_grad()
-def test_proposals_are_draws_with_a_confidence(kind: type) -> None:
-    head = made(kind)
-    contexts = torch.randn(2, 3, WIDTH)
-    tokens, confidence = head.propose(contexts, False, SamplingOptions(temperature=0.0), Rng([1, 2]))
-    assert torch.equal(tokens, head.sample(contexts, False, SamplingOptions(temperature=0.0), Rng([1, 2])))
-    assert confidence.shape == (2, 3)
-    for row in range(2):
-        alone = head.propose(contexts[row : row + 1], False, SamplingOptions(), Rng([row + 1]))
-        for part_alone, part_together in zip(
-            alone, head.propose(contexts, False, SamplingOptions(), Rng([1, 2])), strict=True
-        ):
-            torch.testing.assert_close(part_alone, part_together[row : row + 1])
+def test_a_head_of_ids_draws_from_its_distribution(kind: type) -> None:
+    head, options = made(kind), SamplingOptions(temperature=0.7, top_k=3)
+    contexts = torch.randn(2, 1, WIDTH)
+    shares = head.distribution(contexts, False, options)
+    torch.testing.assert_close(shares.sum(-1), torch.ones(2, 1))
+    ids = head.sample(contexts.expand(-1, 20_000, -1), False, options, Rng([1, 2]))
+    found = torch.stack([torch.bincount(row, minlength=shares.shape[-1]) / 20_000 for row in ids])
+    torch.testing.assert_close(found, shares[:, 0], rtol=0, atol=0.015)
+    likeliest = head.distribution(contexts, False, SamplingOptions(temperature=0.0))
+    assert torch.equal(likeliest.argmax(-1), head.sample(contexts, False, SamplingOptions(temperature=0.0), Rng(0)))
+    both = head.distribution(torch.cat([contexts, 2 * contexts]), True, SamplingOptions(guidance=1.0))
+    torch.testing.assert_close(both, head.distribution(contexts, False, SamplingOptions()))
 
 
 def test_parts_are_found() -> None:

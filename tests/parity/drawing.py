@@ -31,16 +31,16 @@ class Replaying(nn.Module):
         self.strengths: list[float] = []
         self.drawn = 0
 
-    def sample(self, contexts: Tensor, guided: bool, policy: SamplingOptions, rng: Rng) -> Tensor:
+    def sample(self, contexts: Tensor, guided: bool, options: SamplingOptions, rng: Rng) -> Tensor:
         raw = self.head.logits(contexts)
-        logits = guide(raw, policy.guidance) if guided else raw
-        probabilities = cut(logits / policy.temperature, policy).softmax(-1)
+        logits = guide(raw, options.guidance) if guided else raw
+        probabilities = cut(logits / options.temperature, options).softmax(-1)
         ids = self.ids[:, self.drawn : self.drawn + raw.shape[1]]
-        drawn = self.head.sample(contexts, guided, policy, Replay(uniform=[landing(probabilities, ids)]))
+        drawn = self.head.sample(contexts, guided, options, Replay(uniform=[landing(probabilities, ids)]))
         self.drawn += raw.shape[1]
         self.raw.append(raw)
         self.probabilities.append(probabilities)
-        self.strengths.append(policy.guidance)
+        self.strengths.append(options.guidance)
         return drawn
 
     def compare(self, raw: Tensor, probabilities: Tensor) -> None:

@@ -254,9 +254,9 @@ class Witness(nn.Module):
         self.head, self.embed, self.blank = head, head.embed, head.blank
         self.seen: list[dict[str, Any]] = []
 
-    def sample(self, contexts: Tensor, guided: bool, policy: SamplingOptions, rng: Rng) -> Tensor:
-        drawn = self.head.sample(contexts, guided, policy, rng)
-        self.seen.append({"z": contexts.flatten(0, 1), "cfg": policy.guidance, "tokens": drawn.flatten(0, 1)})
+    def sample(self, contexts: Tensor, guided: bool, options: SamplingOptions, rng: Rng) -> Tensor:
+        drawn = self.head.sample(contexts, guided, options, rng)
+        self.seen.append({"z": contexts.flatten(0, 1), "cfg": options.guidance, "tokens": drawn.flatten(0, 1)})
         return drawn
 
 
@@ -301,11 +301,11 @@ def test_drawing(golden: Golden, mode: str) -> None:
     orders, batch = golden[f"in.{mode}.orders"], len(golden[f"in.{mode}.labels"])
     steps = steps_of_ranks(orders.argsort(1), cosine_unmasking(orders.shape[1], config["num_iter"]))
     noise = [draw for step in range(config["num_iter"]) for draw in recorded_noise(golden, mode, step)]
-    policy = SamplingOptions(guidance=config["cfg"] if mode == "sample_cfg" else 1.0, temperature=heat)
+    options = SamplingOptions(guidance=config["cfg"] if mode == "sample_cfg" else 1.0, temperature=heat)
     seen: list[Tensor] = []
     replay = Replay(normal=noise)
     decoder = Decoder(
-        generator, policy, config["num_iter"], {"linear": with_known, "constant": constant}[config["cfg_schedule"]]
+        generator, options, config["num_iter"], {"linear": with_known, "constant": constant}[config["cfg_schedule"]]
     )
     labels = golden[f"in.{mode}.labels"]
     tokens = decoder(labels, replay, steps=steps, watch=lambda step, total, tokens, steps: seen.append(tokens.clone()))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import Schedule, annealed, annealed_twice, constant, linear, power_cosine
+from limner.decode.step import most_confident
 from limner.errors import CheckpointError
 from limner.generators.generator import Generator
 from limner.generators.heads.head import SamplingOptions
@@ -85,7 +86,7 @@ def test_no_golden_is_missing() -> None:
 @pytest.mark.parametrize("golden", goldens(*NAMES, having="out.train.mask"))
 def test_mask(golden: Golden) -> None:
     ids, mask = golden["in.ids"], golden["out.train.mask"].bool()
-    steps = ArccosMasked().draw(*ids.shape, training_draws(golden))
+    steps = ArccosMasked().training_steps(*ids.shape, training_draws(golden))
     assert torch.equal(steps == 1, mask)
     assert torch.equal(ids.masked_fill(steps == 1, sizes(golden).entries), golden["out.train.masked"].long())
 
@@ -123,23 +124,23 @@ def decoder(generator: Generator, run: dict[str, Any]) -> Decoder:
         run["num_sample_steps"],
         guidance=schedule,
         temperature=annealed_twice if run.get("softmax_temperature_annealing") else annealed,
-        ranked=True,
+        step=most_confident,
     )
 
 
 class Witness(nn.Module):
-    """A head that notes what it is told and which uniform draws it is to take for it."""
+    """A head that notes the logits it gives, with condition and without, and the guidance."""
 
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
         self.head, self.embed = head, head.embed
-        self.blank, self.loss, self.sample = head.blank, head.loss, head.sample
+        self.blank, self.loss, self.sample, self.distribution = head.blank, head.loss, head.sample, head.distribution
         self.seen: list[dict[str, Any]] = []
 
-    def propose(self, contexts: Tensor, guided: bool, policy: SamplingOptions, rng: Rng) -> tuple[Tensor, Tensor]:
+    def guided_logits(self, contexts: Tensor, guided: bool, options: SamplingOptions) -> Tensor:
         halves = self.head.logits(contexts).chunk(2) if guided else (self.head.logits(contexts), None)
-        self.seen.append({"cond": halves[0], "uncond": halves[1], "guidance": policy.guidance})
-        return self.head.propose(contexts, guided, policy, rng)
+        self.seen.append({"cond": halves[0], "uncond": halves[1], "guidance": options.guidance})
+        return self.head.guided_logits(contexts, guided, options)
 
 
 def unknown(golden: Golden, name: str, step: int) -> Tensor:
@@ -234,7 +235,7 @@ def test_published_ways_to_draw(size: Sizes, sampling: Sampling) -> None:
     draw = official_decoder(official_generator(tiny).eval(), sampling)
     steps: list[int] = []
     draw(torch.tensor([0, 2]), Rng([1, 2]), watch=lambda step, total, tokens, known: steps.append(total))
-    assert steps == [sampling.passes] * sampling.passes
+    assert steps == [sampling.steps] * sampling.steps
 
 
 @pytest.mark.parametrize("golden", goldens(*NAMES))

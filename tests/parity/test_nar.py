@@ -109,7 +109,7 @@ def test_logits_of_each_head(golden: Golden) -> None:
 def test_who_sees_whom(golden: Golden) -> None:
     """Ours leaves out the slot of the last token, and numbers slots by diagonals."""
     generator, tokens = filled(golden), golden["in.tokens"]
-    steps = generator.order.draw(*tokens.shape, Rng(0))
+    steps = generator.order.training_steps(*tokens.shape, Rng(0))
     prefix = generator.condition(given(golden), torch.zeros(len(tokens), dtype=torch.bool))
     slots = generator.backbone.slots(generator.head.embed(tokens), steps, prefix, None)
     official = golden["out.mask"] if "out.mask" in golden.tensors else golden["in.train.mask"]

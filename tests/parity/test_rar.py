@@ -131,12 +131,12 @@ class Replaying(nn.Module):
         self.strengths: list[float] = []
         self.probabilities: list[Tensor] = []
 
-    def sample(self, contexts: Tensor, guided: bool, policy: SamplingOptions, rng: Rng) -> Tensor:
+    def sample(self, contexts: Tensor, guided: bool, options: SamplingOptions, rng: Rng) -> Tensor:
         raw = self.head.logits(contexts)[:, 0]
-        logits = guide(raw, policy.guidance) if guided else raw
+        logits = guide(raw, options.guidance) if guided else raw
         self.raw.append(raw)
-        self.strengths.append(policy.guidance)
-        self.probabilities.append((logits / policy.temperature).softmax(-1))
+        self.strengths.append(options.guidance)
+        self.probabilities.append((logits / options.temperature).softmax(-1))
         return self.ids[:, len(self.raw) - 1 : len(self.raw)]
 
 
@@ -183,8 +183,8 @@ DRAWINGS = [
 def test_drawing(golden: Golden, mode: str) -> None:
     generator, ids = filled(golden), golden[f"in.{mode}.ids"]
     generator.head = head = Replaying(generator.head, ids)
-    policy, power = steering(golden, mode)
-    decoder = Decoder(generator, policy, guidance=power_cosine(power), cached=not mode.endswith("nokv"))
+    options, power = steering(golden, mode)
+    decoder = Decoder(generator, options, guidance=power_cosine(power), cached=not mode.endswith("nokv"))
     tokens = decoder(golden["in.labels"][: len(ids)], Rng(0))
     assert torch.equal(tokens, ids)
     assert len(head.raw) == ids.shape[1]
@@ -220,9 +220,9 @@ def test_published_sizes(size: Sizes, millions: int, wanted: tuple[float, float,
     never_read = 1023 + 1024 + 99 + 1  # rows of their positions, target positions, times and embeddings
     own = sum(p.numel() for p in generator.parameters())
     assert (own + never_read * size.width) / 1e6 == pytest.approx(millions, abs=0.7)
-    policy = official_decoder(generator, size).policy
-    assert (policy.temperature, policy.guidance, size.power) == wanted
-    assert (policy.top_k, policy.top_p) == (0, 1.0)
+    options = official_decoder(generator, size).options
+    assert (options.temperature, options.guidance, size.power) == wanted
+    assert (options.top_k, options.top_p) == (0, 1.0)
 
 
 def test_the_share_of_permuted_pictures() -> None:

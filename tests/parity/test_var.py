@@ -152,7 +152,7 @@ def test_training_of_the_tokenizer(golden: Golden) -> None:
 @torch.no_grad()
 def test_logits(golden: Golden, mode: str) -> None:
     generator, tokens = filled(golden), ids(golden, "out.vae.idx{}")
-    steps = generator.order.draw(len(tokens), generator.count, Rng(0))
+    steps = generator.order.training_steps(len(tokens), generator.count, Rng(0))
     prefix = generator.condition(golden["in.labels"], golden[f"in.{mode}.drop_rand"] < drop(golden))
     everything = torch.arange(generator.count).expand_as(tokens)
     contexts = generator.contexts(tokens, steps, prefix, everything)
@@ -210,7 +210,7 @@ def drawing(probabilities: Tensor, tokens: Tensor) -> Tensor:
     return (middle / edges[..., -1:])[..., 0].float()
 
 
-def policy(golden: Golden) -> SamplingOptions:
+def options(golden: Golden) -> SamplingOptions:
     config = golden.config
     return SamplingOptions(guidance=1 + config["cfg"], top_k=config["top_k"], top_p=config["top_p"])
 
@@ -244,7 +244,7 @@ def test_drawing(golden: Golden, mode: str, cached: bool) -> None:
     generator, quantizer, steps = filled(golden, tokenizer), tokenizer.quantizer, len(golden.config["patch_nums"])
     generator.head = witness = Witness(generator.head)
     replay, seen = draws(golden, mode), []
-    decoder = Decoder(generator, policy(golden), guidance=with_steps, cached=cached)
+    decoder = Decoder(generator, options(golden), guidance=with_steps, cached=cached)
     if mode == "smooth":
         decoder = smoothed(decoder, quantizer.codebook)
     labels = golden["in.labels"]
@@ -256,7 +256,7 @@ def test_drawing(golden: Golden, mode: str, cached: bool) -> None:
         both = len(raw) == 2 * len(labels)  # without a cache, steps without guidance compute no second half
         logits = guided(raw, golden.config["cfg"], scale, steps) if both else raw
         agree(logits, official["logits"])
-        agree(cut(logits, policy(golden)).softmax(-1).flatten(0, 1), official["probs"])
+        agree(cut(logits, options(golden)).softmax(-1).flatten(0, 1), official["probs"])
         sums = list(quantizer.sums(known))
         agree(sums[scale], official["fhat"])
         if scale + 1 < steps:
@@ -323,7 +323,7 @@ def test_releases_tell_which_and_how_large(golden: Golden) -> None:
 def test_how_the_authors_draw() -> None:
     with torch.device("meta"):
         decoder = official_decoder(official_generator(VAR_D16))
-    assert decoder.policy == SamplingOptions(guidance=2.5, top_k=900, top_p=0.96)
+    assert decoder.options == SamplingOptions(guidance=2.5, top_k=900, top_p=0.96)
     assert decoder.guidance is with_steps
 
 

@@ -57,7 +57,7 @@ def filled(golden: Golden) -> Generator:
 
 def cell_order(generator: Generator) -> Tensor:
     """Positions of the tokens, cell by cell."""
-    return generator.order.draw(1, generator.count, Rng(0))[0].argsort(stable=True)
+    return generator.order.training_steps(1, generator.count, Rng(0))[0].argsort(stable=True)
 
 
 def rastered(generator: Generator, values: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def tokens_of(latents: Tensor) -> Tensor:
 def test_cells(golden: Golden) -> None:
     generator = official_generator(sizes(golden))
     assert torch.equal(rastered(generator, golden["out.clusters"]), tokens_of(golden["in.latents"]))
-    steps = generator.order.plan(2, generator.count, None, Rng(0))
+    steps = generator.order.decoding_steps(2, generator.count, None, Rng(0))
     assert torch.bincount(steps[0]).tolist() == [0, *[golden["out.clusters"].shape[2]] * len(golden["out.clusters"])]
 
 
@@ -86,7 +86,7 @@ def test_places_and_mask(golden: Golden) -> None:
         table = generator.backbone.rope[order].repeat_interleave(2, dim=1)
         agree(table[..., 0], state[f"{half}_blocks.0.attn.rope.freqs_cos"], 1e-6)
         agree(table[..., 1], state[f"{half}_blocks.0.attn.rope.freqs_sin"], 1e-6)
-    steps, everything = generator.order.draw(1, generator.count, Rng(0)), torch.arange(generator.count)[None]
+    steps, everything = generator.order.training_steps(1, generator.count, Rng(0)), torch.arange(generator.count)[None]
     x, prefix = (torch.zeros(1, count, generator.backbone.width) for count in (generator.count, 1))
     assert torch.equal(generator.backbone(x, steps, prefix, everything).visible, state["mask"][0, 0] == 0)
 
@@ -133,9 +133,9 @@ def test_drawing(golden: Golden, mode: str, cached: bool) -> None:
     replay = Replay(normal=[draw for cell, rest in zip(start, noise, strict=True) for draw in (cell, *rest)])
     told: list[list[int]] = []
     generator.backbone.time.register_forward_hook(lambda module, given, out: told.append(given[0].unique().tolist()))
-    policy = SamplingOptions(guidance=golden.config["cfg"] if mode == "sample_cfg" else 1.0)
+    options = SamplingOptions(guidance=golden.config["cfg"] if mode == "sample_cfg" else 1.0)
     seen: list[Tensor] = []
-    tokens = Decoder(generator, policy, guidance=with_steps, cached=cached)(
+    tokens = Decoder(generator, options, guidance=with_steps, cached=cached)(
         golden["in.labels"],
         replay,
         watch=lambda step, total, tokens, steps: seen.append(tokens[:, steps[0] == step]),

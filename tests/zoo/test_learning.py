@@ -78,7 +78,7 @@ def test_each_caption_draws_its_picture(trained, captions, name, images):
     model = loop.train(task, knobs, out, bar=False).average.model
     decoder = model.decoder(model.generator)
     given = model.subwords.encode(task.pieces.captions)
-    drawn = replace(decoder, passes=model.passes)(given, Rng([5, 6, 7, 8]))
+    drawn = replace(decoder, steps=model.steps)(given, Rng([5, 6, 7, 8]))
     distance = apart(drawn, wanted)
     own, others = distance.diagonal(), distance[~torch.eye(4, dtype=torch.bool)]
     assert own.max() < 0.5 * others.min()

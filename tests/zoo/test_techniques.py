@@ -30,8 +30,8 @@ def guided():
     from limner.recipe import Technique
 
     def apply(decoder: Decoder, knobs: Scale) -> Decoder:
-        options = replace(decoder.policy, guidance=decoder.policy.guidance * knobs.strength)
-        return replace(decoder, policy=options, cached=knobs.cached)
+        options = replace(decoder.options, guidance=decoder.options.guidance * knobs.strength)
+        return replace(decoder, options=options, cached=knobs.cached)
 
     return Technique(state="works", paper="", knobs=Scale, apply=apply, on=Decoder, host="generators/var")
 
@@ -67,7 +67,7 @@ def test_techniques_of_a_decoder_compose_in_call_order(trained):
     technique = guided()
     assert technique.change(technique.change(model, Scale(2.0)), Scale(5.0, cached=False)) is model
     decoder = model.decoder(model.generator)
-    assert (decoder.policy.guidance, decoder.cached) == (10.0, False)
+    assert (decoder.options.guidance, decoder.cached) == (10.0, False)
 
 
 def test_a_model_that_holds_another_is_changed_there(trained):
@@ -75,7 +75,7 @@ def test_a_model_that_holds_another_is_changed_there(trained):
 
     model = limner.load(trained("unified/limner").name)
     assert guided().change(model) is model
-    assert model.drawer.decoder(model.drawer.generator).policy.guidance == 3.0
+    assert model.drawer.decoder(model.drawer.generator).options.guidance == 3.0
 
 
 def test_the_command_line_draws_with_a_technique(command_line, trained, tmp_path):

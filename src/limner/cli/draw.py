@@ -61,6 +61,10 @@ class Draw:
     """How strongly the words are followed: 1 is plain sampling, higher is closer to the words and less varied."""
     temperature: Annotated[float | None, arg(help_behavior_hint="(default: the model's own)")] = None
     """Spread of the random draws: below 1 is safer, above 1 is more varied."""
+    top_k: Annotated[int | None, arg(help_behavior_hint="(default: the model's own)")] = None
+    """Of a model that draws ids: only so many of the likeliest are drawn; 0 is all."""
+    top_p: Annotated[float | None, arg(help_behavior_hint="(default: the model's own)")] = None
+    """Of a model that draws ids: only the likeliest that together have this probability, above 0 and at most 1."""
     solver: Annotated[
         Literal["ancestral", "ddim", "heun", "dpm++"] | None, arg(help_behavior_hint="(default: the model's own)")
     ] = None
@@ -103,6 +107,7 @@ def run(arguments: list[str]) -> None:
 def draw(options: Draw) -> list[Path]:
     """Draws what ``options`` ask for and returns the files written."""
     import limner
+    from limner.decode.options import DrawOptions
     from limner.pictures import check_place
     from limner.store.techniques import with_techniques
 
@@ -115,12 +120,8 @@ def draw(options: Draw) -> list[Path]:
         wanted,
         n=options.count,
         seed=options.seed,
-        steps=options.steps,
-        guidance=options.guidance,
-        temperature=options.temperature,
-        solver=options.solver,
-        head_steps=options.head_steps,
         watch=(lambda step, total, seen: steps.append((step, total, seen))) if options.show_steps else None,
+        **{name: getattr(options, name) for name in DrawOptions.__annotations__},
     )
     named = options.prompt or [f"class {label}" for label in options.classes]
     captions = [name for name in named for _ in range(options.count)]

@@ -94,7 +94,7 @@ def _keep(point: Point, path: Path) -> None:
 def paces(model: TextToImage) -> list[Pace]:
     """The paces that are measured, slow ones last, the model's own among them."""
     generator = model.generator
-    own = int(generator.order.plan(1, generator.count, model.passes, Rng(0)).max())
+    own = int(generator.order.decoding_steps(1, generator.count, model.steps, Rng(0)).max())
     steps = sorted({*POWERS, own, generator.count})
     if len(allowed := [number for number in steps if _allows(generator, number)]) > 1:
         return [Pace(number) for number in allowed]
@@ -107,7 +107,7 @@ def paces(model: TextToImage) -> list[Pace]:
 
 def _allows(generator: Generator, steps: int) -> bool:
     try:
-        generator.order.plan(1, generator.count, steps, Rng(0))
+        generator.order.decoding_steps(1, generator.count, steps, Rng(0))
     except InputError:
         return False
     return True
@@ -119,9 +119,9 @@ def paced(model: TextToImage, pace: Pace) -> TextToImage:
 
     def decoder(generator: Generator) -> Decoder:
         plain = own(generator)
-        return replace(plain, policy=replace(plain.policy, head_steps=pace.head_steps or plain.policy.head_steps))
+        return replace(plain, options=replace(plain.options, head_steps=pace.head_steps or plain.options.head_steps))
 
-    drawer.passes, drawer.decoder = pace.steps or model.passes, decoder
+    drawer.steps, drawer.decoder = pace.steps or model.steps, decoder
     return drawer
 
 

@@ -1,15 +1,15 @@
-"""What a slot is told where that is not the head's business: of other tokens, but of none of its own step or later."""
+"""Embeddings of tokens that depend on other tokens too, though on none of their own step or later."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from limner.errors import InputError
+from limner.nn.borrowed import Borrowed
 from limner.tokenizers.pyramid import Pyramid
 from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
 from limner.types import Tokens
@@ -18,9 +18,9 @@ Scaling: TypeAlias = MultiScaleQuantizer | Pyramid
 
 
 class ScaleEmbedding(nn.Module):
-    """Each slot of a scale is told the picture so far: the sum of all scales before, shrunk to its scale (VAR,
+    """Each position of a scale embeds the picture so far: the sum of all scales before, shrunk to its scale (VAR,
     arXiv:2404.02905, Section 3.2), or the scale before, enlarged (FlowAR, arXiv:2412.15205), as the quantizer has it.
-    Those of the first scale are told nothing.
+    Positions of the first scale embed zeros.
 
     Args:
         channels: of the quantizer.
@@ -31,29 +31,23 @@ class ScaleEmbedding(nn.Module):
     def __init__(self, channels: int, width: int, quantizer: Scaling | None = None) -> None:
         super().__init__()
         self.project = nn.Linear(channels, width)
-        self._frozen: tuple[Scaling | None] = (quantizer,)
+        self.borrowed: Borrowed[Scaling] | None = None
+        if quantizer is not None:
+            self.attach(quantizer)
 
     @property
     def quantizer(self) -> Scaling:
         """The tokenizer's; raises `InputError` where none was given."""
-        (quantizer,) = self._frozen
-        if quantizer is None:
+        if self.borrowed is None:
             raise InputError(
                 "this generator has no tokenizer yet: attach the quantizer of the one it learned from, "
                 "generator.embed.attach(tokenizer.quantizer)"
             )
-        return quantizer
+        return self.borrowed.module
 
     def attach(self, quantizer: Scaling) -> None:
-        """Read by this quantizer from now on."""
-        self._frozen = (quantizer,)
-
-    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> ScaleEmbedding:
-        super()._apply(fn, recurse)
-        (quantizer,) = self._frozen
-        if quantizer is not None:
-            quantizer.to(self.project.weight.device)  # it keeps its precision: what it sums up is a picture
-        return self
+        """Embed by this quantizer from now on; it keeps its precision, for what it sums up is a picture."""
+        self.borrowed = Borrowed(quantizer, casts=False)
 
     def forward(self, tokens: Tokens) -> Float[Tensor, "b n d"]:
         with torch.no_grad():

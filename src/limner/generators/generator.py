@@ -63,7 +63,7 @@ class Generator(nn.Module):
         """Mean loss of the tokens that bear one, in the head's unit, each weighed; ``order`` is that of this batch,
         where training changes it."""
         batch = len(tokens)
-        steps = (order or self.order).draw(batch, self.count, rng)
+        steps = (order or self.order).training_steps(batch, self.count, rng)
         dropped = rng.uniform(batch) < self.drop
         known = tokens
         if self.corrupt:

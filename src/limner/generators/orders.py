@@ -1,7 +1,7 @@
 """When is each token predicted? An order answers with a number per token: its step.
 
-Step 0 is given beforehand and bears no loss; tokens of equal step are predicted together; a token may depend on tokens
-of strictly earlier steps and on nothing else. That is all a backbone needs to know of an order.
+Tokens of step 0 are known beforehand and bear no loss; tokens of equal step are predicted together; a token may depend
+on tokens of strictly earlier steps and on nothing else. That is all a backbone needs to know of an order.
 """
 
 from __future__ import annotations
@@ -21,25 +21,30 @@ from limner.types import Layout, Rng, Steps
 class Order(Protocol):
     """How a picture is split into steps, in training and in drawing."""
 
-    def draw(self, batch: int, count: int, rng: Rng) -> Steps:
+    def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
         """Steps of a training batch of ``count`` tokens; each step holds equally many tokens in every row, unless
         the generator gives known tokens a loss too (its ``known_weight``)."""
 
-    def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
-        """Steps 1 .. passes by which a batch is drawn; None leaves the number of passes to the order."""
+    def decoding_steps(self, batch: int, count: int, steps: int | None, rng: Rng) -> Steps:
+        """Steps 1 .. ``steps`` by which a batch is drawn; None leaves their number to the order."""
+
+
+def fixed_steps(own: Steps, steps: int | None) -> Steps:
+    """``own``, the steps of an order that leaves no choice; raises `InputError` if another number is wanted."""
+    if steps not in (None, number := int(own.max())):
+        raise InputError(f"this order draws {own.shape[1]} tokens in {number} steps, not {steps}: leave out --steps")
+    return own
 
 
 @dataclass(frozen=True)
 class Raster:
     """One token after the other, left to right and top to bottom."""
 
-    def draw(self, batch: int, count: int, rng: Rng) -> Steps:
+    def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
         return torch.arange(1, count + 1, device=rng.device).expand(batch, count)
 
-    def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
-        if passes not in (None, count):
-            raise InputError(f"a raster order draws {count} tokens in {count} steps, not {passes}: leave out --steps")
-        return self.draw(batch, count, rng)
+    def decoding_steps(self, batch: int, count: int, steps: int | None, rng: Rng) -> Steps:
+        return fixed_steps(self.training_steps(batch, count, rng), steps)
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,13 @@ class Permuted:
 
     share: float = 1.0
 
-    def draw(self, batch: int, count: int, rng: Rng) -> Steps:
+    def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
         permuted = rng.uniform(batch) < self.share
-        raster = Raster().draw(batch, count, rng)
+        raster = Raster().training_steps(batch, count, rng)
         return torch.where(permuted[:, None], rng.permutations(batch, count) + 1, raster)
 
-    def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
-        return Raster().plan(batch, count, passes, rng)
+    def decoding_steps(self, batch: int, count: int, steps: int | None, rng: Rng) -> Steps:
+        return Raster().decoding_steps(batch, count, steps, rng)
 
 
 def annealed_share(progress: float, start: float = 0.5, end: float = 0.75) -> float:
@@ -74,7 +79,7 @@ class Diagonals:
 
     columns: int | None = None
 
-    def draw(self, batch: int, count: int, rng: Rng) -> Steps:
+    def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
         columns = self.columns or math.isqrt(count)
         if self.columns is None and columns**2 != count:
             raise InputError(f"{count} tokens make no square: tell Diagonals the number of columns")
@@ -83,12 +88,8 @@ class Diagonals:
         index = torch.arange(count, device=rng.device)
         return (1 + index // columns + index % columns).expand(batch, count)
 
-    def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
-        steps = self.draw(batch, count, rng)
-        own = int(steps.max())
-        if passes not in (None, own):
-            raise InputError(f"diagonals draw {count} tokens in {own} steps, not {passes}: leave out --steps")
-        return steps
+    def decoding_steps(self, batch: int, count: int, steps: int | None, rng: Rng) -> Steps:
+        return fixed_steps(self.training_steps(batch, count, rng), steps)
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Cells:
     grid: tuple[int, ...]
     cell: tuple[int, ...]
 
-    def draw(self, batch: int, count: int, rng: Rng) -> Steps:
+    def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
         axes = list(zip(self.grid, self.cell, strict=True))
         if math.prod(self.grid) != count or any(length % edge for length, edge in axes):
             grid, cell = (" x ".join(map(str, lengths)) for lengths in (self.grid, self.cell))
@@ -115,11 +116,8 @@ class Cells:
             steps = steps.repeat_interleave(edge, dim=axis)
         return steps.flatten().expand(batch, count)
 
-    def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
-        steps = self.draw(batch, count, rng)
-        if passes not in (None, cells := int(steps.max())):
-            raise InputError(f"{cells} cells are drawn in {cells} steps, not {passes}: leave out --steps")
-        return steps
+    def decoding_steps(self, batch: int, count: int, steps: int | None, rng: Rng) -> Steps:
+        return fixed_steps(self.training_steps(batch, count, rng), steps)
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ class RandomMasked:
     mean: float = 1.0
     deviation: float = 0.25
 
-    def draw(self, batch: int, count: int, rng: Rng) -> Steps:
+    def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
         low, high = (self._cdf(edge) for edge in (self.least, 1.0))
         level = low + (high - low) * float(rng.uniform(1))
         share = self.mean + self.deviation * math.sqrt(2.0) * float(torch.erfinv(torch.tensor(2.0 * level - 1.0)))
@@ -146,8 +144,8 @@ class RandomMasked:
     def _cdf(self, x: float) -> float:
         return 0.5 * (1.0 + math.erf((x - self.mean) / (self.deviation * math.sqrt(2.0))))
 
-    def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
-        return steps_of_ranks(rng.permutations(batch, count), cosine_unmasking(count, passes or count))
+    def decoding_steps(self, batch: int, count: int, steps: int | None, rng: Rng) -> Steps:
+        return steps_of_ranks(rng.permutations(batch, count), cosine_unmasking(count, steps or count))
 
 
 @dataclass(frozen=True)
@@ -158,16 +156,16 @@ class ArccosMasked:
     In training ``round(count * acos(u) / (pi/2))`` tokens of a row, at least one, are masked for a u uniform in [0, 1):
     rows differ, so the generator needs a ``known_weight``. In drawing, ``floor(count * acos(s/S) / (pi/2))`` are still
     masked after step s of S, at least one is drawn per step, and the last step draws all that are left; which they are,
-    a ranking decoder decides anew.
+    `limner.decode.step.most_confident` decides anew.
     """
 
-    def draw(self, batch: int, count: int, rng: Rng) -> Steps:
+    def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
         share = (torch.acos(rng.uniform(batch)) / (math.pi * 0.5)).clamp(1e-6, 1.0)
         masked = (count * share).round().clamp_min(1.0)
         return (rng.permutations(batch, count) < masked[:, None]).long()
 
-    def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
-        return steps_of_ranks(rng.permutations(batch, count), arccos_unmasking(count, passes or count))
+    def decoding_steps(self, batch: int, count: int, steps: int | None, rng: Rng) -> Steps:
+        return steps_of_ranks(rng.permutations(batch, count), arccos_unmasking(count, steps or count))
 
 
 @dataclass(frozen=True)
@@ -176,42 +174,39 @@ class Scales:
 
     layout: Layout
 
-    def draw(self, batch: int, count: int, rng: Rng) -> Steps:
+    def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
         if count != self.layout.length:
             raise InputError(f"{count} tokens are not the {self.layout.length} of these scales: give the right layout")
         lengths = torch.tensor(self.layout.lengths, device=rng.device)
         steps = torch.arange(1, len(lengths) + 1, device=rng.device)
         return steps.repeat_interleave(lengths).expand(batch, -1)
 
-    def plan(self, batch: int, count: int, passes: int | None, rng: Rng) -> Steps:
-        scales = len(self.layout.grids)
-        if passes not in (None, scales):
-            raise InputError(f"{scales} scales are drawn in {scales} steps, not {passes}: leave out --steps")
-        return self.draw(batch, count, rng)
+    def decoding_steps(self, batch: int, count: int, steps: int | None, rng: Rng) -> Steps:
+        return fixed_steps(self.training_steps(batch, count, rng), steps)
 
 
-def cosine_unmasking(count: int, passes: int) -> list[int]:
-    """Tokens still masked after each pass, falling to 0 as a cosine does (Eq. 3 of MaskGIT)."""
-    return _unmasking(count, passes, lambda step: math.cos(math.pi / 2 * step / passes))
+def cosine_unmasking(count: int, steps: int) -> list[int]:
+    """Tokens still masked after each step, falling to 0 as a cosine does (Eq. 3 of MaskGIT)."""
+    return _unmasking(count, steps, lambda step: math.cos(math.pi / 2 * step / steps))
 
 
-def arccos_unmasking(count: int, passes: int) -> list[int]:
-    """Tokens still masked after each pass, falling to 0 as an arc cosine does."""
-    return _unmasking(count, passes, lambda step: math.acos(step / passes) / (math.pi * 0.5))
+def arccos_unmasking(count: int, steps: int) -> list[int]:
+    """Tokens still masked after each step, falling to 0 as an arc cosine does."""
+    return _unmasking(count, steps, lambda step: math.acos(step / steps) / (math.pi * 0.5))
 
 
-def _unmasking(count: int, passes: int, share: Callable[[int], float]) -> list[int]:
-    """``floor(count * share(s))`` tokens after pass s, one less than before at least, and none but after the last."""
-    if not 1 <= passes <= count:
-        raise InputError(f"{count} tokens cannot be drawn in {passes} steps: choose 1 to {count}")
+def _unmasking(count: int, steps: int, share: Callable[[int], float]) -> list[int]:
+    """``floor(count * share(s))`` tokens after step s, one less than before at least, and none but after the last."""
+    if not 1 <= steps <= count:
+        raise InputError(f"{count} tokens cannot be drawn in {steps} steps: choose 1 to {count}")
     left, masked = count, []
-    for step in range(1, passes + 1):
-        left = 0 if step == passes else max(1, min(left - 1, math.floor(count * share(step))))
+    for step in range(1, steps + 1):
+        left = 0 if step == steps else max(1, min(left - 1, math.floor(count * share(step))))
         masked.append(left)
     return masked
 
 
 def steps_of_ranks(ranks: Steps, masked_after: list[int]) -> Steps:
-    """Steps of tokens that are unmasked from the last rank to the first, ``masked_after[s]`` staying after pass s."""
+    """Steps of tokens that are unmasked from the last rank to the first, ``masked_after[s]`` staying after step s."""
     boundaries = torch.tensor(sorted(masked_after), device=ranks.device)
     return len(masked_after) + 1 - torch.searchsorted(boundaries, ranks, right=True)

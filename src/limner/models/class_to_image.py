@@ -1,4 +1,4 @@
-"""A model that draws classes, as most published generators do: tokenizer and generator under one roof.
+"""A model that draws classes, as most published generators do.
 
 model = limner.load("var_d16.pth", tokenizer="vae_ch160v4096z32.pth")
 model.draw(classes=[207, 360], n=4, seed=0)        # ImageNet: golden retriever, otter
@@ -7,16 +7,17 @@ model.draw(classes=[207, 360], n=4, seed=0)        # ImageNet: golden retriever,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Unpack
 
 import torch
 from PIL import Image as Pillow
 
 from limner.decode.decoder import Decoder
+from limner.decode.options import DrawOptions
 from limner.errors import InputError
 from limner.generators.conditions import ClassCondition
 from limner.generators.generator import Generator
-from limner.models.text_to_image import DrawOptions, ImageGenerator, Show, seeds_of
-from limner.processes.solvers import Solver
+from limner.models.text_to_image import ImageGenerator, Show, seeds_of
 from limner.types import Size, Tokenizer
 
 
@@ -26,7 +27,7 @@ class ClassToImage(ImageGenerator):
     Args:
         generator: conditioned on classes; raises `InputError` for others.
         tokenizer: the one that it learned from; raises `InputError` if it has another number of tokens.
-        decoder: how it is decoded unless told otherwise.
+        decoder: how it is decoded without options.
     """
 
     def __init__(self, generator: Generator, tokenizer: Tokenizer, *, decoder: Callable[[Generator], Decoder]) -> None:
@@ -37,7 +38,7 @@ class ClassToImage(ImageGenerator):
             )
         if tokenizer.layout.length != generator.count:
             raise InputError(
-                f"the tokenizer takes pictures apart into {tokenizer.layout.length} tokens, but the generator draws "
+                f"the tokenizer encodes an image as {tokenizer.layout.length} tokens, but the generator draws "
                 f"{generator.count}: give the tokenizer that it learned from"
             )
         super().__init__(generator, tokenizer, decoder=decoder)
@@ -54,26 +55,21 @@ class ClassToImage(ImageGenerator):
         *,
         n: int = 1,
         seed: int = 0,
-        steps: int | None = None,
-        guidance: float | None = None,
-        temperature: float | None = None,
-        solver: Solver | str | None = None,
-        head_steps: int | None = None,
         watch: Show | None = None,
+        **options: Unpack[DrawOptions],
     ) -> list[Pillow.Image]:
-        """``n`` pictures of each class, class by class; what is not said is as the authors draw.
+        """``n`` pictures of each class, class by class; without options, as the authors draw.
 
         Args:
             classes: one number or several; -1 is no class at all.
-            n, seed, steps, guidance, temperature, solver, head_steps, watch: see `TextToImage.draw`.
+            n, seed, watch, options: see `TextToImage.draw`.
 
-        Raises `InputError` for what cannot be drawn, or not in this manner.
+        Raises `InputError` for what cannot be drawn, or not with these options.
         """
-        wanted = [classes] if isinstance(classes, int) else list(classes)
-        if not wanted:
+        labels = [classes] if isinstance(classes, int) else list(classes)
+        if not labels:
             raise InputError("there is nothing to draw: give a class, such as classes=[207]")
-        if wrong := [label for label in wanted if not -1 <= label < self.classes]:
+        if wrong := [label for label in labels if not -1 <= label < self.classes]:
             raise InputError(f"there is no class {wrong[0]}: give numbers from 0 to {self.classes - 1}, or -1 for none")
-        seeds = seeds_of(len(wanted), n, seed)
-        manner = DrawOptions(steps, guidance, temperature, solver, head_steps)
-        return self.pictures(torch.tensor(wanted).repeat_interleave(n), seeds, manner, watch)
+        condition = torch.tensor(labels).repeat_interleave(n)
+        return self.pictures(condition, seeds_of(len(labels), n, seed), watch, **options)

@@ -9,15 +9,16 @@ What is seen and what is drawn enter the language model at one place, as combina
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
 from PIL import Image as Pillow
 from torch import nn
 
 from limner.data.preprocess import Given
+from limner.decode.options import DrawOptions
 from limner.languages.subwords import Subwords
 from limner.models.text_to_image import Show, TextToImage
 from limner.models.vision_language import VisionLanguageModel
-from limner.processes.solvers import Solver
 from limner.unified.words import PatchWords
 
 
@@ -57,22 +58,8 @@ class Limner(nn.Module):
         *,
         n: int = 1,
         seed: int = 0,
-        steps: int | None = None,
-        guidance: float | None = None,
-        temperature: float | None = None,
-        solver: Solver | str | None = None,
-        head_steps: int | None = None,
         watch: Show | None = None,
+        **options: Unpack[DrawOptions],
     ) -> list[Pillow.Image]:
         """``n`` pictures of each prompt; see `TextToImage.draw`."""
-        return self.drawer.draw(
-            prompt,
-            n=n,
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
-            temperature=temperature,
-            solver=solver,
-            head_steps=head_steps,
-            watch=watch,
-        )
+        return self.drawer.draw(prompt, n=n, seed=seed, watch=watch, **options)

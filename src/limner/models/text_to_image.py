@@ -1,16 +1,15 @@
-"""Models that draw: tokenizer and generator under one roof, from what is asked for to pictures.
+"""Models that draw: a generator and its tokenizer.
 
-    asked for  ->  condition  ->  Decoder  ->  tokens  ->  tokenizer.decode  ->  pictures
+    caption or class  ->  condition  ->  Decoder  ->  tokens  ->  tokenizer.decode  ->  pictures
 
-`ImageGenerator` holds what all of them share, whatever they draw from; `TextToImage` draws captions, and
+`ImageGenerator` holds what all of them share; `TextToImage` draws captions, and
 `limner.models.class_to_image.ClassToImage` classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, Unpack
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -18,12 +17,12 @@ from PIL import Image as Pillow
 from torch import Tensor, nn
 
 from limner.decode.decoder import Decoder, Watch
+from limner.decode.options import DrawOptions, with_options
 from limner.errors import InputError
 from limner.generators.generator import Generator
-from limner.generators.heads.head import SamplingOptions, check_steps
 from limner.languages.subwords import Subwords
+from limner.nn.borrowed import Borrowed
 from limner.nn.pixels import to_arrays
-from limner.processes.solvers import SOLVERS, Solver, ddim
 from limner.tokenizers.folding import fold, unfold
 from limner.types import Rng, Steps, Tokenizer, Tokens, derive_seed
 
@@ -32,50 +31,6 @@ GREY = 0.8  # what is not drawn yet, in [-1, 1]
 
 Pixels: TypeAlias = Float[Tensor, "b 3 *frames h w"]  # an `Image` or a `Clip`
 Show: TypeAlias = Callable[[int, int, list[Pillow.Image]], None]  # (step, steps, pictures so far)
-
-
-@dataclass(frozen=True)
-class DrawOptions:
-    """How a drawing is made; None leaves it to the model.
-
-    Args:
-        steps: passes of the generator.
-        guidance: 1 is none.
-        temperature: 0 is least random.
-        solver: of a diffusion head, or its name, one of `SOLVERS`.
-        head_steps: of a head that denoises, per token.
-    """
-
-    steps: int | None = None
-    guidance: float | None = None
-    temperature: float | None = None
-    solver: Solver | str | None = None
-    head_steps: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.temperature is not None and not self.temperature >= 0:
-            raise InputError(f"temperature is {self.temperature}, but must not be negative: 0 is least random")
-        if isinstance(self.solver, str) and self.solver not in SOLVERS:
-            raise InputError(f"there is no solver {self.solver!r}: choose {', '.join(SOLVERS)}")
-
-    def of(self, decoder: Decoder) -> Decoder:
-        """The decoder in this manner; raises `InputError` if its head has no such choice."""
-        policy, solver = decoder.policy, self.solver
-        if isinstance(solver, str):
-            solver = SOLVERS[solver]
-            check_steps(
-                decoder.generator.head, SamplingOptions(solver=solver or ddim)
-            )  # none is ancestral where others are not
-        elif solver is None:
-            solver = policy.solver
-        policy = replace(
-            policy,
-            guidance=policy.guidance if self.guidance is None else self.guidance,
-            temperature=policy.temperature if self.temperature is None else self.temperature,
-            head_steps=policy.head_steps if self.head_steps is None else self.head_steps,
-            solver=solver,
-        )
-        return replace(decoder, policy=policy, passes=decoder.passes if self.steps is None else self.steps)
 
 
 class ImageGenerator(nn.Module):
@@ -99,22 +54,14 @@ class ImageGenerator(nn.Module):
         super().__init__()
         self.generator = generator
         assert isinstance(tokenizer, nn.Module)
-        self._frozen: tuple[nn.Module] = (tokenizer.eval().requires_grad_(False),)
+        tokenizer.eval().requires_grad_(False)
+        self.borrowed = Borrowed(tokenizer)
         self.patch, self.decoder = patch, decoder
 
     @property
     def tokenizer(self) -> Tokenizer:
         """The frozen tokenizer."""
-        return cast(Tokenizer, self._frozen[0])
-
-    @property
-    def module(self) -> nn.Module:
-        """The tokenizer as the module that it is."""
-        return self._frozen[0]
-
-    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> ImageGenerator:
-        self._frozen[0]._apply(fn, recurse)
-        return super()._apply(fn, recurse)
+        return self.borrowed.module
 
     def fold(self, tokens: Tokens) -> Shaped[Tensor, "b m *d"]:
         """The tokenizer's tokens as the generator's."""
@@ -148,17 +95,20 @@ class ImageGenerator(nn.Module):
             shown = nn.functional.interpolate(shown, size=image.shape[2:])
         return image * shown + GREY * (1 - shown)
 
-    def manner(self) -> Decoder:
-        """The decoder of a drawing of which nothing is said."""
+    def own_decoder(self) -> Decoder:
+        """The decoder of a drawing without options."""
         return self.decoder(self.generator)
 
-    def paint(self, given: Tensor, seeds: Sequence[int], manner: DrawOptions, watch: Watch | None = None) -> Pixels:
-        """The pictures of one batch as a tensor; ``given`` is what the generator's condition reads, a row for each."""
+    @torch.no_grad()
+    def sample(
+        self, condition: Tensor, seeds: Sequence[int], watch: Watch | None = None, **options: Unpack[DrawOptions]
+    ) -> Pixels:
+        """The pictures of one batch as a tensor; ``condition`` is what the generator's condition reads, a row for
+        each."""
         device = next(self.generator.parameters()).device
-        decoder = manner.of(self.manner())
-        with torch.no_grad():
-            tokens = decoder(given.to(device), Rng(list(seeds), device), watch=watch)
-            return self.decode(tokens, self.noise(seeds))
+        decoder = with_options(self.own_decoder(), **options)
+        tokens = decoder(condition.to(device), Rng(list(seeds), device), watch=watch)
+        return self.decode(tokens, self.noise(seeds))
 
     def noise(self, seeds: Sequence[int]) -> Rng:
         """What a tokenizer that samples draws from: the same for a sketch as for the finished image."""
@@ -166,9 +116,9 @@ class ImageGenerator(nn.Module):
         return Rng([derive_seed(seed, "decode") for seed in seeds], device)
 
     def pictures(
-        self, given: Tensor, seeds: Sequence[int], manner: DrawOptions, watch: Show | None = None
+        self, condition: Tensor, seeds: Sequence[int], watch: Show | None = None, **options: Unpack[DrawOptions]
     ) -> list[Pillow.Image]:
-        """A picture per row and seed, batch by batch; ``watch`` is called after every pass, see `sketch`."""
+        """A picture per row and seed, batch by batch; ``watch`` is called after every step, see `sketch`."""
 
         def show(step: int, total: int, tokens: Tokens, steps: Steps) -> None:
             if watch is not None:
@@ -177,7 +127,7 @@ class ImageGenerator(nn.Module):
         pictures: list[Pillow.Image] = []
         for at in range(0, len(seeds), BATCH):
             part = slice(at, at + BATCH)
-            pictures += to_pictures(self.paint(given[part], seeds[part], manner, None if watch is None else show))
+            pictures += to_pictures(self.sample(condition[part], seeds[part], show if watch else None, **options))
         return pictures
 
 
@@ -188,8 +138,8 @@ class TextToImage(ImageGenerator):
         generator: a generator conditioned on `Subwords`.
         subwords: its vocabulary.
         tokenizer, patch: see `ImageGenerator`.
-        guidance, temperature, passes: what ``draw`` uses unless told otherwise.
-        decoder: how the generator wants to be decoded besides: schedules, ranking, which tail is cut.
+        guidance, temperature, steps: those of ``draw``, unless its options say otherwise.
+        decoder: how the generator is decoded besides: schedules, step, cuts.
     """
 
     def __init__(
@@ -201,16 +151,17 @@ class TextToImage(ImageGenerator):
         patch: int = 1,
         guidance: float = 1.0,
         temperature: float = 1.0,
-        passes: int | None = None,
+        steps: int | None = None,
         decoder: Callable[[Generator], Decoder] = Decoder,
     ) -> None:
         super().__init__(generator, tokenizer, decoder=decoder, patch=patch)
         self.subwords = subwords
-        self.guidance, self.temperature, self.passes = guidance, temperature, passes
+        self.guidance, self.temperature, self.steps = guidance, temperature, steps
 
-    def manner(self) -> Decoder:
-        """The decoder with this model's own guidance, temperature and passes."""
-        return DrawOptions(self.passes, self.guidance, self.temperature).of(super().manner())
+    def own_decoder(self) -> Decoder:
+        """The decoder with this model's own guidance, temperature and steps."""
+        own = super().own_decoder()
+        return with_options(own, steps=self.steps, guidance=self.guidance, temperature=self.temperature)
 
     def draw(
         self,
@@ -218,12 +169,8 @@ class TextToImage(ImageGenerator):
         *,
         n: int = 1,
         seed: int = 0,
-        steps: int | None = None,
-        guidance: float | None = None,
-        temperature: float | None = None,
-        solver: Solver | str | None = None,
-        head_steps: int | None = None,
         watch: Show | None = None,
+        **options: Unpack[DrawOptions],
     ) -> list[Pillow.Image]:
         """``n`` pictures of each prompt, prompt by prompt.
 
@@ -235,34 +182,28 @@ class TextToImage(ImageGenerator):
             prompt: one caption or several.
             n: pictures per caption, at least 1.
             seed: of all draws.
-            steps, guidance, temperature, solver, head_steps: None takes the model's own, see `DrawOptions`.
-            watch: called with (step, steps, pictures so far) after every pass, see `sketch`.
+            watch: called with (step, steps, pictures so far) after every step, see `sketch`.
+            options: ``steps``, ``guidance``, ``temperature`` and others, see `DrawOptions`.
 
-        Raises `InputError` for what cannot be drawn, or not in this manner.
+        Raises `InputError` for what cannot be drawn, or not with these options.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts or any(not text.strip() for text in prompts):
             raise InputError("there is nothing to draw: give a prompt such as 'a red heart'")
         seeds = seeds_of(len(prompts), n, seed)
-        manner = DrawOptions(steps, guidance, temperature, solver, head_steps)
-        given = self.subwords.encode([text for text in prompts for _ in range(n)])
-        return self.pictures(given, seeds, manner, watch)
+        condition = self.subwords.encode([text for text in prompts for _ in range(n)])
+        return self.pictures(condition, seeds, watch, **options)
 
     def images(
         self,
         captions: Sequence[str],
         seeds: Sequence[int],
         *,
-        steps: int | None = None,
-        guidance: float | None = None,
-        temperature: float | None = None,
-        head_steps: int | None = None,
-        solver: Solver | str | None = None,
         watch: Watch | None = None,
+        **options: Unpack[DrawOptions],
     ) -> Pixels:
         """The pictures of one batch as a tensor."""
-        manner = DrawOptions(steps, guidance, temperature, solver, head_steps)
-        return self.paint(self.subwords.encode(captions), seeds, manner, watch)
+        return self.sample(self.subwords.encode(captions), seeds, watch, **options)
 
 
 def seeds_of(subjects: int, n: int, seed: int) -> list[int]:

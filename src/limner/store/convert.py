@@ -109,8 +109,10 @@ def with_origin(released: Released) -> nn.Module:
 
 def _write_drawer(model: nn.Module, folder: Path) -> Path:
     assert isinstance(model, ClassToImage)
-    origins = origin_of(model.module), origin_of(model.generator)
-    origins[0].write(model.module, folder / TOKENIZER)
+    tokenizer = model.tokenizer
+    assert isinstance(tokenizer, nn.Module)
+    origins = origin_of(tokenizer), origin_of(model.generator)
+    origins[0].write(tokenizer, folder / TOKENIZER)
     return origins[1].write(model.generator, folder)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.generators.conditions import Prefix
 from limner.languages.language import LanguageModel, sight
+from limner.nn.borrowed import Borrowed
 from limner.nn.cache import KeyValueCache
 from limner.nn.transformer import take
 from limner.types import Latents, Steps
@@ -33,7 +34,7 @@ class LanguageBackbone(nn.Module):
 
     def __init__(self, language: LanguageModel, count: int) -> None:
         super().__init__()
-        self._language = (language,)
+        self.borrowed = Borrowed(language)
         self.width, self.count = language.width, count
         scale = float(language.words.detach().std())
         self.mask = nn.Parameter(scale * torch.randn(language.width))
@@ -57,8 +58,9 @@ class LanguageBackbone(nn.Module):
         pictures = torch.ones(batch, words + self.count, dtype=torch.long, device=x.device)
         pictures[:, :words] = 0
         places = torch.arange(words + self.count, device=x.device).expand(batch, -1)
-        (language,) = self._language
-        hidden = language(torch.cat([prefix, slots], 1), places, sight(torch.zeros_like(pictures), pictures))
+        hidden = self.borrowed.module(
+            torch.cat([prefix, slots], 1), places, sight(torch.zeros_like(pictures), pictures)
+        )
         return take(hidden[:, words:], wanted)
 
 
@@ -72,13 +74,12 @@ class Prompt(nn.Module):
 
     def __init__(self, language: LanguageModel, count: int) -> None:
         super().__init__()
-        self._language = (language,)
+        self.borrowed = Borrowed(language)
         self.count = count
         self.nothing = nn.Parameter(float(language.words.detach().std()) * torch.randn(count, language.width))
 
     def forward(self, given: Int[Tensor, "b k"], dropped: Bool[Tensor, "b"]) -> Prefix:
-        (language,) = self._language
-        x = language.embed(given)
+        x = self.borrowed.module.embed(given)
         return torch.where(dropped[:, None, None], self.nothing.to(x.dtype), x)
 
 

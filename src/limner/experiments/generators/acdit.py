@@ -38,8 +38,8 @@ def cache_differences(experiment: Experiment, seed: int) -> tuple[float, float]:
     """Those of one seed, 4x4 latents a block."""
     drawer = trained(experiment, ARMS[4], seed)
     captions = held_out()[1][:COMPARED]
-    decoder = drawer.manner()
-    decoder = replace(decoder, policy=replace(decoder.policy, head_steps=PACE.head_steps))
+    decoder = drawer.own_decoder()
+    decoder = replace(decoder, options=replace(decoder.options, head_steps=PACE.head_steps))
     given, rows = drawer.subwords.encode(captions), range(len(captions))
     with torch.no_grad():
         plain = replace(decoder, cached=False)(given, Rng(list(rows)))

@@ -1,7 +1,6 @@
-"""A softmax over the codebook: cross-entropy to train, top-k and top-p to draw.
+"""A softmax over the codebook: cross-entropy to train, temperature, top-k and top-p to draw.
 
-The surest tokens can be known first (Chang et al., arXiv:2202.04200, Section 3.2): with Gumbel noise g, g' and
-temperature T, ``id = argmax_v (logit_v + T g_v)`` draws from softmax(logit / T); its confidence ``logit_id + T g'``.
+p(id) = softmax(cut((u + g (c - u)) / T))_id      c, u: logits with and without condition; guidance g, temperature T
 """
 
 from __future__ import annotations
@@ -38,34 +37,27 @@ class SoftmaxHead(nn.Module, ABC):
         """Placeholders of tokens not yet drawn."""
         return torch.zeros(batch, count, dtype=torch.long)
 
-    def sample(self, contexts: Contexts, guided: bool, policy: SamplingOptions, rng: Rng) -> Int[Tensor, "rows m"]:
-        """Guided logits, cut and drawn by inverting their distribution function; temperature 0 takes the likeliest."""
+    def guided_logits(self, contexts: Contexts, guided: bool, options: SamplingOptions) -> Float[Tensor, "rows m v"]:
+        """``u + g (c - u)``, before temperature and cuts."""
         logits = self.logits(contexts)
-        if guided:
-            logits = guide(logits, policy.guidance)
+        return guide(logits, options.guidance) if guided else logits
+
+    def distribution(self, contexts: Contexts, guided: bool, options: SamplingOptions) -> Float[Tensor, "rows m v"]:
+        """Probability of every id."""
+        return probabilities(self.guided_logits(contexts, guided, options), options)
+
+    def sample(self, contexts: Contexts, guided: bool, options: SamplingOptions, rng: Rng) -> Int[Tensor, "rows m"]:
+        """An id of the distribution, by inverting its distribution function over ids in order of probability."""
+        logits = self.guided_logits(contexts, guided, options)
         uniform = rng.uniform(*logits.shape[:2])
-        if policy.temperature == 0:
+        if options.temperature == 0:
             return logits.argmax(-1)
-        shares, ids = likeliest(logits / policy.temperature, policy.top_k)
+        shares, ids = likeliest(logits / options.temperature, options.top_k)
         shares = shares.softmax(-1)
         edges = shares.cumsum(-1)
-        last = (edges - shares <= policy.top_p).sum(-1, keepdim=True) - 1  # of the tail's cut, as in `cut`
+        last = (edges - shares <= options.top_p).sum(-1, keepdim=True) - 1  # of the tail's cut, as in `cut`
         place = torch.searchsorted(edges, uniform[..., None] * edges.gather(-1, last), right=True)
         return ids.gather(-1, place.minimum(last))[..., 0]
-
-    def propose(
-        self, contexts: Contexts, guided: bool, policy: SamplingOptions, rng: Rng
-    ) -> tuple[Int[Tensor, "rows m"], Float[Tensor, "rows m"]]:
-        """Ids and their confidence, a logit; noise is drawn over all ids first, then one per token."""
-        logits = self.logits(contexts)
-        if guided:
-            logits = guide(logits, policy.guidance)
-        of_ids, of_tokens = rng.uniform(*logits.shape), rng.uniform(*logits.shape[:2])
-        if policy.temperature == 0:
-            sure, ids = logits.max(-1)
-            return ids, sure
-        ids = (cut(logits / policy.temperature, policy) + gumbel(of_ids)).argmax(-1)
-        return ids, logits.gather(-1, ids[..., None])[..., 0] + policy.temperature * gumbel(of_tokens)
 
 
 def gumbel(uniform: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
@@ -108,6 +100,13 @@ class LinearCategoricalHead(SoftmaxHead):
         return self.output(contexts).float()
 
 
+def probabilities(logits: Float[Tensor, "*b v"], options: SamplingOptions) -> Float[Tensor, "*b v"]:
+    """``softmax(cut(logits / T))``; at temperature 0 all of it is the likeliest id's."""
+    if options.temperature == 0:
+        return functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
+    return cut(logits / options.temperature, options).softmax(-1)
+
+
 def likeliest(logits: Float[Tensor, "*b v"], count: int) -> tuple[Float[Tensor, "*b k"], Int[Tensor, "*b k"]]:
     """The ``count`` largest logits (0: all) and their ids, the largest first."""
     if 0 < count < logits.shape[-1]:
@@ -117,14 +116,14 @@ def likeliest(logits: Float[Tensor, "*b v"], count: int) -> tuple[Float[Tensor, 
     return values, ids
 
 
-def cut(logits: Float[Tensor, "*b v"], policy: SamplingOptions) -> Float[Tensor, "*b v"]:
+def cut(logits: Float[Tensor, "*b v"], options: SamplingOptions) -> Float[Tensor, "*b v"]:
     """Logits with all but the ``top_k`` largest, then all beyond the smallest set of mass ``top_p``, at -inf."""
-    if policy.top_k:
-        least = logits.topk(min(policy.top_k, logits.shape[-1]), dim=-1).values[..., -1:]
+    if options.top_k:
+        least = logits.topk(min(options.top_k, logits.shape[-1]), dim=-1).values[..., -1:]
         logits = logits.masked_fill(logits < least, float("-inf"))
-    if policy.top_p < 1.0:
+    if options.top_p < 1.0:
         ordered, ids = logits.sort(-1, descending=True)
         mass_before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
-        removed = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, ids, mass_before > policy.top_p)
+        removed = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, ids, mass_before > options.top_p)
         logits = logits.masked_fill(removed, float("-inf"))
     return logits

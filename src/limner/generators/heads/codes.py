@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from limner.generators.heads.categorical import SoftmaxHead, cut, gumbel
-from limner.generators.heads.head import Contexts, SamplingOptions, guide
+from limner.generators.heads.head import Contexts, SamplingOptions
 from limner.types import Latents, Rng
 
 CONFIDENT = 0.02  # share of the usual deviation that the output begins with, as in the official code of VAR
@@ -59,14 +59,12 @@ class MixingHead(nn.Module):
         """Placeholders of tokens not yet drawn."""
         return torch.zeros(batch, count, self.codebook.shape[1])
 
-    def sample(self, contexts: Contexts, guided: bool, policy: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
+    def sample(self, contexts: Contexts, guided: bool, options: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
         """Guided logits, cut and mixed under Gumbel noise; temperature 0 takes the likeliest row."""
-        logits = self.head.logits(contexts)
-        if guided:
-            logits = guide(logits, policy.guidance)
+        logits = self.head.guided_logits(contexts, guided, options)
         noise = gumbel(rng.uniform(*logits.shape))
-        if policy.temperature == 0:
+        if options.temperature == 0:
             return self.codebook[logits.argmax(-1)]
-        logits = cut(logits, policy) / policy.temperature
-        shares = ((logits + noise) / self.softness(policy.temperature)).softmax(-1)
+        logits = cut(logits, options) / options.temperature
+        shares = ((logits + noise) / self.softness(options.temperature)).softmax(-1)
         return shares.to(self.codebook.dtype) @ self.codebook

@@ -181,14 +181,14 @@ class DiffusionHead(nn.Module):
         """All noise levels for the reverse process; for a solver those that are not all noise."""
         return len(self.schedule) if solver is None else quiet_levels(self.schedule) - 1
 
-    def sample(self, contexts: Contexts, guided: bool, policy: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
+    def sample(self, contexts: Contexts, guided: bool, options: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
         """Reverse diffusion; guidance acts on epsilon, the variance stays the conditional one's. A solver follows the
         flow instead, in which the noise at the start is the only one that ``temperature`` can scale."""
         shape = (len(contexts) // 2 if guided else len(contexts), contexts.shape[1], self.channels)
-        steps, start = self.steps if policy.head_steps is None else policy.head_steps, rng.normal(*shape)
+        steps, start = self.steps if options.head_steps is None else options.head_steps, rng.normal(*shape)
         schedule = diffusion.respaced(self.schedule, steps)
         timesteps = schedule.timesteps[::-1].tolist()
-        if policy.solver is not None:
+        if options.solver is not None:
             timesteps = quiet_timesteps(self.schedule, steps) if isinstance(steps, int) else sorted(steps, reverse=True)
         steering, levels = Steering(self.network, timesteps, contexts), iter(timesteps)
 
@@ -198,15 +198,15 @@ class DiffusionHead(nn.Module):
             if not guided:
                 return predicted
             epsilon, v = predicted.chunk(2, dim=-1)
-            return torch.cat([guide(epsilon, policy.guidance), v.chunk(2)[0]], dim=-1)
+            return torch.cat([guide(epsilon, options.guidance), v.chunk(2)[0]], dim=-1)
 
         def epsilon(x: Tensor, t: int) -> Tensor:
             return answer(x, torch.full((1, 1), t, device=x.device), t).float().chunk(2, dim=-1)[0]
 
-        if policy.solver is not None:
-            return policy.solver(epsilon, self.schedule, timesteps, policy.temperature * start)
+        if options.solver is not None:
+            return options.solver(epsilon, self.schedule, timesteps, options.temperature * start)
 
         def network(x: Tensor, t: Tensor) -> Tensor:
             return answer(x, t, next(levels))
 
-        return diffusion.sample(network, schedule, start, lambda: rng.normal(*shape), temperature=policy.temperature)
+        return diffusion.sample(network, schedule, start, lambda: rng.normal(*shape), temperature=options.temperature)

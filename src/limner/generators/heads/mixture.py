@@ -42,14 +42,14 @@ class MixtureHead(nn.Module):
         """Placeholders of tokens not yet drawn."""
         return torch.zeros(batch, count, self.channels)
 
-    def sample(self, contexts: Contexts, guided: bool, policy: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
+    def sample(self, contexts: Contexts, guided: bool, options: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
         """A component, then a point of it."""
         weight, mean, deviation = self.parts(contexts)
         if guided:
-            weight, mean = guide(weight, policy.guidance), guide(mean, policy.guidance)
+            weight, mean = guide(weight, options.guidance), guide(mean, options.guidance)
             deviation = deviation.chunk(2)[0]
         edges = weight.softmax(-1).cumsum(-1)
         chosen = (rng.uniform(*edges.shape[:2])[..., None] > edges).sum(-1).clamp_max(self.components - 1)
         index = chosen[..., None, None].expand(-1, -1, 1, self.channels)
         mean, deviation = mean.gather(2, index)[:, :, 0], deviation.gather(2, index)[:, :, 0]
-        return mean + deviation.exp() * rng.normal(*mean.shape) * policy.temperature
+        return mean + deviation.exp() * rng.normal(*mean.shape) * options.temperature

@@ -27,7 +27,7 @@ class RegressionHead(nn.Module):
         """Placeholders of tokens not yet drawn."""
         return torch.zeros(batch, count, self.channels)
 
-    def sample(self, contexts: Contexts, guided: bool, policy: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
+    def sample(self, contexts: Contexts, guided: bool, options: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
         """The mean, guided by extrapolation."""
         mean = self.output(contexts).float()
-        return guide(mean, policy.guidance) if guided else mean
+        return guide(mean, options.guidance) if guided else mean

@@ -155,16 +155,16 @@ class TrunkHead(nn.Module):
         """A step per timestep that the trunk can be told; by its own process alone."""
         return TIMESTEPS - 1 if solver is None else 0
 
-    def sample(self, contexts: Denoiser, guided: bool, policy: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
+    def sample(self, contexts: Denoiser, guided: bool, options: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
         """The process from noise; guidance acts on the answer, and costs nothing where it is 1."""
         shape = (len(contexts.level) // (2 if guided else 1), contexts.level.shape[1], self.channels)
-        pushed = guided and policy.guidance != 1.0
+        pushed = guided and options.guidance != 1.0
         rows = shape[0] * (2 if pushed else 1)
 
         def ask(x: Tensor, t: int) -> Tensor:
             answer = self.answer(contexts, x, torch.full((rows, 1), t, device=x.device))
-            return guide(answer, policy.guidance) if pushed else answer
+            return guide(answer, options.guidance) if pushed else answer
 
         start = rng.normal(*shape)
-        drawn = self.process.solve(ask, start, lambda: rng.normal(*shape), policy.head_steps, policy.temperature)
+        drawn = self.process.solve(ask, start, lambda: rng.normal(*shape), options.head_steps, options.temperature)
         return drawn.float()

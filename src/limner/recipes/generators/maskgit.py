@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import annealed, linear
+from limner.decode.step import most_confident
 from limner.generators.backbones.bert import Bert
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import CategoricalHead
@@ -80,8 +81,8 @@ def build(knobs: Knobs) -> TextToImage:
         tokenizer,
         guidance=knobs.guidance,
         temperature=knobs.temperature,
-        passes=min(knobs.passes, count),
-        decoder=lambda generator: Decoder(generator, guidance=linear, temperature=annealed, ranked=True),
+        steps=min(knobs.passes, count),
+        decoder=lambda generator: Decoder(generator, guidance=linear, temperature=annealed, step=most_confident),
     )
 
 

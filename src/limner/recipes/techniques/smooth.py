@@ -28,7 +28,7 @@ class Knobs:
 
 def apply(model: ImageGenerator, knobs: Knobs) -> ImageGenerator:
     """The model, drawing mixtures of its tokenizer's codes; raises `InputError` if it draws no pyramids of codes."""
-    quantizer, decoder = getattr(model.module, "quantizer", None), model.decoder
+    quantizer, decoder = getattr(model.tokenizer, "quantizer", None), model.decoder
     if not isinstance(model.generator.head, SoftmaxHead) or not isinstance(quantizer, MultiScaleQuantizer):
         raise InputError("this technique mixes the codes of a pyramid: choose a VAR model such as var-emoji-64")
     codebook = quantizer.codebook

@@ -165,7 +165,7 @@ TOKENIZER_NAMES = (
 
 HEADS = {768: 12, 1024: 16, 1280: 16}  # by width, which shapes do not tell
 GUIDANCE = {768: 2.9, 1024: 3.0, 1280: 3.2}  # by width, as the README of the code evaluates
-PASSES = 64  # the code's own number; its scores are of 256
+STEPS = 64  # the code's own number; its scores are of 256
 
 
 def sizes_of(state: State) -> Sizes:
@@ -191,7 +191,7 @@ def sizes_of(state: State) -> Sizes:
 
 def drawing(state: State) -> Callable[[Generator], Decoder]:
     """How the authors draw: guidance that grows with what is known, up to that of the model's width."""
-    return partial(Decoder, policy=SamplingOptions(guidance=GUIDANCE[sizes_of(state).width]), passes=PASSES)
+    return partial(Decoder, options=SamplingOptions(guidance=GUIDANCE[sizes_of(state).width]), steps=STEPS)
 
 
 def tokenizer_of(state: State, side: int = 16) -> KlAutoencoder:

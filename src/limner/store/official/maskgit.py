@@ -24,6 +24,7 @@ from torch import Tensor
 
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import Schedule, annealed_twice, linear, power_cosine
+from limner.decode.step import most_confident
 from limner.errors import CheckpointError
 from limner.generators.backbones.bert import Bert
 from limner.generators.backbones.uvit import UVit
@@ -64,7 +65,7 @@ class Sampling:
     """How a generator draws. ``guidance`` is ours, where 1 is none: for all but the power-cosine schedule the official
     scale is one less."""
 
-    passes: int
+    steps: int
     temperature: float
     guidance: float
     schedule: Schedule
@@ -103,10 +104,10 @@ def official_decoder(generator: Generator, sampling: Sampling) -> Decoder:
     return Decoder(
         generator,
         SamplingOptions(guidance=sampling.guidance, temperature=sampling.temperature),
-        sampling.passes,
+        sampling.steps,
         guidance=sampling.schedule,
         temperature=annealed_twice,
-        ranked=True,
+        step=most_confident,
     )
 
 

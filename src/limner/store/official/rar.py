@@ -84,8 +84,8 @@ def official_generator(sizes: Sizes) -> Generator:
 
 def official_decoder(generator: Generator, sizes: Sizes) -> Decoder:
     """How the authors draw: guidance that grows by a power of the cosine, no cut of the tail."""
-    policy = SamplingOptions(guidance=sizes.guidance, temperature=sizes.temperature)
-    return Decoder(generator, policy, guidance=power_cosine(sizes.power))
+    options = SamplingOptions(guidance=sizes.guidance, temperature=sizes.temperature)
+    return Decoder(generator, options, guidance=power_cosine(sizes.power))
 
 
 def fill_generator(generator: Generator, state: State) -> None:

@@ -113,7 +113,7 @@ def sizes_of(state: State) -> Sizes:
 def drawing(state: State) -> Callable[[Generator], Decoder]:
     """How the authors draw: guidance from none in the first cell to that of the model's width in the last."""
     strength = GUIDANCE.get(sizes_of(state).width, GUIDANCE[XAR_BASE.width])
-    return partial(Decoder, policy=SamplingOptions(guidance=strength), guidance=with_steps)
+    return partial(Decoder, options=SamplingOptions(guidance=strength), guidance=with_steps)
 
 
 def prepare(state: State) -> dict[str, Tensor]:
