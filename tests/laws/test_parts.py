@@ -61,7 +61,7 @@ def needed(kind: type) -> list[str]:
 
 
 MODULES = list(modules())
-ORDERS = [kind() for kind in classes("draw", "plan") if not needed(kind)]
+ORDERS = [kind() for kind in classes("training_steps", "decoding_steps") if not needed(kind)]
 ORDERS += [Scales(Layout(((1, 1), (1, 3), (3, 4)))), Cells((4, 4), (2, 2))]
 HEADS = [kind for kind in classes("loss", "sample", "blank") if len(needed(kind)) == 2]
 
