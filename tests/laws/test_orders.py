@@ -99,7 +99,7 @@ def test_impossible_passes_are_refused(passes: int, order: Order) -> None:
 
 def test_raster_has_one_plan() -> None:
     assert Raster().decoding_steps(2, 4, None, Rng(0)).tolist() == [[1, 2, 3, 4]] * 2
-    with pytest.raises(InputError, match="raster"):
+    with pytest.raises(InputError, match="4 tokens in 4 steps, not 3: leave out --steps"):
         Raster().decoding_steps(2, 4, 3, Rng(0))
 
 
@@ -135,7 +135,7 @@ def test_a_share_of_the_pictures_is_permuted(share: float, bound: float) -> None
 
 def test_permuted_pictures_are_drawn_in_raster() -> None:
     assert Permuted().decoding_steps(2, 4, None, Rng(0)).tolist() == [[1, 2, 3, 4]] * 2
-    with pytest.raises(InputError, match="raster"):
+    with pytest.raises(InputError, match="4 tokens in 4 steps, not 3"):
         Permuted().decoding_steps(2, 4, 3, Rng(0))
 
 
@@ -189,5 +189,5 @@ def test_cells_that_do_not_fit_are_refused() -> None:
         Cells((2, 4), (1, 1)).training_steps(1, 9, Rng(0))
     with pytest.raises(InputError, match="cells of 2 x 3"):
         Cells((2, 4), (2, 3)).training_steps(1, 8, Rng(0))
-    with pytest.raises(InputError, match="2 cells are drawn in 2 steps, not 3"):
+    with pytest.raises(InputError, match="8 tokens in 2 steps, not 3"):
         Cells((2, 4), (2, 2)).decoding_steps(1, 8, 3, Rng(0))

@@ -56,7 +56,7 @@ def test_scales_follow_each_other() -> None:
     order = Scales(LAYOUT)
     assert order.training_steps(2, 21, Rng(0)).tolist() == [[1] + [2] * 4 + [3] * 16] * 2
     assert torch.equal(order.decoding_steps(2, 21, 3, Rng(0)), order.training_steps(2, 21, Rng(0)))
-    with pytest.raises(InputError, match="3 scales are drawn in 3 steps, not 5"):
+    with pytest.raises(InputError, match="21 tokens in 3 steps, not 5"):
         order.decoding_steps(1, 21, 5, Rng(0))
     with pytest.raises(InputError, match="16 tokens are not the 21 of these scales"):
         order.training_steps(1, 16, Rng(0))
