@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ from limner.generators.backbones.rar import AHEAD, AdaptiveCausalTransformer
 from limner.generators.backbones.scales import ScaleTransformer
 from limner.generators.backbones.uvit import UVit
 from limner.generators.orders import ArccosMasked, Cells, Diagonals, RandomMasked, Raster, Scales
+from limner.nn.cache import KeyValueCache, Rewindable
 from limner.tokenizers.pyramid import Pyramid
 from limner.tokenizers.quantizers.continuous import Identity
 from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
@@ -114,13 +116,15 @@ class Asked(nn.Module):
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
-        self.backbone, self.width = backbone, backbone.width
+        self.backbone, self.width, self.cache = backbone, backbone.width, backbone.cache
         for name, parameter in backbone.named_parameters():
             if "modulation" in name:
                 nn.init.normal_(parameter, std=0.5)
 
-    def forward(self, x: Tensor, steps: Tensor, prefix: Tensor, wanted: Tensor) -> Tensor:
-        contexts = self.backbone(x, steps, prefix, wanted)
+    def forward(
+        self, x: Tensor, steps: Tensor, prefix: Tensor, wanted: Tensor, cache: KeyValueCache | None = None
+    ) -> Tensor:
+        contexts = self.backbone(x, steps, prefix, wanted, cache)
         t = torch.arange(contexts.levels).expand(len(x), -1)
         return contexts(torch.ones(*wanted.shape, WIDTH), t)
 
@@ -286,6 +290,74 @@ def test_every_backbone_is_held_to_the_law() -> None:
         for name, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
             if issubclass(kind, nn.Module) and kind.__module__ == module.name:
                 assert kind in held, f"{name} has no row in this test"
+
+
+CACHED: Cases = [case for case in DRAWN if case[0]().cache() is not None]
+WINDOWS = (1, 3, 1, 2)  # steps of successive passes, again and again
+
+
+def windows(steps: Steps) -> list[tuple[int, int]]:
+    """First and last step of passes that together decode all of a plan."""
+    last, firsts = int(steps.max()), [1]
+    while firsts[-1] <= last:
+        firsts.append(firsts[-1] + WINDOWS[(len(firsts) - 1) % len(WINDOWS)])
+    return [(first, min(after - 1, last)) for first, after in pairwise(firsts)]
+
+
+def inputs(steps: Steps, seed: int = 0) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(seed)
+    return (
+        torch.randn(*steps.shape, WIDTH, dtype=torch.float64),
+        torch.randn(len(steps), PREFIX, WIDTH, dtype=torch.float64),
+    )
+
+
+def known(steps: Steps, before: int) -> int:
+    """Tokens of the steps before this one."""
+    return int((steps[0] < before).sum())
+
+
+@pytest.mark.parametrize(("build", "plan"), named(CACHED))
+@torch.no_grad()
+def test_a_cached_pass_over_several_steps_is_the_pass_without_a_cache(
+    build: Callable[[], Backbone], plan: Callable[[], Steps]
+) -> None:
+    """Whatever the cache holds: the steps before, fewer after a roll-back, or the very steps that are wanted again."""
+    backbone, steps = build().double(), plan()
+    x, prefix = inputs(steps)
+    cache = backbone.cache()
+    for first, last in windows(steps):
+        wanted, now = positions((steps >= first) & (steps <= last)), steps.clamp_max(last)
+        alone = backbone(x, now, prefix, wanted)
+        for attempt in ("new", "again", "rolled back", "from the beginning"):
+            found = backbone(x, now, prefix, wanted, cache)
+            torch.testing.assert_close(found, alone, rtol=0, atol=1e-12, msg=lambda text, a=attempt: f"{a}: {text}")
+            if attempt == "again":
+                cache.keep(cache.lead + known(steps, max(first - 2, 1)))
+            if attempt == "rolled back":
+                cache.keep(0)
+
+
+@pytest.mark.parametrize("accepted", [0, 1, 2])
+@pytest.mark.parametrize(("build", "plan"), named(CACHED))
+@torch.no_grad()
+def test_what_was_drafted_and_rejected_was_never_there(
+    build: Callable[[], Backbone], plan: Callable[[], Steps], accepted: int
+) -> None:
+    """After each pass three steps of other tokens are read, of which the first are then accepted."""
+    backbone, steps = build().double(), plan()
+    (x, prefix), (draft, _) = inputs(steps), inputs(steps, 1)
+    cache = backbone.cache()
+    assert isinstance(cache, Rewindable)
+    last = int(steps.max())
+    for step in range(1, last + 1):
+        end = min(step + 3, last)
+        drafted = torch.where((steps >= step + accepted)[..., None], draft, x)
+        backbone(drafted, steps.clamp_max(end), prefix, positions((steps >= step) & (steps <= end)), cache)
+        cache.keep(cache.lead + known(steps, min(step + accepted, last + 1)))
+        wanted, now = positions(steps == min(step + accepted, last)), steps.clamp_max(min(step + accepted, last))
+        found = backbone(x, now, prefix, wanted, cache)
+        torch.testing.assert_close(found, backbone(x, now, prefix, wanted), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("plan", [raster, permuted])

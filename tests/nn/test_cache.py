@@ -115,6 +115,13 @@ def test_memory_is_one_tensor_of_the_room_asked_for() -> None:
     assert first[0].untyped_storage().nbytes() == DEPTH * 2 * 2 * 3 * ROOM * 4 * 4
 
 
+def test_a_cache_whose_room_is_used_up_grows_and_forgets_nothing() -> None:
+    cache, first, second = KeyValueCache(4, 1), heads(4, 0), heads(3, 1)
+    cache.extend(0, *first)
+    cache.extend(0, *second)
+    assert_holds(cache, 0, *(torch.cat(both, 2) for both in zip(first, second, strict=True)))
+
+
 def test_a_recurrent_state_is_rolled_back_to_the_end_of_a_pass() -> None:
     """A running sum, as a state-space layer would have it."""
     cache, x = KeyValueCache(0, 1), torch.arange(10.0)

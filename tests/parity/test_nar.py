@@ -15,7 +15,8 @@ from torch import Tensor
 from limner.decode.decoder import Decoder
 from limner.errors import CheckpointError
 from limner.generators.generator import Generator
-from limner.generators.slots import Slots
+from limner.nn.blocks import Context
+from limner.nn.rope import Rotary
 from limner.store.official import nar
 from limner.store.official.nar import (
     GENERATOR_NAMES,
@@ -78,17 +79,15 @@ def test_no_golden_is_missing() -> None:
 
 @pytest.mark.parametrize("golden", goldens("nar_c2i", having="out.rope"))
 def test_rotary_table(golden: Golden) -> None:
-    agree(filled(golden).backbone.slots.turns, golden["out.rope"])
+    agree(filled(golden).backbone.slots.table, golden["out.rope"])
 
 
-def every_slot(golden: Golden, generator: Generator) -> Slots:
+def every_slot(golden: Golden, generator: Generator) -> tuple[Tensor, Context]:
     """Those of the official forward pass, which holds the last token too, though nothing is predicted from it."""
     states = torch.cat(
         [generator.condition(given(golden), dropped(golden)), generator.head.embed(golden["in.tokens"])], 1
     )
-    return Slots(
-        states, generator.backbone.slots.turns, golden["out.mask"], 0, torch.arange(golden["in.tokens"].shape[1])
-    )
+    return states, Context(golden["out.mask"], Rotary(generator.backbone.slots.table))
 
 
 @pytest.mark.parametrize("golden", goldens("nar_c2i", having="out.train.logits_right"))
@@ -96,7 +95,7 @@ def every_slot(golden: Golden, generator: Generator) -> Slots:
 def test_logits_of_each_head(golden: Golden) -> None:
     generator = filled(golden)
     backbone = generator.backbone
-    right, below = backbone.sides(every_slot(golden, generator), None)
+    right, below = backbone.sides(*every_slot(golden, generator))
     of_right, of_below = generator.head.output.weight.chunk(2, dim=1)
     agree(backbone.norm(right) @ of_right.T, golden["out.train.logits_right"])
     agree(backbone.below_norm(below) @ of_below.T, golden["out.train.logits_below"])
@@ -111,12 +110,13 @@ def test_who_sees_whom(golden: Golden) -> None:
     generator, tokens = filled(golden), golden["in.tokens"]
     steps = generator.order.training_steps(*tokens.shape, Rng(0))
     prefix = generator.condition(given(golden), torch.zeros(len(tokens), dtype=torch.bool))
-    slots = generator.backbone.slots(generator.head.embed(tokens), steps, prefix, None)
+    by_diagonals = steps[0].argsort(stable=True)
+    _, context = generator.backbone.slots(generator.head.embed(tokens), steps, prefix, by_diagonals, 0)
     official = golden["out.mask"] if "out.mask" in golden.tensors else golden["in.train.mask"]
     count = prefix.shape[1]
-    order = torch.cat([torch.arange(count), count + steps[0].argsort(stable=True)[:-1]])
+    order = torch.cat([torch.arange(count), count + by_diagonals[:-1]])
     official = official[..., order, :][..., order]
-    assert torch.equal(slots.visible.reshape(official.shape), official)
+    assert torch.equal(context.mask.reshape(official.shape), official)
 
 
 @pytest.mark.parametrize("golden", goldens("nar_c2i", "nar_t2i", having="out.train.logits"))

@@ -9,8 +9,6 @@ attends to it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -18,23 +16,8 @@ from torch.nn import functional
 
 from limner.generators.backbones.backbone import Embedded
 from limner.nn import rope
-from limner.nn.cache import KeyValueCache
-from limner.nn.llama import Turns
-from limner.nn.transformer import Sequence
+from limner.nn.blocks import Context
 from limner.types import Steps
-
-
-class Slots(NamedTuple):
-    """The slots of a pass: all of them, or those that the cache does not know yet."""
-
-    states: Sequence
-    turns: Turns
-    visible: Bool[Tensor, "..."] | None
-    """Which slots each of them attends to; None: all."""
-    first: int
-    """How many slots were before them."""
-    rank: Int[Tensor, "n"]
-    """Place of each token in the order: it is held by slot ``k + rank``."""
 
 
 class SlotSequence(nn.Module):
@@ -50,40 +33,47 @@ class SlotSequence(nn.Module):
             then attended to evenly. Else they are left as they are, and each of its words can be looked for.
     """
 
-    turns: Tensor
+    table: Tensor
 
     def __init__(
         self, grid: tuple[int, int], prefix: int, width: int, heads: int, dropout: float, muted: bool = True
     ) -> None:
         super().__init__()
         self.prefix, self.width, self.dropout = prefix, width, dropout
-        places = rope.grid(*grid, width // heads)
-        turns = torch.cat([(not muted) * rope.nowhere(prefix, width // heads), places])
-        self.register_buffer("turns", turns, persistent=False)
+        table = torch.cat([(not muted) * rope.nowhere(prefix, width // heads), rope.grid(*grid, width // heads)])
+        self.register_buffer("table", table, persistent=False)
 
-    def forward(self, x: Embedded, steps: Steps, prefix: Float[Tensor, "b k e"], cache: KeyValueCache | None) -> Slots:
-        order = steps[0].argsort(stable=True)
+    def forward(
+        self, x: Embedded, steps: Steps, prefix: Float[Tensor, "b k e"], order: Int[Tensor, "n"], first: int
+    ) -> tuple[Float[Tensor, "b positions d"], Context]:
+        """States of all positions from ``first`` on, and the context in which a pass computes them. ``order``: the
+        tokens in the order of their steps."""
         known = int((steps[0] < steps[0].max()).sum())
-        first = cache.length(0) if cache is not None else 0
         held = order[max(first - self.prefix, 0) : known]
-        states, turns = x[:, held], self.turns[self.prefix + held]
-        if not first:
-            states = torch.cat([prefix[..., : self.width], states], dim=1)
-            turns = torch.cat([self.turns[: self.prefix], turns])
-        visible = self._visible(steps[0][order[:known]], prefix[..., self.width :], first)
-        states = functional.dropout(states, self.dropout, self.training)
-        return Slots(states, turns, visible, first, order.argsort())
+        states, table = x[:, held], self.table[self.prefix + held]
+        if first < self.prefix:
+            states = torch.cat([prefix[:, first:, : self.width], states], dim=1)
+            table = torch.cat([self.table[first : self.prefix], table])
+        mask = self._mask(steps[0][order[:known]], prefix[..., self.width :], first)
+        return functional.dropout(states, self.dropout, self.training), Context(mask, rope.Rotary(table))
 
-    def _visible(
+    def _mask(
         self, steps: Int[Tensor, "known"], padding: Float[Tensor, "b k p"], first: int
     ) -> Bool[Tensor, "..."] | None:
-        read = None
+        moments = torch.cat([torch.arange(-self.prefix, 0, device=steps.device), steps])
+        mask = None
+        if len(moments) - first > 1:  # the last position sees all
+            mask = moments <= moments[first:, None]
+            mask = None if mask.all() else mask
         if padding.shape[-1]:
             read = functional.pad(padding[..., 0] > 0, (0, len(steps)), value=True)[:, None, None, :]
-        if first:  # what is new are tokens of one step
-            return read
-        moments = torch.cat([torch.arange(-self.prefix, 0, device=steps.device), steps])
-        before = moments <= moments[:, None]
-        return (
-            before if read is None else before & read | torch.eye(len(moments), dtype=torch.bool, device=steps.device)
-        )
+            itself = torch.eye(len(moments), dtype=torch.bool, device=steps.device)[first:]
+            mask = read if mask is None else mask & read | itself
+        return mask
+
+
+def initialise(module: nn.Module) -> None:
+    """Normal weights of deviation 0.02 for every matrix, as LlamaGen starts."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.normal_(part.weight, std=0.02)

@@ -30,6 +30,8 @@ PROBED = 3  # ids by which a model is compared with the library's own call
 class TransformersCache:
     """The library's own cache, which grows with every position; a `limner.nn.cache.Rewindable`."""
 
+    lead = 0
+
     def __init__(self, states: Any) -> None:
         self.states = states
 

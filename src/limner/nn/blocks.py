@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.nn.cache import Cache
+from limner.nn.norms import RmsNorm, SwiGlu
 from limner.nn.transformer import Heads, Mlp, Sequence, attend, take
 
 
@@ -317,3 +318,14 @@ def vit_blocks(
         )
         for _ in range(depth)
     )
+
+
+def llama_blocks(depth: int, width: int, heads: int, *, hidden: int, dropout: float = 0.0) -> Stack:
+    """The stack of Llama (Touvron et al., arXiv:2302.13971): RMSNorm, SwiGLU of ``hidden`` channels, no biases."""
+
+    def block() -> Block:
+        qkv, proj = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
+        attention = Attention(width, heads, qkv=qkv, proj=proj)
+        return Block(attention, SwiGlu(width, hidden), lambda: RmsNorm(width), drop=nn.Dropout(dropout))
+
+    return Stack(block() for _ in range(depth))

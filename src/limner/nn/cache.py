@@ -17,6 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional
 
 from limner.errors import InputError
 
@@ -27,7 +28,11 @@ SNAPSHOTS = 16  # passes of which a recurrent state is remembered
 
 @runtime_checkable
 class Rewindable(Protocol):
-    """What whoever decodes asks of a cache."""
+    """What whoever decodes asks of a cache: ``keep(lead + n)`` leaves what depends on the condition and on the first
+    ``n`` tokens in the order of decoding, ``n`` being the tokens of whole steps. A pass computes what it lacks."""
+
+    lead: int
+    """Positions of the condition, which come before those of tokens."""
 
     def length(self, layer: int) -> int:
         """Positions that a layer holds."""
@@ -54,14 +59,15 @@ class Cache(Rewindable, Protocol):
 
 
 class KeyValueCache:
-    """Keys and values of up to ``room`` positions in each of ``depth`` layers.
+    """Keys and values of ``depth`` layers, at first with room for ``room`` positions, of which the condition's come
+    first, ``lead`` in number.
 
     One tensor holds them all: when a drawing ends, a large one goes back to the system at once, whereas of many small
     ones the C library keeps the memory, on top of what then paints the picture.
     """
 
-    def __init__(self, room: int, depth: int) -> None:
-        self.room, self.depth = room, depth
+    def __init__(self, room: int, depth: int, lead: int = 0) -> None:
+        self.room, self.depth, self.lead = room, depth, lead
         self._lengths: defaultdict[int, int] = defaultdict(int)
         self._kept: Float[Tensor, "depth two b heads room head_dim"] | None = None
         self._states: dict[int, deque[tuple[int, Any]]] = {}
@@ -75,9 +81,12 @@ class KeyValueCache:
         if self._kept is None:
             batch, heads, _, width = key.shape
             self._kept = key.new_empty(self.depth, 2, batch, heads, self.room, width)
-        keys, values = self._kept[layer, :, : len(key)]
         start = self._lengths[layer]
         end = self._lengths[layer] = start + key.shape[2]
+        if end > self.room:  # several steps of which each is read clean and noised
+            self._kept = functional.pad(self._kept, (0, 0, 0, end - self.room))
+            self.room = end
+        keys, values = self._kept[layer, :, : len(key)]
         keys[:, :, start:end], values[:, :, start:end] = key, value
         return keys[:, :, :end], values[:, :, :end]
 
@@ -141,6 +150,16 @@ class KeyValueCache:
         index = positions[None, :, None, :, None].expand(2, -1, kept.shape[2], -1, kept.shape[4])
         kept[:, :, :, :count] = kept.gather(3, index)
         self._lengths[layer] = count
+
+
+def resume(cache: Cache | None, needed: int) -> int:
+    """How many positions a pass need not compute: those that the cache holds before position ``needed``; from there on
+    it forgets what it holds."""
+    if cache is None:
+        return 0
+    if cache.length(0) > needed:
+        cache.keep(needed)
+    return cache.length(0)
 
 
 class GrowingCache(KeyValueCache):

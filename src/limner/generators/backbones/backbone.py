@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from limner.nn.cache import KeyValueCache
+from limner.nn.cache import Cache
 from limner.types import Steps
 
 Embedded = Float[Tensor, "b n d"]
@@ -48,11 +48,16 @@ class Backbone(Protocol):
         steps: Steps,
         prefix: Float[Tensor, "b k d"],
         wanted: Int[Tensor, "b m"],
-        cache: KeyValueCache | None = None,
+        cache: Any = None,
     ) -> Contexts | Denoiser:
-        """Contexts of the tokens at ``wanted``; ``x`` is read only where the law allows."""
+        """Contexts of the tokens at ``wanted``; ``x`` is read only where the law allows.
 
-    def cache(self) -> KeyValueCache | None:
+        With a cache of its own making it computes what that lacks, and the contexts are the same: for one step, for
+        several at once, and after positions were taken back by ``cache.keep(cache.lead + known)``, ``known`` being the
+        tokens of the first steps that are still as they were read.
+        """
+
+    def cache(self) -> Cache | None:
         """An empty cache for one drawing, or None if nothing of a pass can serve the next."""
 
 

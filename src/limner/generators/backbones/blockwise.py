@@ -73,7 +73,7 @@ class BlockwiseTransformer(nn.Module):
 
     def cache(self) -> KeyValueCache:
         """Room for the keys and values of all tokens and of what is read of the condition."""
-        return KeyValueCache(self.count, len(self.blocks))
+        return KeyValueCache(self.count, len(self.blocks), self.prefix)
 
     def forward(
         self,

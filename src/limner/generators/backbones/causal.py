@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.nn.blocks import Context, vit_blocks
-from limner.nn.cache import KeyValueCache
+from limner.nn.cache import KeyValueCache, resume
 from limner.nn.transformer import take
 from limner.types import Steps
 
@@ -51,7 +51,7 @@ class CausalTransformer(nn.Module):
 
     def cache(self) -> KeyValueCache:
         """Room for the keys and values of the whole sequence."""
-        return KeyValueCache(self.prefix + self.count, len(self.blocks))
+        return KeyValueCache(self.prefix + self.count, len(self.blocks), self.prefix)
 
     def forward(
         self,
@@ -69,7 +69,7 @@ class CausalTransformer(nn.Module):
         told = torch.cat([self.start.expand(len(x), -1, -1).to(told.dtype), told], dim=1)
         slots = told + take(self.target_position.expand(len(x), -1, -1), order[:, :last])
         y = torch.cat([prefix + self.prefix_position, slots], dim=1)
-        done = cache.length(0) if cache is not None else 0
+        done = resume(cache, self.prefix + int(place.min()))
         visible = self._visible(done, y.shape[1], y.device)
         y = self.blocks(y[:, done:], Context(visible, cache=cache))
         return self.norm(take(y, place + self.prefix - done))

@@ -96,7 +96,7 @@ class CellTransformer(nn.Module):
 
     def cache(self) -> KeyValueCache:
         """Room for the keys and values of the whole picture and of what is read of the condition."""
-        return KeyValueCache(self.count, len(self.encoder_blocks) + len(self.decoder_blocks))
+        return KeyValueCache(self.count, len(self.encoder_blocks) + len(self.decoder_blocks), self.prefix)
 
     def forward(
         self,

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
-from limner.nn.cache import Cache, GrowingCache, KeyValueCache
+from limner.nn.cache import Cache, GrowingCache, KeyValueCache, resume
 from limner.nn.transformer import take
 from limner.types import Steps
 
@@ -78,7 +78,7 @@ class NoisedBlocks:
         if self.trunk.noisy:
             past = past.scatter(1, self.place, False)
         place = torch.where(past, steps, steps.max() + 1).argsort(dim=1, stable=True)[:, : int(past[0].sum())]
-        read, done = steps[0, place[0]], memory.length(0)
+        read, done = steps[0, place[0]], resume(memory, place.shape[1])
         if len(read) > done:
             steering, level = self.trunk.steer_read(self.given), torch.zeros_like(read[done:])
             visible = masked(read[done:, None] >= read)

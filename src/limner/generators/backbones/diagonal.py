@@ -11,14 +11,18 @@ so that one matrix over both halves gives the mean of the logits of two heads.
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import chain
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from limner.generators.backbones.backbone import Embedded
-from limner.generators.slots import Slots, SlotSequence
-from limner.nn.cache import KeyValueCache
-from limner.nn.llama import LlamaBlock, initialise
+from limner.generators.slots import SlotSequence, initialise
+from limner.nn.blocks import Context, llama_blocks
+from limner.nn.cache import KeyValueCache, resume
 from limner.nn.norms import RmsNorm
 from limner.nn.transformer import Sequence, take
 from limner.types import Steps
@@ -56,7 +60,7 @@ class DiagonalTransformer(nn.Module):
         super().__init__()
         self.width = 2 * width
         self.slots = SlotSequence(grid, prefix, width, heads, dropout, muted)
-        self.blocks = nn.ModuleList(LlamaBlock(width, heads, hidden, dropout) for _ in range(depth + 1))
+        self.blocks = llama_blocks(depth + 1, width, heads, hidden=hidden, dropout=dropout)
         self.norm, self.below_norm = RmsNorm(width), RmsNorm(width)
         for name, table in zip(("left", "above", "shares"), neighbours(*grid), strict=True):
             self.register_buffer(name, table, persistent=False)
@@ -64,7 +68,7 @@ class DiagonalTransformer(nn.Module):
 
     def cache(self) -> KeyValueCache:
         """Room for the keys and values of the whole sequence."""
-        return KeyValueCache(len(self.slots.turns), len(self.blocks))
+        return KeyValueCache(len(self.slots.table), len(self.blocks), self.slots.prefix)
 
     def forward(
         self,
@@ -74,21 +78,18 @@ class DiagonalTransformer(nn.Module):
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "b m d2"]:
-        slots = self.slots(x, steps, prefix, cache)
-        right, below = self.sides(slots, cache)
-        rank = torch.cat([slots.rank, slots.rank.new_tensor([-1])])  # of nothing, whose slot is the condition's last
-        from_left, from_above = (
-            take(y, self.slots.prefix + rank[side[wanted]] - slots.first)
-            for y, side in ((right, self.left), (below, self.above))
-        )
-        shares = self.shares[wanted]
-        return torch.cat([shares[..., :1] * self.norm(from_left), shares[..., 1:] * self.below_norm(from_above)], -1)
+        order = steps[0].argsort(stable=True)
+        rank = functional.pad(order.argsort(), (0, 1), value=-1)  # of no token, whose place is the condition's last
+        left, above = (self.slots.prefix + rank[side[wanted]] for side in (self.left, self.above))
+        first = resume(cache, int(torch.minimum(left, above).min()))
+        states, context = self.slots(x, steps, prefix, order, first)
+        right, below = self.sides(states, context._replace(cache=cache))
+        shares, right, below = self.shares[wanted], take(right, left - first), take(below, above - first)
+        return torch.cat([shares[..., :1] * self.norm(right), shares[..., 1:] * self.below_norm(below)], -1)
 
-    def sides(self, slots: Slots, cache: KeyValueCache | None) -> tuple[Sequence, Sequence]:
-        """What each slot tells of the token to its right and of that below, before their norms."""
-        right = below = slots.states
-        for index, block in enumerate(self.blocks):
-            right, below = below, block(below, slots.turns, slots.visible, cache, index)
+    def sides(self, states: Sequence, context: Context) -> tuple[Sequence, Sequence]:
+        """What each position tells of the token to its right and of that below, before their norms."""
+        right, below = deque(chain([states], self.blocks.states(states, context)), maxlen=2)
         return right, below
 
 

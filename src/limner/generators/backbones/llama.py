@@ -11,9 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from limner.generators.backbones.backbone import Contexts, Embedded
-from limner.generators.slots import SlotSequence
-from limner.nn.cache import KeyValueCache
-from limner.nn.llama import LlamaBlock, initialise
+from limner.generators.slots import SlotSequence, initialise
+from limner.nn.blocks import llama_blocks
+from limner.nn.cache import KeyValueCache, resume
 from limner.nn.norms import RmsNorm
 from limner.nn.transformer import take
 from limner.types import Steps
@@ -46,13 +46,13 @@ class LlamaTransformer(nn.Module):
         super().__init__()
         self.width = width
         self.slots = SlotSequence(grid, prefix, width, heads, dropout, muted)
-        self.blocks = nn.ModuleList(LlamaBlock(width, heads, hidden, dropout) for _ in range(depth))
+        self.blocks = llama_blocks(depth, width, heads, hidden=hidden, dropout=dropout)
         self.norm = RmsNorm(width)
         initialise(self)
 
     def cache(self) -> KeyValueCache:
         """Room for the keys and values of the whole sequence."""
-        return KeyValueCache(len(self.slots.turns), len(self.blocks))
+        return KeyValueCache(len(self.slots.table), len(self.blocks), self.slots.prefix)
 
     def forward(
         self,
@@ -62,8 +62,8 @@ class LlamaTransformer(nn.Module):
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
-        slots = self.slots(x, steps, prefix, cache)
-        y = slots.states
-        for index, block in enumerate(self.blocks):
-            y = block(y, slots.turns, slots.visible, cache, index)
-        return self.norm(take(y, self.slots.prefix - 1 + slots.rank[wanted] - slots.first))
+        order = steps[0].argsort(stable=True)
+        place = self.slots.prefix - 1 + order.argsort()[wanted]  # of the token before, or of the condition's last
+        first = resume(cache, int(place.min()))
+        states, context = self.slots(x, steps, prefix, order, first)
+        return self.norm(take(self.blocks(states, context._replace(cache=cache)), place - first))

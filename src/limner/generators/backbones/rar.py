@@ -20,7 +20,7 @@ from torch.nn import functional
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.nn.adaptive import AdaptiveBlock
 from limner.nn.blocks import modulate
-from limner.nn.cache import KeyValueCache
+from limner.nn.cache import KeyValueCache, resume
 from limner.nn.transformer import take
 from limner.types import Steps
 
@@ -30,8 +30,8 @@ AHEAD = 16  # slots whose modulations are made at once in drawing: a third of al
 class SlotCache(KeyValueCache):
     """Keys and values of the slots that were, and modulations of those that come next."""
 
-    def __init__(self, length: int, depth: int) -> None:
-        super().__init__(length, depth)
+    def __init__(self, room: int, depth: int, lead: int) -> None:
+        super().__init__(room, depth, lead)
         self.first = 0
         self.modulations: list[Tensor] = []
 
@@ -79,7 +79,7 @@ class AdaptiveCausalTransformer(nn.Module):
 
     def cache(self) -> SlotCache:
         """Room for the keys and values of the whole sequence."""
-        return SlotCache(self.prefix + self.count, len(self.blocks))
+        return SlotCache(self.prefix + self.count, len(self.blocks), self.prefix)
 
     def forward(
         self,
@@ -92,7 +92,7 @@ class AdaptiveCausalTransformer(nn.Module):
         # In drawing all tokens not yet drawn share the last step; the wanted one comes first among them.
         order = (2 * steps).scatter_add(1, wanted, -torch.ones_like(wanted)).argsort(dim=1, stable=True)
         place = order.argsort(dim=1).gather(1, wanted) + self.prefix  # slots that predict the wanted tokens
-        done, last = cache.length(0) if cache is not None else 0, int(place.max()) + 1
+        done, last = resume(cache, int(place.min())), int(place.max()) + 1
         y = self._slots(x, order, prefix, done, last)
         modulations = self._modulations(prefix.mean(1, keepdim=True), done, last, cast(SlotCache | None, cache))
         visible = None
@@ -123,7 +123,7 @@ class AdaptiveCausalTransformer(nn.Module):
         """What the condition tells every block, then the last norm, in the slots from ``start`` to ``end``."""
         if cache is None:
             return self._modulate(condition + self.time[:, start:end])
-        if not cache.modulations or end - cache.first > cache.modulations[0].shape[1]:
+        if not cache.modulations or not cache.first <= start <= end <= cache.first + cache.modulations[0].shape[1]:
             cache.first = start
             cache.modulations = self._modulate(condition + self.time[:, start : max(end, start + AHEAD)])
         return [modulation[:, start - cache.first : end - cache.first] for modulation in cache.modulations]

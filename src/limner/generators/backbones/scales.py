@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.nn.blocks import modulate
-from limner.nn.cache import KeyValueCache
+from limner.nn.cache import KeyValueCache, resume
 from limner.nn.cosine import CosineBlock, Six
 from limner.nn.transformer import take
 from limner.types import Layout, Steps
@@ -96,7 +96,7 @@ class ScaleTransformer(nn.Module):
 
     def cache(self) -> ScaleCache:
         """Room for the keys and values of the whole sequence."""
-        return ScaleCache(self.prefix + self.layout.length, len(self.blocks))
+        return ScaleCache(self.prefix + self.layout.length, len(self.blocks), self.prefix)
 
     def forward(
         self,
@@ -106,7 +106,7 @@ class ScaleTransformer(nn.Module):
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
-        done, end = cache.length(0) if cache is not None else 0, int(wanted.max()) + 1
+        done, end = resume(cache, self.prefix + int(wanted.min())), int(wanted.max()) + 1
         condition = prefix.mean(1)
         y = self._slots(x, prefix, condition, done, end)
         silent, visible = functional.silu(condition), self._visible(steps, done, end)
