@@ -40,8 +40,8 @@ def questions(tmp_path: Path) -> Path:
 @pytest.fixture
 def recorded(command_line, questions, tmp_path) -> list[str]:
     """Prompts as the verb writes them, answered by a model that sees, a blind one and a language base."""
-    said = command_line("audit", questions, "--prompts", tmp_path / "prompts.jsonl", "--shuffles", 8, "--json")
-    assert json.loads(said.out) == {"file": str(tmp_path / "prompts.jsonl"), "questions": 70, "prompts": 490}
+    response = command_line("audit", questions, "--prompts", tmp_path / "prompts.jsonl", "--shuffles", 8, "--json")
+    assert json.loads(response.out) == {"file": str(tmp_path / "prompts.jsonl"), "questions": 70, "prompts": 490}
     truth = {str(row["id"]): row for row in map(json.loads, questions.read_text().splitlines())}
     rng = Random(1)
     for name, known in (("with", 60), ("blind", 20), ("base", 10)):

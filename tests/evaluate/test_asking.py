@@ -59,7 +59,7 @@ def test_a_model_is_asked_with_and_without_the_picture(tmp_path):
         return next(line[0] for line in question.split("\n") if line.endswith(f". {colour}"))
 
     seen, blind = (ask([item], answer, with_image=with_image, shuffles=4) for with_image in (True, False))
-    assert Counter(trial.said for trial in seen) == {"A": 2, "B": 2}
+    assert Counter(trial.response for trial in seen) == {"A": 2, "B": 2}
     assert picks([item], seen) == {"a": [0] * 4}
     assert picks([item], blind) == {"a": [1] * 4}
     assert len(ask([OPEN], lambda image, question: "2", with_image=True, repeats=3)) == 3
@@ -76,5 +76,5 @@ def test_open_answers_are_read_among_all_that_is_right_in_their_category():
     items = [OPEN, other, Item("far", "Where?", ("left",))]
     assert vocabularies(items)["open"] == vocabularies(items)["other"] == ("two", "a pair", "three")
     assert rights(items) == {"open": {0, 1}, "other": {2}, "far": {0}}
-    said = [Trial("open", text) for text in ("2", "A pair.", "There are 3", "two or three", "left")]
-    assert picks(items, said)["open"] == [0, 1, 2, None, None]
+    response = [Trial("open", text) for text in ("2", "A pair.", "There are 3", "two or three", "left")]
+    assert picks(items, response)["open"] == [0, 1, 2, None, None]

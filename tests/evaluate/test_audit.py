@@ -39,8 +39,8 @@ def model(items: list[Item], knows: tuple[str, ...], *, seed: int, sure: float =
         shown = [line.partition(". ")[2] for line in lines]
         item = asked[stem]
         right = set(knows) & set(item.planted or ()) or "everything" in knows
-        said = item.answers[0] if right and rng.random() < sure else habit if habit in shown else rng.choice(shown)
-        return f"({'ABCDEF'[shown.index(said)]}) {said}"
+        response = item.answers[0] if right and rng.random() < sure else habit if habit in shown else rng.choice(shown)
+        return f"({'ABCDEF'[shown.index(response)]}) {response}"
 
     return answer
 
@@ -176,8 +176,10 @@ def test_open_questions_are_audited():
 
 def test_the_first_letter_rule_can_be_used():
     items = questions(4, natural=4, planted=1)
-    said = [Trial(item.id, f"It is {item.answers[0]}") for item in items]
-    meant, official = (audit(items, said, said, [said], read=read) for read in (read_option, read_first_letter))
+    response = [Trial(item.id, f"It is {item.answers[0]}") for item in items]
+    meant, official = (
+        audit(items, response, response, [response], read=read) for read in (read_option, read_first_letter)
+    )
     assert (meant.total.with_image.mean, meant.unread["base"]) == (1.0, 0.0)
     assert (official.total.with_image.mean, official.unread["base"]) == (0.0, 1.0)
     assert meant.first_letter == official.first_letter == dict.fromkeys(("with_image", "without_image", "base"), 0.0)

@@ -6,10 +6,16 @@ COLOURS = ("red", "orange", "blue", "dark red")
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("response", "meant"),
     [
-        *[(said, 2) for said in ("C", "c", "(C)", "[C]", "**C**", "C.", " C)\n", "C: blue", "(c) blue", "C, blue")],
-        *[(said, 1) for said in ("The answer is: B", "the answer is (B)", "It is B.", "Answer: b", "option B", "`B`")],
+        *[
+            (response, 2)
+            for response in ("C", "c", "(C)", "[C]", "**C**", "C.", " C)\n", "C: blue", "(c) blue", "C, blue")
+        ],
+        *[
+            (response, 1)
+            for response in ("The answer is: B", "the answer is (B)", "It is B.", "Answer: b", "option B", "`B`")
+        ],
         ("The correct answer is (a) red", 0),
         ("First I thought the answer is A, but the answer is B", 1),
         ("There is red and there is blue.\nSo I choose:\n**B**", 1),
@@ -21,15 +27,15 @@ COLOURS = ("red", "orange", "blue", "dark red")
         ("RED", 0),
         ("I would choose B here", 1),
         ("Not red but blue", 2),
-        *[(said, None) for said in ("Cannot determine", "Do not know", "Because", "An apple", "", "?")],
-        *[(said, None) for said in ("A or B", "both A and B", "red or blue", "E", "a cat", "It is not B")],
+        *[(response, None) for response in ("Cannot determine", "Do not know", "Because", "An apple", "", "?")],
+        *[(response, None) for response in ("A or B", "both A and B", "red or blue", "E", "a cat", "It is not B")],
         ("the answer is a banana", None),
     ],
 )
-def test_what_was_meant_is_read(said, meant):
+def test_what_was_meant_is_read(response, meant):
     from limner.evaluate.extraction import read_option
 
-    assert read_option(said, COLOURS) == meant
+    assert read_option(response, COLOURS) == meant
 
 
 def test_numbers_are_words_and_digits():
@@ -44,24 +50,30 @@ def test_numbers_are_words_and_digits():
 
 
 @pytest.mark.parametrize(
-    ("answer", "said", "right"),
+    ("answer", "response", "right"),
     [
-        *[("C", said, True) for said in ("C", "c", "(C", "option C", "The answer is C", "Cannot determine", " C\nx")],
-        *[("A", said, True) for said in ("An apple", "A")],
-        *[("B", said, False) for said in ("[B]", "**B**", "( B)", "The answer is: B", "the answer is (B)", "It is B")],
-        *[("A", said, False) for said in ("", "(", "option ", "the answer is")],
+        *[
+            ("C", response, True)
+            for response in ("C", "c", "(C", "option C", "The answer is C", "Cannot determine", " C\nx")
+        ],
+        *[("A", response, True) for response in ("An apple", "A")],
+        *[
+            ("B", response, False)
+            for response in ("[B]", "**B**", "( B)", "The answer is: B", "the answer is (B)", "It is B")
+        ],
+        *[("A", response, False) for response in ("", "(", "option ", "the answer is")],
         ("AB", "AB", False),
         ("", "", False),
     ],
 )
-def test_the_official_rule_looks_at_the_first_letter(answer, said, right):
+def test_the_official_rule_looks_at_the_first_letter(answer, response, right):
     from limner.evaluate.extraction import first_letter_right
 
-    assert first_letter_right(answer, said) is right
+    assert first_letter_right(answer, response) is right
 
 
 @pytest.mark.parametrize(
-    ("said", "read", "official"),
+    ("response", "read", "official"),
     [
         ("Yes", True, True),
         ("no.", False, False),
@@ -73,11 +85,11 @@ def test_the_official_rule_looks_at_the_first_letter(answer, said, right):
         ("NO", False, True),
     ],
 )
-def test_yes_and_no(said, read, official):
+def test_yes_and_no(response, read, official):
     from limner.evaluate.extraction import official_yes_no, read_yes_no
 
-    assert read_yes_no(said) is read
-    assert official_yes_no(said) is official
+    assert read_yes_no(response) is read
+    assert official_yes_no(response) is official
 
 
 def test_official_scores_refuse_what_they_cannot_divide():

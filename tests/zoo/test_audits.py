@@ -82,10 +82,10 @@ def test_an_answerer_draws_as_often_as_it_is_sure():
     model = Reader(["what is it", "heart star ring"], width=16).eval()
     answer, again = (Answerer(model, Recogniser(num_names=2, widths=(8, 8), name_dim=8)) for _ in range(2))
     (options, chances) = answer.opinion(None, "what is it", ("heart", "ring", "star"))
-    said = [answer(None, "what is it\nA. star\nB. heart\nC. ring") for _ in range(300)]
-    assert said[:5] == [again(None, "what is it\nA. star\nB. heart\nC. ring") for _ in range(5)]
+    response = [answer(None, "what is it\nA. star\nB. heart\nC. ring") for _ in range(300)]
+    assert response[:5] == [again(None, "what is it\nA. star\nB. heart\nC. ring") for _ in range(5)]
     for option, chance in zip(options, chances, strict=True):
-        assert sum(option in text for text in said) / 300 == pytest.approx(chance, abs=0.09)
+        assert sum(option in text for text in response) / 300 == pytest.approx(chance, abs=0.09)
 
 
 def test_an_unfinished_training_proves_nothing(tiny, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Question sets and recorded answers as JSONL: what is asked of a model that sees, and what it said.
+"""Question sets and recorded answers as JSONL: what is asked of a model that sees, and what it answered.
 
 A question per line, with options (``answer`` is the letter or the words of the right one) or open (``answer`` is a
 string, or a list of strings that are all right)::
@@ -52,10 +52,10 @@ class Item:
 
 
 class Trial(NamedTuple):
-    """What a model said when a question was asked once, its options shown in ``order`` (empty: as written)."""
+    """What a model answered when a question was asked once, its options shown in ``order`` (empty: as written)."""
 
     id: str
-    said: str
+    response: str
     order: tuple[int, ...] = ()
 
 
@@ -103,20 +103,20 @@ def read_answers(path: str | Path, items: Sequence[Item]) -> tuple[Trial, ...]:
     Raises InputError naming the file and the line of the first thing that is wrong, or a question without an answer.
     """
     file = Path(path)
-    asked = {item.id: item for item in items}
+    by_id = {item.id: item for item in items}
     trials: dict[tuple[Any, ...], Trial] = {}
     for number, row in _rows(file):
-        trial, problem = _trial(row, number, asked)
+        trial, problem = _trial(row, number, by_id)
         key = (trial.id, trial.order, row.get("repeat", 0)) if trial is not None else ()
         if key in trials:
             problem = f"answers '{row.get('id', number)}' in the same order again: number the repeats, \"repeat\": 1"
         if trial is None or problem:
             raise InputError(f"line {number} of '{file}' {problem}")
         trials[key] = trial
-    if unanswered := asked.keys() - {trial.id for trial in trials.values()}:
-        first = next(id for id in asked if id in unanswered)
+    if unanswered := by_id.keys() - {trial.id for trial in trials.values()}:
+        first = next(id for id in by_id if id in unanswered)
         raise InputError(
-            f"'{file}' does not answer question '{first}' ({len(unanswered)} of {len(asked)} are missing): "
+            f"'{file}' does not answer question '{first}' ({len(unanswered)} of {len(by_id)} are missing): "
             "answer all, if only with an empty string"
         )
     return tuple(trials.values())
@@ -206,19 +206,19 @@ def _answers(answer: Any, options: tuple[str, ...]) -> tuple[tuple[str, ...], st
     return (), f"has the answer {answer!r}, which is no option: give the letter A to {LETTERS[len(options) - 1]}"
 
 
-def _trial(row: dict[str, Any], number: int, asked: dict[str, Item]) -> tuple[Trial | None, str]:
+def _trial(row: dict[str, Any], number: int, by_id: dict[str, Item]) -> tuple[Trial | None, str]:
     """An answer, or None and what is wrong with it."""
-    id, said, order = str(row.get("id", number)), row.get("answer"), row.get("order", [])
-    if id not in asked:
+    id, response, order = str(row.get("id", number)), row.get("answer"), row.get("order", [])
+    if id not in by_id:
         return None, f"answers '{id}', which is no question of the set: take the line away, or correct the id"
-    if not isinstance(said, str):
-        return None, 'has no "answer" that is a string: write what the model said, "" if nothing'
-    count = len(asked[id].options)
+    if not isinstance(response, str):
+        return None, 'has no "answer" that is a string: write what the model answered, "" if nothing'
+    count = len(by_id[id].options)
     if not isinstance(order, list) or (order and sorted(map(repr, order)) != sorted(map(repr, range(count)))):
         return None, f'has an "order" that is none of the {count} options: give each place from 0 once, or leave it out'
     if not isinstance(row.get("repeat", 0), int):
         return None, 'has a "repeat" that is no whole number: count repeats from 0'
-    return Trial(id, said, tuple(order)), ""
+    return Trial(id, response, tuple(order)), ""
 
 
 def _strings(value: Any, *, least: int) -> bool:

@@ -22,8 +22,8 @@ from limner.evaluate.extraction import first_letter_right, read_option, read_phr
 
 AnswerFn: TypeAlias = Callable[
     [UInt8[np.ndarray, "h w 3"] | None, str], str
-]  # (image or None, question) -> what is said
-ReadFn: TypeAlias = Callable[[str, Sequence[str]], int | None]  # (what is said, options as shown) -> place of one
+]  # (image or None, question) -> the response
+ReadFn: TypeAlias = Callable[[str, Sequence[str]], int | None]  # (the response, options in their order) -> place of one
 # The instructions of LLaVA-1.5 (arXiv:2310.03744), which most open models were trained with.
 LETTER_PLEASE = "Answer with the option's letter from the given choices directly."
 PHRASE_PLEASE = "Answer the question using a single word or phrase."
@@ -41,9 +41,9 @@ def orders(item: Item, count: int, seed: int = 0) -> list[tuple[int, ...]]:
 
 def prompt(item: Item, order: Sequence[int] = (), *, instruct: bool = True) -> str:
     """The question with its options as ``A. ...`` lines in this order, and how to answer."""
-    shown = [item.options[i] for i in order or range(len(item.options))]
-    lines = [item.question, *(f"{letter}. {option}" for letter, option in zip(LETTERS, shown, strict=False))]
-    return "\n".join([*lines, LETTER_PLEASE if shown else PHRASE_PLEASE] if instruct else lines)
+    options = [item.options[i] for i in order or range(len(item.options))]
+    lines = [item.question, *(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))]
+    return "\n".join([*lines, LETTER_PLEASE if options else PHRASE_PLEASE] if instruct else lines)
 
 
 def prompts(
@@ -104,15 +104,15 @@ def vocabularies(items: Sequence[Item]) -> dict[str, tuple[str, ...]]:
 
 def picks(items: Sequence[Item], trials: Sequence[Trial], read: ReadFn = read_option) -> dict[str, list[int | None]]:
     """What was picked in each trial, as the place in the item's vocabulary; None where that cannot be read."""
-    vocabulary, asked = vocabularies(items), {item.id: item for item in items}
+    vocabulary, by_id = vocabularies(items), {item.id: item for item in items}
     found: dict[str, list[int | None]] = {item.id: [] for item in items}
     for trial in trials:
-        item, texts = asked[trial.id], vocabulary[trial.id]
+        item, texts = by_id[trial.id], vocabulary[trial.id]
         if not item.options:
-            found[item.id].append(read_phrase(trial.said, texts))
+            found[item.id].append(read_phrase(trial.response, texts))
             continue
         order = trial.order or range(len(texts))
-        place = read(trial.said, [texts[i] for i in order])
+        place = read(trial.response, [texts[i] for i in order])
         found[item.id].append(None if place is None else order[place])
     return found
 
@@ -131,7 +131,7 @@ def rights(items: Sequence[Item]) -> dict[str, frozenset[int]]:
     }
 
 
-def read_first_letter(said: str, options: Sequence[str]) -> int | None:
+def read_first_letter(response: str, options: Sequence[str]) -> int | None:
     """`first_letter_right` as a reading: the first option whose letter the official rule would accept."""
     letters = enumerate(LETTERS[: len(options)])
-    return next((place for place, letter in letters if first_letter_right(letter, said)), None)
+    return next((place for place, letter in letters if first_letter_right(letter, response)), None)

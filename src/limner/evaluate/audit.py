@@ -95,9 +95,9 @@ def audit(
     others = [picks(items, trials, read) for trials in bases[1:]]
     blind, base = sets["without_image"], sets["base"]
     raised = raise_flags(items, blind, [base, *others], alpha=alpha, most_luck=most_luck)
-    seen, unseen, told = (scores_of(items, sets[arm]) for arm in ARMS)
+    seen, unseen, of_base = (scores_of(items, sets[arm]) for arm in ARMS)
     verdicts = tuple(
-        Verdict(id, item.category, seen[id], unseen[id], told[id], *raised.flags[id], item.planted)
+        Verdict(id, item.category, seen[id], unseen[id], of_base[id], *raised.flags[id], item.planted)
         for id, item in ((item.id, item) for item in items)
     )
     categories = sorted({item.category for item in items})
@@ -172,9 +172,9 @@ def audit_report(result: Audit, items: Sequence[Item], *, model: str, reference:
 
 
 def questions_hash(items: Sequence[Item]) -> str:
-    """Sixteen hexadecimal digits over what is asked and what is right."""
-    asked = [(item.id, item.question, item.options, item.answers, item.category) for item in items]
-    return hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
+    """Sixteen hexadecimal digits over questions and right answers."""
+    content = [(item.id, item.question, item.options, item.answers, item.category) for item in items]
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
 def withheld(result: Audit, most_luck: float = MOST_LUCK) -> dict[str, tuple[str, ...]]:
@@ -195,6 +195,6 @@ def _unread(picked: Picks) -> float:
 
 
 def _first_letter(items: Sequence[Item], trials: Sequence[Trial]) -> float:
-    asked = {item.id for item in items}
-    picked = picks(items, [trial for trial in trials if trial.id in asked], read_first_letter)
+    ids = {item.id for item in items}
+    picked = picks(items, [trial for trial in trials if trial.id in ids], read_first_letter)
     return sum(scores_of(items, picked).values()) / len(items)

@@ -99,10 +99,10 @@ def found_table(result: Audit) -> Table:
 
 def flagged_table(result: Audit, items: Sequence[Item]) -> Table:
     """The first flagged questions, with scores and reason."""
-    asked = {item.id: item for item in items}
+    by_id = {item.id: item for item in items}
     return ["questions that need no picture", *NAMES.values(), "because"], [
         [
-            f"{asked[v.id].question} ({asked[v.id].answers[0]})",
+            f"{by_id[v.id].question} ({by_id[v.id].answers[0]})",
             *(points(getattr(v, arm)) for arm in ARMS),
             MEANINGS["question" if v.question else "text" if v.text else "leaked"],
         ]
@@ -118,21 +118,21 @@ def parts_of(result: Audit) -> list[tuple[str, Part]]:
 
 def notes(result: Audit) -> list[str]:
     """What must be known to read the numbers."""
-    said = [
+    lines = [
         f"Not counted as any option: {points(result.unread[arm])} % of the answers {NAMES[arm]}."
         for arm in ARMS
         if result.unread[arm]
     ]
     if result.first_letter:
         letters = ", ".join(f"{points(score)} {NAMES[arm]}" for arm, score in result.first_letter.items())
-        said.append(f"Under MMStar's first-letter rule the scores are {letters}.")
+        lines.append(f"Under MMStar's first-letter rule the scores are {letters}.")
     for arm, categories in withheld(result).items():
         if categories:
             names = ", ".join(name or "(none)" for name in categories)
-            said.append(
+            lines.append(
                 f"No flags by the answers of the {_teller(arm)} in {names}: more than one in ten would be luck."
             )
-    return said
+    return lines
 
 
 def plot(result: Audit) -> str:

@@ -1,4 +1,4 @@
-"""Which questions need no picture: what a model without pictures knows, told from what it guesses.
+"""Which questions need no picture: what a model without pictures knows, apart from what it guesses.
 
 A right answer may be luck, in two ways, and both are measured. Luck of the moment: asked again, with the options in
 another order, a guess falls elsewhere. So an opinion counts as *settled* only if its most frequent pick k of n is more
@@ -104,13 +104,13 @@ def groups_of(items: Sequence[Item]) -> dict[str, Group]:
 
 def contradicted(items: Iterable[Item]) -> set[str]:
     """Items whose very words, options included, have another right answer elsewhere in the set."""
-    asked: dict[tuple[object, ...], dict[frozenset[tuple[str, ...]], list[str]]] = defaultdict(
+    groups: dict[tuple[object, ...], dict[frozenset[tuple[str, ...]], list[str]]] = defaultdict(
         lambda: defaultdict(list)
     )
     for item in items:
         text = words(item.question), frozenset(item.options)
-        asked[text][frozenset(words(answer) for answer in item.answers)].append(item.id)
-    return {id for answers in asked.values() if len(answers) > 1 for ids in answers.values() for id in ids}
+        groups[text][frozenset(words(answer) for answer in item.answers)].append(item.id)
+    return {id for answers in groups.values() if len(answers) > 1 for ids in answers.values() for id in ids}
 
 
 def answer_in_question(item: Item, vocabulary: Sequence[str]) -> bool:
@@ -142,15 +142,16 @@ def raise_flags(
     Luck is counted among the questions that the flags before do not explain.
     """
     vocabulary = vocabularies(items)
-    unseeing, *told = (opinions(items, picks, alpha) for picks in (blind, *bases))
+    unseeing, *from_bases = (opinions(items, picks, alpha) for picks in (blind, *bases))
     question = {
         item.id
         for item in items
-        if any(held[item.id].right for held in (unseeing, *told)) and answer_in_question(item, vocabulary[item.id])
+        if any(held[item.id].right for held in (unseeing, *from_bases))
+        and answer_in_question(item, vocabulary[item.id])
     }
-    from_text = [known(items, held, question, most_luck) for held in told]
+    from_text = [known(items, held, question, most_luck) for held in from_bases]
     text = question.union(*(ids for ids, _ in from_text))
-    explained = text | {id for held in told for id, one in held.items() if one.right and one.settled}
+    explained = text | {id for held in from_bases for id, one in held.items() if one.right and one.settled}
     leaked, luck = known(items, unseeing, explained, most_luck)
     flags = {item.id: Flags(item.id in text, item.id in question, item.id in leaked) for item in items}
     return Raised(flags, {"without_image": luck, "base": from_text[0][1]})

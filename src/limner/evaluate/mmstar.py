@@ -34,10 +34,10 @@ CAPABILITY_QUESTIONS, ALL_QUESTIONS = 250, 1500  # the constants of the official
 
 
 class Row(NamedTuple):
-    """One answered question: the right letter, what the model said, the capability and its axis."""
+    """One answered question: the right letter, what the model answered, the capability and its axis."""
 
     answer: str
-    said: str
+    response: str
     capability: str
     axis: str
 
@@ -49,19 +49,21 @@ def official_scores(rows: Iterable[Row], *, fixed_counts: bool = True) -> dict[s
     asked; False divides by the questions there are. Raises InputError for an unknown axis, and for an axis that no
     question is about (where the official file divides by zero).
     """
-    asked: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     hits: Counter[tuple[str, str]] = Counter()
     for row in rows:
         if row.axis not in AXES.get(row.capability, ()):
             raise InputError(f"MMStar has no axis '{row.capability}({row.axis})': check both names")
-        asked[row.capability, row.axis] += 1
-        hits[row.capability, row.axis] += first_letter_right(row.answer, row.said)
-    if empty := [place for capability, axes in AXES.items() for axis in axes if not asked[place := (capability, axis)]]:
+        counts[row.capability, row.axis] += 1
+        hits[row.capability, row.axis] += first_letter_right(row.answer, row.response)
+    if empty := [
+        place for capability, axes in AXES.items() for axis in axes if not counts[place := (capability, axis)]
+    ]:
         raise InputError(f"no question is about '{empty[0][0]}({empty[0][1]})': score all of MMStar")
-    scores = {"final score": hits.total() / (ALL_QUESTIONS if fixed_counts else asked.total())}
+    scores = {"final score": hits.total() / (ALL_QUESTIONS if fixed_counts else counts.total())}
     for capability, axes in AXES.items():
         own = [(capability, axis) for axis in axes]
-        count = CAPABILITY_QUESTIONS if fixed_counts else sum(asked[place] for place in own)
+        count = CAPABILITY_QUESTIONS if fixed_counts else sum(counts[place] for place in own)
         scores[capability] = sum(hits[place] for place in own) / count
-        scores |= {f"{capability}({axis})": hits[capability, axis] / asked[capability, axis] for axis in axes}
+        scores |= {f"{capability}({axis})": hits[capability, axis] / counts[capability, axis] for axis in axes}
     return scores

@@ -38,12 +38,12 @@ def probes(pictures: Sequence[Sequence[str]], negatives: Negatives, *, count: in
     are present or were asked, a random one is taken. Raises InputError if no picture shows enough, or if a picture
     lacks too few of all the nouns.
     """
-    shown = [tuple(dict.fromkeys(nouns)) for nouns in pictures]
-    rank = _ranking(shown, negatives)
-    nouns = tuple(dict.fromkeys(noun for picture in shown for noun in picture))
+    nouns_of = [tuple(dict.fromkeys(nouns)) for nouns in pictures]
+    rank = _ranking(nouns_of, negatives)
+    nouns = tuple(dict.fromkeys(noun for picture in nouns_of for noun in picture))
     rng = random_for(seed, "probes", negatives)
     found = []
-    for index, present in enumerate(shown):
+    for index, present in enumerate(nouns_of):
         absent = [noun for noun in nouns if noun not in present]
         if len(present) < count:
             continue
@@ -95,16 +95,16 @@ class YesNo(NamedTuple):
 
 
 def yes_no_scores(
-    said: Sequence[str], truth: Sequence[bool], read: Callable[[str], bool | None] = read_yes_no
+    responses: Sequence[str], truth: Sequence[bool], read: Callable[[str], bool | None] = read_yes_no
 ) -> YesNo:
-    """Scores of what was said, read by ``read`` (`official_yes_no` for POPE's own numbers); precision is 0 where no yes
-    was said. Raises InputError if there is nothing to score."""
-    if not said or len(said) != len(truth):
-        raise InputError(f"{len(said)} answers to {len(truth)} questions cannot be scored: give one for each")
-    pairs = Counter((read(text), right) for text, right in zip(said, truth, strict=True))
-    hits, total = pairs[True, True], len(said)
-    positives, asked = hits + pairs[True, False], sum(truth)
-    precision, recall = hits / max(positives, 1), hits / max(asked, 1)
+    """Scores of responses, read by ``read`` (`official_yes_no` for POPE's own numbers); precision is 0 where no yes was
+    answered. Raises InputError if there is nothing to score."""
+    if not responses or len(responses) != len(truth):
+        raise InputError(f"{len(responses)} answers to {len(truth)} questions cannot be scored: give one for each")
+    pairs = Counter((read(text), right) for text, right in zip(responses, truth, strict=True))
+    hits, total = pairs[True, True], len(responses)
+    positives, actual = hits + pairs[True, False], sum(truth)
+    precision, recall = hits / max(positives, 1), hits / max(actual, 1)
     return YesNo(
         accuracy=(hits + pairs[False, False]) / total,
         precision=precision,
@@ -125,21 +125,21 @@ def probe_scores(
     truth = {item.id: item.answers[0] == "yes" for item in items if answers[item.category] <= {"yes", "no"}}
     category = {item.id: item.category for item in items}
     return {
-        name: yes_no_scores([t.said for t in own], [truth[t.id] for t in own], read)
+        name: yes_no_scores([t.response for t in own], [truth[t.id] for t in own], read)
         for name in answers
         if (own := [trial for trial in trials if trial.id in truth and category[trial.id] == name])
     }
 
 
-def _ranking(shown: Sequence[Sequence[str]], negatives: Negatives) -> Callable[[str], list[str]]:
+def _ranking(nouns_of: Sequence[Sequence[str]], negatives: Negatives) -> Callable[[str], list[str]]:
     """The absent nouns to try, best first, given the present one; ties in order of first appearance."""
     if negatives == "random":
         return lambda noun: []
     if negatives == "popular":
-        popular = [noun for noun, _ in Counter(noun for picture in shown for noun in picture).most_common()]
+        popular = [noun for noun, _ in Counter(noun for picture in nouns_of for noun in picture).most_common()]
         return lambda noun: popular
     together: dict[str, Counter[str]] = {}
-    for picture in shown:
+    for picture in nouns_of:
         for noun in picture:
             together.setdefault(noun, Counter()).update(other for other in picture if other != noun)
     return lambda noun: [other for other, _ in together[noun].most_common()]

@@ -1,4 +1,4 @@
-"""Prompt accuracy: what is asked for in fixed prompts, and how much of it the recogniser reads from the drawings.
+"""Prompt accuracy: fixed prompts, and how much of it the recogniser reads from the drawings.
 
 Prompts about shapes are the captions of held-out scenes on white, so what is wanted is known exactly:
 
@@ -128,7 +128,7 @@ def _single_parts(seen: list[Sighting], prompt: Prompt) -> dict[str, bool]:
 
 
 def _pair_right(seen: list[Sighting], things: tuple[Thing, ...]) -> bool:
-    """Do the two surest sightings have the asked colours and shapes and lie to each other as asked?"""
+    """Do the two surest sightings have the prompt's colours and shapes, and its relation?"""
     for first, second in (seen[:2], seen[1::-1]) if len(seen) >= 2 else ():
         named = all((s.colour, s.shape) == t.pair for s, t in zip((first, second), things, strict=True))
         if named and _lies(first, second, relation(things[0], things[1])):
@@ -158,7 +158,7 @@ def score_prompts(
     ``prompt/colour``, ``shape``, ``size``, ``position`` and ``count`` (one thing and no more) are about single things
     of seen pairs; ``prompt/seen`` wants colour and shape together, and ``prompt/heldout`` is the same measure on
     held-out pairs. ``prompt/pair`` wants both things and their relation, all parts right; ``prompt/heldout_pair`` the
-    same on held-out compositions. ``prompt/emoji_top1`` is the share of emoji whose most likely name is the asked one.
+    same on held-out compositions. ``prompt/emoji_top1`` is the share of emoji whose most likely name is the prompt's.
     """
     outcomes: Outcomes = {}
     for name, prompts in prompt_sets(count, size, num_emoji).items():

@@ -28,14 +28,14 @@ def report(model: str, weights: str, protocol: Protocol, scores: dict[str, float
 
 def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     """One report of two about the same weights, whose scores have different names: what their protocols say otherwise
-    is said of both, and the second's seed is the one by which anything was drawn."""
+    holds for both, and the second's seed is the one by which anything was drawn."""
     mine, theirs = first["protocol"], second["protocol"]
-    said: dict[str, Any] = {
+    response: dict[str, Any] = {
         name: value if value == theirs[name] else f"{value}; {theirs[name]}"
         for name, value in mine.items()
         if isinstance(value, str) and name != "hash"
     }
-    protocol = Protocol(**said, count=mine["count"] + theirs["count"], size=theirs["size"], seed=theirs["seed"])
+    protocol = Protocol(**response, count=mine["count"] + theirs["count"], size=theirs["size"], seed=theirs["seed"])
     return report(first["model"], first["weights"], protocol, {**first["scores"], **second["scores"]})
 
 

@@ -64,11 +64,11 @@ class Reader(nn.Module):
         x = torch.cat([begin, self.embed(words) + self.position[:, : words.shape[1]], self.see(things)], 1)
         there: Bool[Tensor, "b n"] = torch.cat([torch.ones_like(words[:, :1]), words, things[:, :, -1]], 1) > 0
         x = self.blocks(x, Context(there[:, None, None]))
-        said = (options > 0)[..., None]
-        meaning = (self.embed(options) * said).sum(2) / said.sum(2).clamp(min=1)
+        response = (options > 0)[..., None]
+        meaning = (self.embed(options) * response).sum(2) / response.sum(2).clamp(min=1)
         logits = (self.option(meaning) @ self.norm(x[:, 0])[..., None])[..., 0]
         logits = logits * meaning.shape[-1] ** -0.5
-        return logits.masked_fill(~said.any(2)[..., 0], float("-inf"))
+        return logits.masked_fill(~response.any(2)[..., 0], float("-inf"))
 
     def encode(self, items: Sequence[Item], things: Float[Tensor, "b s p"]) -> Batch:
         """Items with the things of their pictures as tensors."""
@@ -162,14 +162,14 @@ class Answerer:
         options = tuple(line.partition(". ")[2] for line in lines)
         self.asked[question] = turn = self.asked.get(question, -1) + 1
         rng = random_for(self.seed, question, turn)
-        said = rng.choices(*self.opinion(image, stem, tuple(sorted(options))))[0]
-        return f"({LETTERS[options.index(said)]}) {said}"
+        response = rng.choices(*self.opinion(image, stem, tuple(sorted(options))))[0]
+        return f"({LETTERS[options.index(response)]}) {response}"
 
     @torch.no_grad()
     def opinion(
         self, image: UInt8[np.ndarray, "h w 3"] | None, stem: str, options: tuple[str, ...]
     ) -> tuple[tuple[str, ...], list[float]]:
-        """The options and how likely each is to be said: formed once, since the order shown does not matter to it."""
+        """The options and how likely each is to be answered: formed once, for their order does not matter."""
         key = (b"" if image is None else image.tobytes(), stem, options)
         if key not in self.held:
             things = torch.zeros(1, THINGS, PARTS) if image is None else sightings(self.recogniser, [image])
