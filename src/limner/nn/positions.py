@@ -13,13 +13,14 @@ from torch import Tensor
 from limner.errors import InputError
 
 
-def grid_positions(grid: int, width: int) -> Float[Tensor, "1 n d"]:
-    """A vector of ``width`` channels per cell of ``grid`` x ``grid``, row by row; raises `InputError` if they do not
-    divide into four."""
+def grid_positions(grid: int | tuple[int, int], width: int) -> Float[Tensor, "1 n d"]:
+    """A vector of ``width`` channels per cell of a square ``grid``, or of (rows, columns), row by row; raises
+    `InputError` if they do not divide into four."""
     if width % 4:
         raise InputError(f"{width} channels cannot tell rows and columns by sines and cosines: use a multiple of 4")
     frequencies = 10_000.0 ** -(torch.arange(width // 4, dtype=torch.float64) * 4 / width)
-    angles = torch.arange(grid, dtype=torch.float64)[:, None] * frequencies
+    height, length = (grid, grid) if isinstance(grid, int) else grid
+    angles = torch.arange(max(height, length), dtype=torch.float64)[:, None] * frequencies
     waves = torch.cat([angles.sin(), angles.cos()], dim=1)
-    columns, rows = waves.expand(grid, -1, -1), waves[:, None].expand(-1, grid, -1)
-    return torch.cat([columns, rows], dim=-1).reshape(1, grid * grid, width).float()
+    columns, rows = waves[:length].expand(height, -1, -1), waves[:height, None].expand(-1, length, -1)
+    return torch.cat([columns, rows], dim=-1).reshape(1, height * length, width).float()

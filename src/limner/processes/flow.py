@@ -25,7 +25,7 @@ State = Float[Tensor, "*rows c"]
 Velocity = Callable[[Tensor, float], Tensor]
 
 
-def noised(x: State, noise: State, t: Float[Tensor, "*rows 1"]) -> State:
+def noised(x: State, noise: State, t: Float[Tensor, "*#rows 1"]) -> State:
     """``x_t``, each row at its own time."""
     return (1.0 - t) * x + t * noise
 

@@ -67,6 +67,8 @@ class Release:
         prepare: the state dict with tensors split or joined as ours are; None where they are as ours.
         sided: as ``build``, for so many tokens on a side; None where weights tell.
         draws: of a generator.
+        beside: tensors of what the authors wrote beside those of a file, where that is needed to build the model; a
+            key of the signature, so that it is saved with them.
     """
 
     system: str
@@ -78,6 +80,7 @@ class Release:
     prepare: Callable[[State], State] | None = None
     sided: Callable[[State, int], nn.Module] | None = None
     draws: Draws | None = None
+    beside: Callable[[Path], State] | None = None
 
     def fits(self, state: State) -> bool:
         """Does a state dict hold every key of the signature?"""

@@ -57,8 +57,10 @@ def load_released(path: Path, *, trust: bool = False, side: int | None = None) -
     `InputError` if there is no such file or if it tells its side, and `CheckpointError` if it cannot be read, is no
     release that limner knows, or holds keys or shapes that do not fit.
     """
-    state = read_state(path, trust=trust)
+    state: State = read_state(path, trust=trust)
     release = recognise(state, path)
+    if release.beside is not None:
+        state = {**release.beside(path), **state}
     return _filled(release, state, state if release.prepare is None else release.prepare(state), side)
 
 

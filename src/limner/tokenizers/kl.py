@@ -26,20 +26,20 @@ Resized = Float[Tensor, "b c2 h2 w2"]
 GROUPS = 32  # of every GroupNorm
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
-    """Normalisation of 32 groups of channels over the whole picture; raises `InputError` if they do not divide."""
-    if channels % GROUPS:
-        raise InputError(f"width {channels} does not divide into {GROUPS} groups: use a multiple of {GROUPS}")
-    return nn.GroupNorm(GROUPS, channels, eps=1e-6)
+def group_norm(channels: int, groups: int = GROUPS) -> nn.GroupNorm:
+    """Normalisation of groups of channels over the whole picture; raises `InputError` if they do not divide."""
+    if channels % groups:
+        raise InputError(f"width {channels} does not divide into {groups} groups: use a multiple of {groups}")
+    return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
 class Residual(nn.Module):
     """``x + conv(silu(norm(conv(silu(norm(x))))))``, with a 1x1 convolution beside it where the channels change."""
 
-    def __init__(self, in_channels: int, channels: int) -> None:
+    def __init__(self, in_channels: int, channels: int, groups: int = GROUPS) -> None:
         super().__init__()
-        self.norm1, self.conv1 = group_norm(in_channels), nn.Conv2d(in_channels, channels, 3, padding=1)
-        self.norm2, self.conv2 = group_norm(channels), nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm1, self.conv1 = group_norm(in_channels, groups), nn.Conv2d(in_channels, channels, 3, padding=1)
+        self.norm2, self.conv2 = group_norm(channels, groups), nn.Conv2d(channels, channels, 3, padding=1)
         self.shortcut = nn.Identity() if in_channels == channels else nn.Conv2d(in_channels, channels, 1)
 
     def forward(self, x: Features) -> Resized:
@@ -51,9 +51,9 @@ class Residual(nn.Module):
 class CellAttention(nn.Module):
     """Every cell attends to every cell, with one head."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, groups: int = GROUPS) -> None:
         super().__init__()
-        self.norm = group_norm(channels)
+        self.norm = group_norm(channels, groups)
         self.query, self.key, self.value, self.output = (nn.Conv2d(channels, channels, 1) for _ in range(4))
 
     def forward(self, x: Features) -> Resized:
@@ -114,11 +114,18 @@ class Level(nn.Module):
     """What happens at one resolution: residual blocks, each followed by attention or not, then a change of size."""
 
     def __init__(
-        self, in_channels: int, channels: int, depth: int, *, attention: bool = False, resize: nn.Module | None = None
+        self,
+        in_channels: int,
+        channels: int,
+        depth: int,
+        *,
+        attention: bool = False,
+        resize: nn.Module | None = None,
+        groups: int = GROUPS,
     ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Residual(channels if i else in_channels, channels) for i in range(depth))
-        self.attentions = nn.ModuleList(CellAttention(channels) for _ in range(depth if attention else 0))
+        self.blocks = nn.ModuleList(Residual(channels if i else in_channels, channels, groups) for i in range(depth))
+        self.attentions = nn.ModuleList(CellAttention(channels, groups) for _ in range(depth if attention else 0))
         self.resize = resize or nn.Identity()
 
     def __iter__(self) -> Iterator[nn.Module]:
@@ -137,9 +144,11 @@ def layers(levels: Iterable[nn.Module]) -> Iterator[nn.Module]:
         yield from level
 
 
-def middle(channels: int) -> nn.Sequential:
+def middle(channels: int, groups: int = GROUPS) -> nn.Sequential:
     """The blocks between the two halves' levels and the latents."""
-    return nn.Sequential(Residual(channels, channels), CellAttention(channels), Residual(channels, channels))
+    return nn.Sequential(
+        Residual(channels, channels, groups), CellAttention(channels, groups), Residual(channels, channels, groups)
+    )
 
 
 class Encoder(nn.Module):
@@ -155,6 +164,7 @@ class Encoder(nn.Module):
         attention: Sequence[int],
         kernel: int = 1,
         hidden: int | None = None,
+        groups: int = GROUPS,
     ) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, width, 3, padding=1)
@@ -166,11 +176,12 @@ class Encoder(nn.Module):
                 depth,
                 attention=i in attention,
                 resize=Halve(width) if i < last else None,
+                groups=groups,
             )
             for i, width in enumerate(widths)
         )
-        self.middle = middle(widths[-1])
-        self.norm = group_norm(widths[-1])
+        self.middle = middle(widths[-1], groups)
+        self.norm = group_norm(widths[-1], groups)
         self.last = nn.Conv2d(widths[-1], hidden or moments, 3, padding=1)
         self.moments = nn.Conv2d(hidden or moments, moments, kernel, padding=kernel // 2)
 
@@ -193,11 +204,12 @@ class Decoder(nn.Module):
         attention: Sequence[int] = (),
         kernel: int = 1,
         hidden: int | None = None,
+        groups: int = GROUPS,
     ) -> None:
         super().__init__()
         self.latents = nn.Conv2d(channels, hidden or channels, kernel, padding=kernel // 2)
         self.first = nn.Conv2d(hidden or channels, widths[-1], 3, padding=1)
-        self.middle = middle(widths[-1])
+        self.middle = middle(widths[-1], groups)
         above = [*widths[1:], widths[-1]]
         self.levels = nn.ModuleList(
             Level(
@@ -206,10 +218,11 @@ class Decoder(nn.Module):
                 depth + 1,
                 attention=i in attention,
                 resize=Double(width) if i else None,
+                groups=groups,
             )
             for i, width in enumerate(widths)
         )
-        self.norm = group_norm(widths[0])
+        self.norm = group_norm(widths[0], groups)
         self.last = nn.Conv2d(widths[0], 3, 3, padding=1)
 
     def forward(self, z: Features) -> Float[Tensor, "b 3 height width"]:
@@ -230,6 +243,7 @@ class KlAutoencoder(GridCodec):
         channels: of a latent.
         depth: residual blocks per level.
         attention: levels of the encoder with attention, 0 the finest.
+        groups: of every GroupNorm.
         scale: what generators see is the latent times this, until training measures the latents' own deviation.
         weight: of the KL in training, see `Gaussian`; 1e-6 is the paper's.
     """
@@ -245,6 +259,7 @@ class KlAutoencoder(GridCodec):
         channels: int,
         depth: int = 2,
         attention: Sequence[int] = (),
+        groups: int = GROUPS,
         scale: float = 1.0,
         weight: float = 1e-6,
     ) -> None:
@@ -252,9 +267,9 @@ class KlAutoencoder(GridCodec):
         gaussian.scale.variance.fill_(scale**-2)
         widths = [width * multiplier for multiplier in multipliers]
         super().__init__(
-            Encoder(width, widths, depth, gaussian.features, attention),
+            Encoder(width, widths, depth, gaussian.features, attention, groups=groups),
             gaussian,
-            Decoder(widths, depth, channels),
+            Decoder(widths, depth, channels, groups=groups),
             size=size,
             stride=2 ** (len(multipliers) - 1),
         )

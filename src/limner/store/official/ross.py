@@ -131,19 +131,27 @@ def prepare(state: State) -> dict[str, Tensor]:
 def prepare_tokenizer(state: State) -> dict[str, Tensor]:
     """The autoencoder's tensors as ours lie: levels of both halves are numbered from the finest, and beside the latents
     are convolutions, which do nothing here."""
-    prepared = {key.rpartition(PIXELS)[2]: value for key, value in state.items() if PIXELS in key}
-    levels = depth_of(prepared, UP)
-    prepared = {
-        re.sub(rf"^{UP}\.(\d+)", lambda found: f"{UP}.{levels - 1 - int(found[1])}", key): value[..., None, None]
-        if ".attentions.0.to_" in key and value.ndim == 2
-        else value
-        for key, value in prepared.items()
-    }
+    prepared = from_finest({key.rpartition(PIXELS)[2]: value for key, value in state.items() if PIXELS in key})
     for half, channels in (("encoder.conv_out", 0), ("decoder.conv_in", 1)):
         if (weight := prepared.get(f"{half}.weight")) is not None:
             beside, count = f"{half.partition('.')[0]}.beside_latents", weight.shape[channels]
             prepared |= {f"{beside}.weight": torch.eye(count)[..., None, None], f"{beside}.bias": torch.zeros(count)}
     return prepared
+
+
+def from_finest(state: State, prefix: str = "") -> dict[str, Tensor]:
+    """An autoencoder of the diffusers library with the levels of its decoder numbered from the finest, and attention as
+    convolutions; its names begin with ``prefix``."""
+    up = f"{prefix}{UP}."
+    last = depth_of(state, up.removesuffix(".")) - 1
+    level = re.compile(rf"(?<=^{re.escape(up)})\d+")
+    attention = f"{prefix}encoder.mid_block.attentions.0.to_", f"{prefix}decoder.mid_block.attentions.0.to_"
+    return {
+        level.sub(lambda found: str(last - int(found[0])), key): value[..., None, None]
+        if key.startswith(attention) and value.ndim == 2
+        else value
+        for key, value in state.items()
+    }
 
 
 def sizes_of(state: State) -> Sizes:

@@ -1,0 +1,156 @@
+"""FlexTok against the authors' code: same weights, same numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from tests.parity.goldens import Golden, Replay, agree, goldens
+from torch import Tensor
+
+from limner.errors import CheckpointError
+from limner.store.official.flextok import GRAPH, NAMES, RELEASES, as_tensor, official_tokenizer, prepare, sizes_of
+from limner.store.release import fill, official_name
+from limner.store.released import recognise
+from limner.tokenizers.flextok import FlexTok, FlowObjective
+from limner.tokenizers.flow_decoder import Guide, ProjectedGuidance, classifier_free
+
+CASES = goldens("flextok")
+
+
+def state_of(golden: Golden) -> dict[str, Tensor]:
+    return prepare({**golden.state(), GRAPH: as_tensor(golden.config["hydra"])})
+
+
+@cache
+def filled(golden: Golden) -> FlexTok:
+    state = state_of(golden)
+    groups = golden.config["vae_base_cfg"]["norm_num_groups"]  # the one size that the released ones do not vary
+    tokenizer = official_tokenizer(replace(sizes_of(state), groups=groups)).eval()
+    fill(tokenizer, state, NAMES, skip=RELEASES[0].skip)
+    return tokenizer
+
+
+def line(latents: Tensor) -> Tensor:
+    """Latents ``[b c h w]`` as tokens."""
+    return latents.flatten(2).mT
+
+
+@pytest.mark.parametrize("golden", CASES)
+@torch.no_grad()
+def test_encoding(golden: Golden) -> None:
+    tokenizer, image = filled(golden), golden["in.image"]
+    mean, log_variance = tokenizer.base.quantizer.moments(tokenizer.base.features(image))
+    agree(mean, golden["out.enc.vae_mean"])
+    agree(log_variance, golden["out.enc.vae_logvar"])
+    noise = Replay(normal=[golden["in.enc.posterior_noise"]])
+    features = tokenizer.features(image, noise)
+    noise.finish()
+    registers = features[:, :, 0].mT
+    agree(registers, golden["out.enc.registers"])
+    agree(tokenizer.quantizer.bounded(registers), golden["out.enc.bounded"])
+    ids = tokenizer.encode(image, Replay(normal=[golden["in.enc.posterior_noise"]]))
+    assert torch.equal(ids, golden["out.enc.ids"])
+    codes = tokenizer.quantizer.latents(ids, 1, ids.shape[1])[:, :, 0].mT
+    agree(codes, golden["out.enc.quant"])
+    agree(codes, golden["out.enc.codes_from_ids"])
+
+
+@pytest.mark.parametrize("golden", CASES)
+def test_codes_of_ids(golden: Golden) -> None:
+    ids = golden["in.fsq.ids"][None]
+    agree(filled(golden).quantizer.latents(ids, 1, ids.shape[1])[0, :, 0].T, golden["out.fsq.codes"])
+
+
+def guide_of(golden: Golden, mode: str) -> Guide | None:
+    scale = float(golden[f"in.{mode}.guidance_scale"])
+    if scale == 1.0:
+        return None
+    return ProjectedGuidance(scale) if mode == "apg" else classifier_free(scale)
+
+
+@pytest.mark.parametrize("mode", ["plain", "cfg", "apg"])
+@pytest.mark.parametrize("golden", CASES)
+@torch.no_grad()
+def test_decoding(golden: Golden, mode: str) -> None:
+    """The flow from the recorded noise under the first ``keep_k`` tokens of each image."""
+    tokenizer = filled(golden)
+    decoder, ids, kept = tokenizer.decoder, golden["out.enc.ids"], golden["in.dec.keep_k"]
+    steps, noise = int(golden[f"in.{mode}.steps"]), line(golden[f"in.{mode}.noise"])
+    registers = decoder.registers(tokenizer.quantizer.latents(ids, 1, ids.shape[1]), kept)
+    nothing = decoder.without(registers, torch.ones(len(ids), dtype=torch.bool))
+    step = 0
+    while f"out.{mode}.step{step}.x" in golden.tensors:
+        x, t = line(golden[f"out.{mode}.step{step}.x"]), torch.full((len(ids),), 1.0 - step / steps)
+        agree(decoder(x, t, registers), line(golden[f"out.{mode}.step{step}.v_cond"]))
+        if f"out.{mode}.step{step}.v_uncond" in golden.tensors:
+            agree(decoder(x, t, nothing), line(golden[f"out.{mode}.step{step}.v_uncond"]))
+        step += 1
+    assert step >= 2
+    latents = decoder.sample(noise, registers, steps, guide_of(golden, mode))
+    agree(latents, line(golden[f"out.{mode}.latents"]))
+    image = golden[f"out.{mode}.image"]
+    agree(tokenizer.base.decode(latents), image.clamp(-1.0, 1.0))
+
+
+@pytest.mark.parametrize("golden", CASES)
+@torch.no_grad()
+def test_a_prefix_decodes_as_the_authors_do(golden: Golden) -> None:
+    """`FlexTok.decode`, image by image as long as its own prefix, by the released way of guidance."""
+    tokenizer = filled(golden)
+    tokenizer.guidance, steps = float(golden["in.apg.guidance_scale"]), int(golden["in.apg.steps"])
+    for row, kept in enumerate(golden["in.dec.keep_k"].tolist()):
+        noise = Replay(normal=[line(golden["in.apg.noise"][row : row + 1])])
+        image = tokenizer.decode(golden["out.enc.ids"][row : row + 1, :kept], noise, steps)
+        agree(image, golden["out.apg.image"][row : row + 1].clamp(-1.0, 1.0))
+
+
+@pytest.mark.parametrize("golden", CASES)
+def test_loss_and_gradients(golden: Golden) -> None:
+    tokenizer = filled(golden)
+    count, kept = tokenizer.decoder.count, golden["in.train.keep_k"]
+    recorded = Replay(
+        normal=[golden["in.train.posterior_noise"], golden["in.train.t_normal"], line(golden["in.train.noise"])],
+        uniform=[(kept - 0.5) / count, golden["in.train.null_uniform"]],
+    )
+    drop = golden.config["hydra"]["decoder"]["module_dict"]["dec_latent_dropout"]["dropout_prob"]
+    tokenizer.zero_grad()
+    loss, _ = FlowObjective(drop)(tokenizer, golden["in.image"], recorded)
+    recorded.finish()
+    agree(loss, golden["out.train.loss"])
+    loss.backward()
+    gradients = golden.under("out.train.grad.")
+    ours = {official_name(name, NAMES): parameter for name, parameter in tokenizer.named_parameters()}
+    assert gradients
+    for name, gradient in gradients.items():
+        found = ours[name].grad
+        assert found is not None
+        largest = gradient.abs().max()
+        agree(found / largest, gradient / largest)
+
+
+# Names and sizes
+
+
+@pytest.mark.parametrize("golden", CASES)
+def test_sizes_are_read_from_shapes_and_the_graph(golden: Golden) -> None:
+    state, graph = state_of(golden), golden.config["hydra"]
+    sizes = sizes_of(state)
+    encoder, decoder = graph["encoder"]["module_dict"], graph["decoder"]["module_dict"]
+    for half, (trunk, node) in enumerate((("enc_transformer", encoder), ("dec_transformer", decoder))):
+        assert (sizes.widths[half], sizes.depths[half]) == (node[trunk]["dim"], node[trunk]["depth"])
+        assert sizes.heads[half] == node[trunk]["dim"] // node[trunk]["head_dim"]
+    assert sizes.count == encoder["enc_register_module"]["n_max"]
+    assert sizes.kinds == decoder["dec_transformer"]["adaLN_expansion"]
+    assert [sizes.patch] * 2 == encoder["enc_patch_emb"]["patch_sizes"]
+    assert sizes.channels == graph["vae"]["latent_channels"]
+    widths = golden.config["vae_base_cfg"]["block_out_channels"]
+    assert [sizes.vae_width * multiplier for multiplier in sizes.multipliers] == widths
+    assert sizes.vae_depth == golden.config["vae_base_cfg"]["layers_per_block"]
+    assert recognise(golden.state(), Path("model.safetensors")) is RELEASES[0]
+    without = {key: value for key, value in state.items() if key != GRAPH}
+    with pytest.raises(CheckpointError, match="nothing beside the weights says how FlexTok was built"):
+        sizes_of(without)
