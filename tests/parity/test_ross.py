@@ -28,7 +28,6 @@ from limner.store.official.ross import (
     sizes_of,
 )
 from limner.store.release import official_name
-from limner.tokenizers import kl
 from limner.tokenizers.kl import KlAutoencoder
 from limner.types import Rng
 from limner.unified.reconstruction import Denoising, Reconstruction
@@ -149,9 +148,8 @@ def test_every_step_of_drawing(golden: Golden) -> None:
 # The whole visual loss
 
 
-def tiny_vae(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> KlAutoencoder:
+def tiny_vae(golden: Golden) -> KlAutoencoder:
     """The golden's autoencoder, of which it holds the encoder."""
-    monkeypatch.setattr(kl, "GROUPS", GROUPS)
     state = golden.state()
     widths = [
         len(state[f"pixel_decoder.encoder.down_blocks.{level}.resnets.0.conv1.weight"])
@@ -167,6 +165,7 @@ def tiny_vae(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> KlAutoencoder:
             channels=golden.card["latent_channels"],
             scale=golden.card["scaling_factor"],
             shift=golden.card["shift_factor"],
+            groups=GROUPS,
         )
     ).eval()
     fill_tokenizer(nn.ModuleDict({"encoder": tokenizer.encoder}), state)
@@ -206,9 +205,9 @@ class Case:
 
 
 @pytest.mark.parametrize("golden", goldens("ross_vm_loss"))
-def test_context_and_target(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_context_and_target(golden: Golden) -> None:
     case = Case(golden, torch.arange(len(golden.card["has_image"])))
-    target = FoldedLatents(tiny_vae(golden, monkeypatch), golden.card["latent_channels"], golden.card["grid"] ** 2)
+    target = FoldedLatents(tiny_vae(golden), golden.card["latent_channels"], golden.card["grid"] ** 2)
     values = target.values(case.image, Replay(normal=[golden["in.posterior_noise"]]))
     agree(cells(values).repeat(case.draws, 1, 1, 1), golden["out.target_z0"])
     context = case.denoising(golden).norm(case.hidden * case.has_picture[:, None, None])
@@ -216,9 +215,9 @@ def test_context_and_target(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("golden", goldens("ross_vm_loss"))
-def test_loss_with_the_official_mask(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loss_with_the_official_mask(golden: Golden) -> None:
     case = Case(golden, torch.arange(len(golden.card["has_image"])))
-    loss = case.loss(golden, tiny_vae(golden, monkeypatch), official_masking=True)
+    loss = case.loss(golden, tiny_vae(golden), official_masking=True)
     agree(loss, golden["out.vm_loss"])
     loss.backward()
     assert case.all_hidden.grad is not None
@@ -227,11 +226,11 @@ def test_loss_with_the_official_mask(golden: Golden, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("golden", goldens("ross_vm_loss"))
-def test_loss_of_rows_with_a_picture_alone(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loss_of_rows_with_a_picture_alone(golden: Golden) -> None:
     has = torch.tensor(golden.card["has_image"])
     rows = has.nonzero()[:, 0]
     case = Case(golden, rows)
-    loss = case.loss(golden, tiny_vae(golden, monkeypatch), official_masking=False)
+    loss = case.loss(golden, tiny_vae(golden), official_masking=False)
     agree(loss, golden["out.loss_per_row"].unflatten(0, (case.draws, -1))[:, rows].mean())
     loss.backward()
     assert case.all_hidden.grad is not None
@@ -264,11 +263,11 @@ def test_a_published_file_is_loaded(tmp_path: Path, prefix: str, steered: bool) 
         assert torch.equal(loaded.losses(hidden, values, Rng(0)), own.losses(hidden, values, Rng(0)))
 
 
-def test_the_published_autoencoder_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_published_autoencoder_is_filled() -> None:
     """Under the names of diffusers' ``AutoencoderKL``, whose decoder counts levels from the coarsest."""
-    monkeypatch.setattr(kl, "GROUPS", GROUPS)
     torch.manual_seed(0)
-    own, other = (official_tokenizer(VaeSizes(size=16, width=8, multipliers=(1, 2), depth=1, channels=4)) for _ in "ab")
+    sizes = VaeSizes(size=16, width=8, multipliers=(1, 2), depth=1, channels=4, groups=GROUPS)
+    own, other = (official_tokenizer(sizes) for _ in "ab")
     for layer in (own.encoder.moments, own.decoder.latents):  # theirs has neither
         nn.init.dirac_(layer.weight)
         nn.init.zeros_(layer.bias)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from limner.store.release import Release, Report, State, depth_of, fill
-from limner.tokenizers.kl import KlAutoencoder
+from limner.tokenizers.kl import GROUPS, KlAutoencoder
 from limner.unified.denoiser import TokenDenoiser
 from limner.unified.reconstruction import Denoising
 
@@ -67,6 +67,7 @@ class VaeSizes:
     channels: int = 16
     scale: float = 0.3611
     shift: float = 0.1159
+    groups: int = GROUPS
 
 
 VAE = VaeSizes()
@@ -103,6 +104,7 @@ def official_tokenizer(sizes: VaeSizes = VAE) -> KlAutoencoder:
         multipliers=sizes.multipliers,
         channels=sizes.channels,
         depth=sizes.depth,
+        groups=sizes.groups,
         scale=sizes.scale,
     )
     tokenizer.quantizer.scale.mean.fill_(sizes.shift)
