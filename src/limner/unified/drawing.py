@@ -1,20 +1,23 @@
-"""A language model that draws: masked autoregression with its own blocks as the backbone.
+"""A language model that draws: its own blocks are the backbone of a generator.
 
-    slots     the caption's words, then every token of the picture: known ones through the basis of words, others a mask
-    contexts  last hidden states of the picture's slots; a diffusion head draws tokens from them, as in MAR
+    masked    [caption | x_1 .. x_n]: known tokens enter as vectors, the others as a mask, each with its place; the
+              picture sees all of itself and the caption; the state at a token's own position predicts it, as in MAR
+    causal    [caption | x_1 .. x_i-1]: the state before token i predicts it, as in Liquid (arXiv:2412.04332)
 
-The picture sees itself whole and the caption, the caption itself alone. Known tokens enter where seen pictures enter,
-in the span of the model's own words, so that what is drawn and what is seen are read alike.
-
-The language model belongs to whoever holds it: nothing here registers it, so its weights are saved once.
+The language model belongs to whoever holds it: nothing here registers it, so its weights are saved once. Training reads
+the same rows from `limner.unified.segments`, by `limner.unified.model`.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
+from limner.errors import InputError
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.generators.conditions import Prefix
 from limner.languages.language import LanguageModel, sight
@@ -25,11 +28,11 @@ from limner.types import Latents, Steps
 
 
 class LanguageBackbone(nn.Module):
-    """A `limner.generators.backbones.backbone.Backbone` made of a language model.
+    """A masked `limner.generators.backbones.backbone.Backbone` made of a language model.
 
     Args:
         language: whose blocks are used; not part of this module's state.
-        count: tokens of a picture.
+        count: tokens of a picture, at most.
     """
 
     def __init__(self, language: LanguageModel, count: int) -> None:
@@ -44,6 +47,17 @@ class LanguageBackbone(nn.Module):
         """Known tokens attend to newly known ones, so every pass is computed anew."""
         return
 
+    def hide(
+        self, x: Float[Tensor, "*rows d"], hidden: Bool[Tensor, "*rows"], offset: Int[Tensor, "*rows"]
+    ) -> Float[Tensor, "*rows d"]:
+        """Vectors of tokens, or the mask where they are hidden, and where in the picture they lie.
+
+        Raises `InputError` for pictures of more tokens than this model draws.
+        """
+        if int(offset.max()) >= self.count:
+            raise InputError(f"a picture has {int(offset.max()) + 1} tokens, but this model draws at most {self.count}")
+        return torch.where(hidden[..., None], self.mask.to(x.dtype), x) + self.position[offset]
+
     def forward(
         self,
         x: Embedded,
@@ -52,16 +66,48 @@ class LanguageBackbone(nn.Module):
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
-        known = steps < steps.amax(1, keepdim=True)
-        slots = torch.where(known[..., None], x, self.mask.to(x.dtype)) + self.position
-        batch, words = prefix.shape[:2]
-        pictures = torch.ones(batch, words + self.count, dtype=torch.long, device=x.device)
-        pictures[:, :words] = 0
-        places = torch.arange(words + self.count, device=x.device).expand(batch, -1)
-        hidden = self.borrowed.module(
-            torch.cat([prefix, slots], 1), places, sight(torch.zeros_like(pictures), pictures)
-        )
-        return take(hidden[:, words:], wanted)
+        (batch, count), words = steps.shape, prefix.shape[1]
+        hidden = steps == steps.amax(1, keepdim=True)
+        picture = self.hide(x, hidden, torch.arange(count, device=x.device).expand(batch, -1))
+        blocks = functional.pad(torch.ones_like(steps), (words, 0))
+        positions = torch.arange(words + count, device=x.device).expand(batch, -1)
+        visible = sight(torch.zeros_like(blocks), blocks)
+        states = self.borrowed.module(torch.cat([prefix, picture], 1), positions, visible)
+        return take(states[:, words:], wanted)
+
+
+class CausalLanguageBackbone(nn.Module):
+    """A `limner.generators.backbones.backbone.Backbone` made of a language model, for raster orders.
+
+    Args:
+        language: whose blocks are used; not part of this module's state.
+        prefix: vectors of the condition.
+        count: tokens of a picture.
+    """
+
+    def __init__(self, language: LanguageModel, prefix: int, count: int) -> None:
+        super().__init__()
+        self.borrowed = Borrowed(language)
+        self.width, self.prefix, self.count = language.width, prefix, count
+
+    def cache(self) -> Any:
+        """Room for the keys and values of the whole sequence."""
+        return self.borrowed.module.cache(self.prefix + self.count)
+
+    def forward(
+        self,
+        x: Embedded,
+        steps: Steps,
+        prefix: Float[Tensor, "b k d"],
+        wanted: Int[Tensor, "b m"],
+        cache: Any = None,
+    ) -> Contexts:
+        done = 0 if cache is None else cache.length(0)
+        y = torch.cat([prefix, x[:, : int(wanted.max())]], 1)[:, done:]
+        index = torch.arange(done + y.shape[1], device=x.device)
+        visible = (index <= index[done:, None]).expand(len(y), -1, -1)
+        states = self.borrowed.module(y, index[done:].expand(len(y), -1), visible, cache)
+        return take(states, wanted + self.prefix - 1 - done)
 
 
 class Prompt(nn.Module):
@@ -87,7 +133,7 @@ class WordSpan(nn.Module):
     """Latents as points in the span of the words: ``mu + A(x) S V'`` with ``mu`` the mean of the table and ``S V'`` its
     first ``rank`` principal directions, each as long as the words spread along it.
 
-    The directions are those of the table when this is made or `settle` is called; ``A`` is learnt.
+    The directions are those of the table when this is made or `settle` is called; ``A`` is learned.
 
     Args:
         channels: of a token.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Float, Shaped
-from torch import Tensor, nn
+from torch import Tensor
 
 from limner.errors import InputError
 from limner.processes.solvers import Solver
@@ -46,7 +47,7 @@ class Head(Protocol):
     """p(token | context)."""
 
     @property
-    def embed(self) -> nn.Module:
+    def embed(self) -> Callable[..., Tensor]:
         """Tokens to the vectors that the backbone reads."""
 
     def loss(self, contexts: Told, tokens: Tokens, rng: Rng) -> Float[Tensor, "b m"]:
