@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from limner.errors import InputError
+
 Image: TypeAlias = Float[Tensor, "b 3 h w"]  # pixels in [-1, 1]
 Clip: TypeAlias = Float[Tensor, "b 3 t h w"]  # frames of a video in [-1, 1]
 Size: TypeAlias = int | tuple[int, int]  # pixels: a side of a square picture, or its height and width
@@ -55,6 +57,52 @@ class Layout(NamedTuple):
     def ends(self) -> tuple[int, ...]:
         """Number of tokens up to the end of each grid."""
         return tuple(accumulate(self.lengths))
+
+
+def raster(rows: int, columns: int, device: torch.device) -> Int[Tensor, "n 2"]:
+    """Row and column of every cell of a grid, row by row."""
+    cells = torch.arange(rows * columns, device=device)
+    return torch.stack([cells // columns, cells % columns], 1)
+
+
+class Patches(NamedTuple):
+    """What a vision encoder makes of a batch of images: any number of patches, in any order, of no square demanded.
+
+    ``vectors``: one per patch. ``positions``: row and column of each patch, counted in patches from the top left.
+    ``pooled``: one vector per image. ``weight``: how much each patch counts to what prunes or merges patches, such as
+    the attention that it receives or how many patches it stands for; None where all count alike.
+    """
+
+    vectors: Float[Tensor, "b n d"]
+    positions: Int[Tensor, "b n 2"]
+    pooled: Float[Tensor, "b d"]
+    weight: Float[Tensor, "b n"] | None = None
+
+    @classmethod
+    def on_grid(
+        cls, vectors: Float[Tensor, "b n d"], rows: int, columns: int, pooled: Float[Tensor, "b d"] | None = None
+    ) -> Patches:
+        """The patches of a whole grid, row by row; ``pooled`` is their mean if it is not given."""
+        positions = raster(rows, columns, vectors.device).expand(len(vectors), -1, -1)
+        return cls(vectors, positions, vectors.mean(1) if pooled is None else pooled)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns that the positions span; raises `InputError` unless the patches fill them, row by row."""
+        rows, columns = (int(last) + 1 for last in self.positions.amax((0, 1)))
+        whole = self.positions @ self.positions.new_tensor([columns, 1])
+        if not torch.equal(whole[0], torch.arange(rows * columns, device=whole.device)):
+            raise InputError(
+                f"{whole.shape[1]} patches do not fill their grid of {rows}x{columns}, which this model needs: use it "
+                "without pruning or merging patches"
+            )
+        return rows, columns
+
+    def select(self, index: Int[Tensor, "b kept"]) -> Patches:
+        """These patches of each image, in the order of ``index``."""
+        rows = torch.arange(len(index), device=index.device)[:, None]
+        weight = None if self.weight is None else self.weight[rows, index]
+        return Patches(self.vectors[rows, index], self.positions[rows, index], self.pooled, weight)
 
 
 @runtime_checkable

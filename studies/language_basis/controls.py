@@ -12,16 +12,17 @@ from limner.connectors.bases import Basis, Span
 from limner.connectors.coefficients import Coefficients, Scores, Tempered
 from limner.connectors.connector import Words
 from limner.connectors.mlp import MlpConnector
+from studies.language_basis.world import seen
 
 
 @torch.no_grad()
 def settle_mlp(connector: MlpConnector, words: Words, features: Float[Tensor, "b n f"]) -> None:
     """Start as the others do: around the mean of the words, as far from it as words are."""
-    vectors = connector(features, words)
+    vectors = connector(seen(features), words)
     spread = (words - words.mean(0)).square().mean().sqrt()
     connector.fc2.weight.mul_(spread / (vectors - vectors.mean((0, 1))).square().mean().sqrt())
     nn.init.zeros_(connector.fc2.bias)
-    connector.fc2.bias.copy_(words.mean(0) - connector(features, words).mean((0, 1)))
+    connector.fc2.bias.copy_(words.mean(0) - connector(seen(features), words).mean((0, 1)))
 
 
 class PreconditionedMlp(MlpConnector):

@@ -16,7 +16,7 @@ from limner.languages.transformer import LanguageTransformer
 from studies.language_basis.arms import ARMS, Given, parameters
 from studies.language_basis.pretrained import DEPTH, FEATURES, HEADS, WIDTH
 from studies.language_basis.trial import BATCH
-from studies.language_basis.world import SLOTS, VOCABULARY
+from studies.language_basis.world import SLOTS, VOCABULARY, seen
 
 ASKED = 54  # slots of the questions of a row, on average
 
@@ -45,9 +45,9 @@ def costs(names: tuple[str, ...] = tuple(ARMS)) -> dict[str, Cost]:
     for name in names:
         connector = ARMS[name].build(given).train()
         with FlopCounterMode(display=False) as alone, torch.no_grad():
-            connector(features, language.words)
+            connector(seen(features), language.words)
         with FlopCounterMode(display=False) as whole:
-            hidden = language(torch.cat([connector(features, language.words), asked], 1), places, visible)
+            hidden = language(torch.cat([connector(seen(features), language.words), asked], 1), places, visible)
             language.logits(hidden[:, SLOTS:]).sum().backward()
         found[name] = Cost(parameters(connector), whole.get_total_flops() // BATCH, alone.get_total_flops() // BATCH)
     return found

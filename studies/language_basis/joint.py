@@ -113,7 +113,7 @@ class Teaching:
         losses = []
         if self.joint.sees:
             packed = self.pool.rows.take(batch["index"]).packed
-            hidden = model.seer.hidden(packed, model.seer.connect(self.pool.features[batch["index"]]))
+            hidden = model.seer.hidden(packed, model.seer.connect(self.pool.patches(batch["index"])))
             losses.append(model.seer.answer_loss(packed, hidden))
             self.answers.append(float(losses[-1].detach()))
         if self.joint.draws:

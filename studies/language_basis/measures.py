@@ -28,7 +28,7 @@ from limner.models.vision_language import VisionLanguageModel
 from limner.types import Rng, derive_seed
 from limner.unified.segments import NOTHING, PADDING, Packed
 from studies.language_basis.controls import flattened, least_squares, permutation
-from studies.language_basis.world import KINDS, Pool, words_of_symbols
+from studies.language_basis.world import KINDS, Pool, seen, words_of_symbols
 
 PART = 250  # scenes at a time
 SIGMAS = (0.5, 1.0, 2.0, 3.0)  # in deviations of a feature
@@ -72,7 +72,7 @@ class Measured:
     def vectors(self, features: Float[Tensor, "n slots f"]) -> Vectors:
         """What the connector makes of features."""
         words = self.model.language.words
-        return torch.cat([self.model.connector(part, words) for part in features.split(PART)])
+        return torch.cat([self.model.connector(seen(part), words) for part in features.split(PART)])
 
     def flat(self, rank: int) -> float:
         """Accuracy of vectors in their own principal directions."""
@@ -90,7 +90,7 @@ class Measured:
     @torch.no_grad()
     def named(self, connector: Reader) -> dict[str, float]:
         """Shares of patches on a thing in whose top words its colour, shape and size are found."""
-        ids, _ = connector.top_words(self.test.features, self.model.language.words, READ)
+        ids, _ = connector.top_words(seen(self.test.features), self.model.language.words, READ)
         words = words_of_symbols(cast(Subwords, self.model.vocabulary))
         held = (ids[..., None] == words[self.test.symbols.long()][:, :, None]).any(2)
         on = self.test.symbols[..., 0] > 0
@@ -110,7 +110,7 @@ class Measured:
         for name, words in (("words", new), ("permuted", new[permutation(len(new), derive_seed(self.seed, "swap"))])):
             connector = copy.deepcopy(self.model.connector)
             connector.swap(self.test.features[:PART], old, words)
-            vectors = torch.cat([connector(part, words) for part in self.test.features.split(PART)])
+            vectors = torch.cat([connector(seen(part), words) for part in self.test.features.split(PART)])
             found[name] = accuracy(model, self.test, vectors)["all"]
         return found
 

@@ -147,7 +147,7 @@ class Pretrained:
         dense = nn.Linear(FEATURES, symbols.shape[-1] * (1 + len(SYMBOLS)))
 
         def loss(index: Int[Tensor, "b"]) -> Tensor:
-            features = model.encoder.features(images[index].float() / 127.5 - 1.0)
+            features = model.encoder(images[index].float() / 127.5 - 1.0).vectors
             told = model.frequency(model.head(features.mean(1)).float(), ids[index].long())
             said = dense(features).unflatten(-1, (symbols.shape[-1], -1))
             return told + functional.cross_entropy(said.flatten(0, 2), symbols[index].long().flatten())
@@ -231,7 +231,7 @@ class Pretrained:
             some = [source[index] for index in range(start, min(start + 100, count))]
             image = to_tensor([scene.image for scene in some])
             with torch.no_grad():
-                features.append(encoder.features(image).half())
+                features.append(encoder(image).vectors.half())
             folded.append(latents.values(image, Rng(derive_seed(seed, "latents", start))).half())
             talks += [turns(scene, start + place) for place, scene in enumerate(some)]
             symbols += [symbols_in_place(scene) for scene in some]

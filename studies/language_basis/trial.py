@@ -91,7 +91,7 @@ class Connecting:
         assert isinstance(model, VisionLanguageModel)
         index = batch["index"]
         packed = self.pool.rows.take(index).packed
-        hidden = model.hidden(packed, model.connector(self.pool.features[index], model.language.words))
+        hidden = model.hidden(packed, model.connector(self.pool.patches(index), model.language.words))
         loss = model.answer_loss(packed, hidden)
         self.losses.append(float(loss.detach()))
         if self.back is not None:

@@ -27,6 +27,7 @@ from limner.data.scenes.sampling import Split
 from limner.data.scenes.scene import random_for
 from limner.data.scenes.world import COLOURS, POSITIONS, SHAPES, SIZES, WORLD
 from limner.languages.subwords import Subwords
+from limner.types import Patches
 from limner.unified.conversation import pack, segments_of
 from limner.unified.segments import NOTHING, PADDING, Packed, Segment, lay_out
 
@@ -75,6 +76,15 @@ class Pool:
     rows: Rows
     symbols: Int[Tensor, "n slots 4"]
     latents: Float[Tensor, "n slots c"]
+
+    def patches(self, index: Int[Tensor, "rows"]) -> Patches:
+        """What the encoder sees in these scenes."""
+        return seen(self.features[index])
+
+
+def seen(features: Float[Tensor, "n slots f"]) -> Patches:
+    """Features with their positions."""
+    return Patches.on_grid(features, SIZE // PATCH, SIZE // PATCH)
 
 
 def scenes(split: Split, seed: int, length: int) -> Scenes:

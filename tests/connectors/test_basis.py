@@ -18,6 +18,7 @@ from limner.connectors.mixing import mix
 from limner.connectors.scores import AttentionHead, DenseHead
 from limner.connectors.ties import Snapshot, Stopped
 from limner.errors import InputError
+from limner.types import Patches
 
 V, D, F = 60, 8, 10
 CONVEX: dict[str, Callable[[], Phi]] = {"softmax": Softmax, "sparsemax": Sparsemax, "top-k": lambda: TopK(4)}
@@ -29,6 +30,10 @@ def words(seed: int = 0, width: int = D) -> Tensor:
 
 def features(seed: int = 0, count: int = 5) -> Tensor:
     return torch.randn(2, count, F, generator=torch.Generator().manual_seed(seed))
+
+
+def patches() -> Patches:
+    return Patches.on_grid(features(), 1, 5)
 
 
 def build(phi: Phi | None = None, basis: Basis | None = None, *, head: str = "dense", **options) -> LanguageBasis:
@@ -45,8 +50,7 @@ def test_it_is_a_connector_that_reads(head: str) -> None:
     connector = build(head=head)
     assert isinstance(connector, Connector)
     assert isinstance(connector, Reader)
-    assert connector.slots(5) == 5
-    assert connector(features(), words()).shape == (2, 5, D)
+    assert connector(patches(), words()).shape == (2, 5, D)
 
 
 # The hull
@@ -57,11 +61,11 @@ def test_convex_mixtures_lie_in_the_hull_of_the_words(phi: Callable[[], Phi]) ->
     """In every direction they reach at most as far as the farthest word; with a gain g, g times as far off the mean."""
     directions = torch.randn(D, 200)
     table = words()
-    plain = build(phi(), centred=False)(features(), table)
+    plain = build(phi(), centred=False)(patches(), table)
     assert torch.allclose(plain, build(phi(), centred=False).coefficients(features(), table) @ table, atol=1e-5)
     assert ((plain @ directions).amax((0, 1)) <= (table @ directions).amax(0) + 1e-5).all()
     centred = build(phi())
-    around, rows = centred(features(), table) - table.mean(0), table - table.mean(0)
+    around, rows = centred(patches(), table) - table.mean(0), table - table.mean(0)
     reach = (rows @ directions).amax(0) * centred.log_gain.exp()
     assert ((around @ directions).amax((0, 1)) <= reach + 1e-5).all()
 
@@ -70,7 +74,7 @@ def test_convex_mixtures_lie_in_the_hull_of_the_words(phi: Callable[[], Phi]) ->
 @torch.no_grad()
 def test_the_gain_starts_at_the_length_of_a_word(basis: Basis) -> None:
     connector, table = build(basis=basis), words()
-    around = connector(features(), table) - basis(table).mean
+    around = connector(patches(), table) - basis(table).mean
     assert float(around.square().mean() / table.var(0, unbiased=False).mean()) == pytest.approx(1, rel=1e-4)
 
 
@@ -80,7 +84,7 @@ def test_without_a_gain_softmax_collapses_to_the_mean() -> None:
     table = torch.randn(4000, D)
     head = DenseHead(nn.LayerNorm(64), 64, 4000)
     connector = LanguageBasis(head, Softmax(), AllWords(4000), centred=False)
-    around = connector(torch.randn(1, 200, 64), table) - table.mean(0)
+    around = connector(Patches.on_grid(torch.randn(1, 200, 64), 10, 20), table) - table.mean(0)
     share = float((around.square().mean() / table.var(0).mean()).sqrt().detach())
     assert share == pytest.approx(math.sqrt((math.e - 1) / 4000), rel=0.1)
 
@@ -95,7 +99,7 @@ def test_permuted_rows_are_no_change(phi: Callable[[], Phi]) -> None:
     with torch.no_grad():
         other.head.output.weight.copy_(connector.head.output.weight[order])
         other.head.output.bias.copy_(connector.head.output.bias[order])
-    table, seen = words().double(), features().double()
+    table, seen = words().double(), Patches.on_grid(features().double(), 1, 5)
     tolerance = {"atol": 1e-6}  # coefficients are fp32
     assert torch.allclose(connector(seen, table), other(seen, table[order]), **tolerance)
     assert not torch.allclose(connector(seen, table), connector(seen, table[order]), **tolerance)
@@ -108,7 +112,7 @@ def test_permuted_rows_are_no_change(phi: Callable[[], Phi]) -> None:
 def test_attention_to_words_cares_for_no_order_at_all() -> None:
     order = torch.randperm(V, generator=torch.Generator().manual_seed(1))
     connector = build(head="attention")
-    assert torch.allclose(connector(features(), words()), connector(features(), words()[order]), atol=1e-5)
+    assert torch.allclose(connector(patches(), words()), connector(patches(), words()[order]), atol=1e-5)
 
 
 def test_unconstrained_mixtures_of_all_words_are_an_mlp() -> None:
@@ -118,7 +122,7 @@ def test_unconstrained_mixtures_of_all_words_are_an_mlp() -> None:
     factor = (table.T @ output.weight).detach().requires_grad_()
     target = torch.randn(2, 5, D)
     mlp = trunk(features()) @ factor.T + output.bias @ table
-    found = connector(features(), table)
+    found = connector(patches(), table)
     assert torch.allclose(found, mlp, atol=1e-5)
     (weight_grad,) = torch.autograd.grad((found - target).square().sum(), output.weight)
     (factor_grad,) = torch.autograd.grad((mlp - target).square().sum(), factor)
@@ -134,20 +138,20 @@ def test_any_vector_is_an_unconstrained_mixture_and_few_are_convex_ones() -> Non
 
 def test_top_words_are_the_heaviest() -> None:
     connector, table = build(), words()
-    ids, weights = connector.top_words(features(), table, 4)
+    ids, weights = connector.top_words(patches(), table, 4)
     every = connector.coefficients(features(), table)
     assert torch.allclose(weights, every.topk(4).values)
     assert torch.equal(every.gather(-1, ids), weights)
     connector.floats = V  # one token at a time
-    assert torch.equal(connector.top_words(features(), table, 4)[0], ids)
+    assert torch.equal(connector.top_words(patches(), table, 4)[0], ids)
 
 
 def test_words_of_a_basis_of_mixtures() -> None:
     chosen = torch.tensor([50, 3, 7, 20])
-    ids, _ = build(basis=ChosenWords(chosen)).top_words(features(), words(), 4)
+    ids, _ = build(basis=ChosenWords(chosen)).top_words(patches(), words(), 4)
     assert set(ids.unique().tolist()) == {3, 7, 20, 50}
     clusters = build(basis=Clusters(V, 6))
-    ids, weights = clusters.top_words(features(), words(), V)
+    ids, weights = clusters.top_words(patches(), words(), V)
     assert torch.allclose(weights.sum(-1), torch.ones(2, 5), atol=1e-5)
     heaviest = clusters.coefficients(features(), words()) / torch.bincount(clusters.basis.members)
     assert torch.equal(clusters.basis.members[ids[..., 0]], heaviest.argmax(-1))
@@ -160,7 +164,7 @@ def test_ties() -> None:
     for basis, taught in ((AllWords(V), True), (Stopped(AllWords(V)), False), (Snapshot(AllWords(V), D), False)):
         table = words().requires_grad_()
         connector = build(basis=basis)
-        connector(features(), table).square().sum().backward()
+        connector(patches(), table).square().sum().backward()
         assert (table.grad is not None) == taught
         assert connector.head.output.weight.grad.abs().sum() > 0
         assert connector.log_gain.grad.abs() > 0
@@ -169,12 +173,12 @@ def test_ties() -> None:
 def test_a_leak_starts_at_nothing_and_is_learnt() -> None:
     with_leak, without = build(leak=Leak(F, 2, D)), build()
     without.load_state_dict({k: v for k, v in with_leak.state_dict().items() if not k.startswith("leak")})
-    assert torch.equal(with_leak(features(), words()), without(features(), words()))
-    with_leak(features(), words()).square().sum().backward()
+    assert torch.equal(with_leak(patches(), words()), without(patches(), words()))
+    with_leak(patches(), words()).square().sum().backward()
     assert with_leak.leak.alpha.grad.abs() > 0
     with torch.no_grad():
         with_leak.leak.alpha.fill_(1.0)
-    beside = with_leak(features(), words()) - without(features(), words())
+    beside = with_leak(patches(), words()) - without(patches(), words())
     assert int(torch.linalg.matrix_rank(beside.flatten(0, 1), atol=1e-4)) == 2
 
 
@@ -197,14 +201,14 @@ def test_another_language_model_is_told_the_same_words(make: Callable[[], Basis]
     connector, old, new = build(basis=wrap(make())), words(), 3 * words(4, width=12)
     with torch.no_grad():
         connector.log_gain += 0.5  # as training may leave it
-        around = (connector(features(), old) - connector.basis(old).mean).square().mean() / old.var(0).mean()
-        ids, weights = connector.top_words(features(), old, 3)
+        around = (connector(patches(), old) - connector.basis(old).mean).square().mean() / old.var(0).mean()
+        ids, weights = connector.top_words(patches(), old, 3)
         connector.swap(features(), old, new)
-        after = connector(features(), new)
+        after = connector(patches(), new)
         assert after.shape == (2, 5, 12)
         moved = (after - connector.basis(new).mean).square().mean() / new.var(0).mean()
     assert float(moved) == pytest.approx(float(around), rel=1e-4)
-    told, by = connector.top_words(features(), new, 3)
+    told, by = connector.top_words(patches(), new, 3)
     assert torch.equal(told, ids)
     assert torch.allclose(by, weights)
 
@@ -238,7 +242,7 @@ def test_parts_are_exact(phi: Callable[[], Phi]) -> None:
     for floats in (2**25, 3 * V):
         table = words().requires_grad_()
         connector = build(phi(), floats=floats)
-        vectors = connector(features(), table)
+        vectors = connector(patches(), table)
         vectors.square().sum().backward()
         grads.append([vectors.detach(), table.grad, *(p.grad for p in connector.parameters())])
     for one, other in zip(*grads, strict=True):

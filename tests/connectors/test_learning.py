@@ -65,7 +65,7 @@ def test_it_learns_to_say_what_it_sees(make: Callable[[int], Connector]) -> None
     images = torch.stack([torch.tensor(value)[:, None, None].expand(3, 16, 16) for value in COLOURS.values()])
     if isinstance(connector, LanguageBasis):
         with torch.no_grad():
-            connector.settle(language.words, encoder.features(images))
+            connector.settle(language.words, encoder(images).vectors)
     seer = VisionLanguageModel(encoder, connector, language, vocabulary, learns_to_see=True)
     packed = pack([[Turn(ASKED, colour)] for colour in COLOURS], vocabulary, seer.slots)
     optimizer = torch.optim.AdamW(seer.parameters(), lr=1e-3)

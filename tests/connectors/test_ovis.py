@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 
 from limner.connectors.coefficients import Gumbel, Phi, Softmax, StraightThrough, Unconstrained
 from limner.connectors.connector import Connector
 from limner.connectors.ovis import OvisConnector, neighbours
 from limner.errors import InputError
+from limner.types import Patches
 
 WORDS = torch.randn(50, 8)
 
@@ -19,17 +19,17 @@ def build(phi: Phi | None = None, **options) -> OvisConnector:
     return OvisConnector(6, 20, 8, phi or Softmax(learned=False), **options)
 
 
-def patches(side: int = 3) -> Tensor:
-    return torch.randn(2, side**2, 6, generator=torch.Generator().manual_seed(0))
+def patches(side: int = 3) -> Patches:
+    vectors = torch.randn(2, side**2, 6, generator=torch.Generator().manual_seed(0))
+    return Patches.on_grid(vectors, side, side)
 
 
 @pytest.mark.parametrize(("stride", "indicators", "framed"), [(1, 0, False), (1, 2, True), (2, 5, False), (3, 4, True)])
-def test_slots(stride: int, indicators: int, framed: bool) -> None:
+def test_as_many_vectors_as_merged_patches(stride: int, indicators: int, framed: bool) -> None:
     connector = build(stride=stride, indicators=indicators, framed=framed)
     assert isinstance(connector, Connector)
     vectors = connector(patches(5), WORDS)
-    assert vectors.shape == (2, connector.slots(25), 8)
-    assert connector.slots(25) == {1: 25, 2: 9, 3: 4}[stride] + 2 * framed
+    assert vectors.shape == (2, {1: 25, 2: 9, 3: 4}[stride] + 2 * framed, 8)
     assert connector.indicators.shape == (indicators, 8)
     if framed:
         assert torch.equal(vectors[:, [0, -1]], connector.indicators[-2:].expand(2, -1, -1))
@@ -37,11 +37,11 @@ def test_slots(stride: int, indicators: int, framed: bool) -> None:
 
 def test_neighbours_are_side_by_side_and_the_rest_is_zero() -> None:
     merged = neighbours(patches(3), 2)
-    grid = patches(3).unflatten(1, (3, 3))
+    grid = patches(3).vectors.unflatten(1, (3, 3))
     assert torch.equal(merged[:, 0], torch.cat([grid[:, 0, 0], grid[:, 0, 1], grid[:, 1, 0], grid[:, 1, 1]], 1))
     assert torch.equal(merged[:, 3, :6], grid[:, 2, 2])
     assert not merged[:, 3, 6:].any()
-    assert torch.equal(neighbours(patches(), 1), patches())
+    assert torch.equal(neighbours(patches(), 1), patches().vectors)
 
 
 def test_vectors_lie_in_the_hull_of_the_visual_words_without_indicators() -> None:
@@ -85,7 +85,7 @@ def test_gumbel_in_parts_goes_back_through_the_draws_that_were_made() -> None:
     """What is computed once more on the way back draws the same: the loss falls as its gradient says."""
     connector = build(Gumbel(1.0, 1.0), floats=20).double()
     torch.manual_seed(3)
-    vectors = connector(patches().double(), WORDS.double())
+    vectors = connector(Patches.on_grid(patches().vectors.double(), 3, 3), WORDS.double())
     chosen = torch.cdist(vectors.detach(), connector.table.weight.detach().expand(2, -1, -1)).argmin(-1)
     vectors.sum().backward()
     counts = torch.bincount(chosen.flatten(), minlength=20).double()
@@ -103,5 +103,15 @@ def test_the_table_may_start_like_the_words() -> None:
 def test_what_cannot_be() -> None:
     with pytest.raises(InputError, match="2 indicators, not 1"):
         build(framed=True, indicators=1)
-    with pytest.raises(InputError, match="8 patches make no square"):
-        build(stride=2)(torch.randn(1, 8, 6), WORDS)
+    pruned = patches().select(torch.tensor([[0, 4, 8]] * 2))
+    with pytest.raises(InputError, match="3 patches do not fill their grid of 3x3"):
+        build(stride=2)(pruned, WORDS)
+    assert build()(pruned, WORDS).shape == (2, 3, 8)
+
+
+def test_grids_need_not_be_square() -> None:
+    wide = Patches.on_grid(torch.randn(1, 15, 6), 3, 5)
+    merged = neighbours(wide, 2)
+    assert merged.shape == (1, 6, 24)
+    assert torch.equal(merged[0, 2, :6], wide.vectors[0, 4])
+    assert build(stride=2)(wide, WORDS).shape == (1, 6, 8)

@@ -8,8 +8,14 @@ import torch
 from limner.connectors.connector import Connector
 from limner.connectors.resampler import Resampler
 from limner.errors import InputError
+from limner.types import Patches
 
 WORDS = torch.randn(50, 16)
+
+
+def grid(features: torch.Tensor) -> Patches:
+    side = round(features.shape[1] ** 0.5)
+    return Patches.on_grid(features, side, side)
 
 
 def build() -> Resampler:
@@ -20,10 +26,9 @@ def build() -> Resampler:
 def test_it_is_a_connector() -> None:
     connector, features = build(), torch.randn(2, 9, 6)
     assert isinstance(connector, Connector)
-    assert connector.slots(9) == 4
-    vectors = connector(features, WORDS)
+    vectors = connector(grid(features), WORDS)
     assert vectors.shape == (2, 4, 16)
-    assert torch.allclose(connector(features[1:], WORDS), vectors[1:], atol=1e-5)
+    assert torch.allclose(connector(grid(features[1:]), WORDS), vectors[1:], atol=1e-5)
     vectors.square().sum().backward()
     assert all(p.grad is not None for p in connector.parameters())
 
@@ -31,11 +36,22 @@ def test_it_is_a_connector() -> None:
 @torch.no_grad()
 def test_queries_differ_and_know_places() -> None:
     connector, features = build(), torch.randn(1, 9, 6)
-    vectors = connector(features, WORDS)
+    vectors = connector(grid(features), WORDS)
     assert float(torch.pdist(vectors[0]).min()) > 1e-2
-    assert float((connector(features.flip(1), WORDS) - vectors).abs().max()) > 1e-4
+    assert float((connector(grid(features.flip(1)), WORDS) - vectors).abs().max()) > 1e-4
     connector.position.zero_()
-    assert torch.allclose(connector(features.flip(1), WORDS), connector(features, WORDS), atol=1e-5)
+    assert torch.allclose(connector(grid(features.flip(1)), WORDS), connector(grid(features), WORDS), atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_pruned_patch_keeps_its_position() -> None:
+    connector, features = build(), torch.randn(1, 9, 6)
+    kept = grid(features).select(torch.tensor([[7, 0, 3]]))
+    moved = kept._replace(positions=kept.positions.flip(1))
+    assert not torch.allclose(connector(kept, WORDS), connector(moved, WORDS), atol=1e-4)
+    torch.testing.assert_close(
+        connector(grid(features).select(torch.arange(9)[None].flip(1)), WORDS), connector(grid(features), WORDS)
+    )
 
 
 def test_it_learns_where_a_patch_lies() -> None:
@@ -47,7 +63,7 @@ def test_it_learns_where_a_patch_lies() -> None:
         place = torch.randint(0, 9, (32,), generator=rng)
         features = torch.randn(32, 9, 6, generator=rng) * 0.1
         features[torch.arange(32), place, 0] += 3
-        loss = torch.nn.functional.cross_entropy(connector(features, WORDS)[:, 0, :9], place)
+        loss = torch.nn.functional.cross_entropy(connector(grid(features), WORDS)[:, 0, :9], place)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -55,7 +71,7 @@ def test_it_learns_where_a_patch_lies() -> None:
 
 
 def test_what_cannot_be() -> None:
-    with pytest.raises(InputError, match="looks at 9 patches, not 16"):
-        build()(torch.randn(1, 16, 6), WORDS)
+    with pytest.raises(InputError, match="reads grids of 3x3 patches"):
+        build()(grid(torch.randn(1, 16, 6)), WORDS)
     with pytest.raises(InputError, match="16 channels do not divide into 3"):
         Resampler(6, 9, 16, queries=4, heads=3)

@@ -67,18 +67,18 @@ def test_it_sees_what_the_library_sees(folder, image):
 
     encoder = PretrainedEncoder.read(folder)
     assert isinstance(encoder, VisionEncoder)
-    assert (encoder.size, encoder.grid, encoder.width) == (32, 4, 32)
+    assert (encoder.size, encoder.width, encoder(image).grid) == (32, 32, (4, 4))
     model = transformers.AutoModel.from_pretrained(folder).eval()
     tower = getattr(model, "vision_model", model)
     mean, deviation = (torch.tensor(PIXELS[key])[:, None, None] for key in ("image_mean", "image_std"))
     wanted = tower(pixel_values=((image + 1) / 2 - mean) / deviation, output_hidden_states=True)
     extra = wanted.last_hidden_state.shape[1] - 16
     assert extra in (0, 1)
-    features = encoder.features(image)
+    features = encoder(image).vectors
     assert features.shape == (2, 16, 32)
     assert torch.allclose(features, wanted.last_hidden_state[:, extra:], atol=1e-5)
-    assert torch.allclose(encoder.pooled(image), wanted.pooler_output, atol=1e-5)
-    before_last = PretrainedEncoder.read(folder, layer=-2).features(image)
+    assert torch.allclose(encoder(image).pooled, wanted.pooler_output, atol=1e-5)
+    before_last = PretrainedEncoder.read(folder, layer=-2)(image).vectors
     assert torch.allclose(before_last, wanted.hidden_states[-2][:, extra:], atol=1e-5)
     assert not torch.allclose(before_last, features, atol=1e-2)
 
@@ -91,7 +91,7 @@ def test_patches_lie_row_by_row(folder, image):
     encoder = PretrainedEncoder.read(folder)
     changed = image.clone()
     changed[:, :, 8:16, 24:32] *= -1  # row 1, column 3
-    moved = (encoder.features(changed) - encoder.features(image)).norm(dim=-1)
+    moved = (encoder(changed).vectors - encoder(image).vectors).norm(dim=-1)
     assert moved.argmax(1).tolist() == [7, 7]
 
 
@@ -101,14 +101,14 @@ def test_other_sizes_are_resized(folder):
 
     encoder = PretrainedEncoder.read(folder)
     plain = torch.full((1, 3, 64, 48), 0.3)
-    assert torch.allclose(encoder.pooled(plain), encoder.pooled(torch.full((1, 3, 32, 32), 0.3)), atol=1e-5)
+    assert torch.allclose(encoder(plain).pooled, encoder(torch.full((1, 3, 32, 32), 0.3)).pooled, atol=1e-5)
 
 
 def test_gradients_reach_the_tower(folder, image):
     from limner.encoders.pretrained import PretrainedEncoder
 
     encoder = PretrainedEncoder.read(folder)
-    encoder.features(image).square().mean().backward()
+    encoder(image).vectors.square().mean().backward()
     assert sum(weight.grad is not None for weight in encoder.parameters()) > 20
 
 
@@ -120,9 +120,9 @@ def test_a_shape_without_weights_is_filled(folder, image):
         weights.unlink()
     shaped = PretrainedEncoder.shaped(folder)
     with torch.no_grad():
-        assert not torch.allclose(shaped.features(image), encoder.features(image), atol=1e-2)
+        assert not torch.allclose(shaped(image).vectors, encoder(image).vectors, atol=1e-2)
         shaped.load_state_dict(encoder.state_dict())
-        assert torch.equal(shaped.features(image), encoder.features(image))
+        assert torch.equal(shaped(image).vectors, encoder(image).vectors)
 
 
 def test_what_cannot_be_read_is_refused(tmp_path):

@@ -12,6 +12,7 @@ from tests.parity.goldens import Golden, agree, goldens
 from limner.connectors.basis import LanguageBasis
 from limner.store.official.langbridge import LANGBRIDGE, Sizes, fill_connector, official_connector
 from limner.store.released import load_released, recognise
+from limner.types import Patches
 
 GOLDENS = goldens("langbridge_adapter", having="out.embeds")
 
@@ -34,7 +35,7 @@ def test_coefficients_vectors_and_gradients(golden: Golden) -> None:
     connector, words = filled(golden), golden["state.mm_vocab_matrix"]
     features = golden["in.features"].clone().requires_grad_()
     agree(connector.coefficients(features, words), golden["out.coefficients"])
-    vectors = connector(features, words)
+    vectors = connector(Patches.on_grid(features, 1, features.shape[1]), words)
     agree(vectors, golden["out.embeds"])
     vectors.square().mean().backward()
     assert features.grad is not None
@@ -47,7 +48,8 @@ def test_coefficients_vectors_and_gradients(golden: Golden) -> None:
 def test_another_language_model(golden: Golden) -> None:
     other = golden["in.other_llm_basis"]
     assert other.shape[1] == golden.config["other_hidden"] == golden["out.embeds_other_llm"].shape[-1]
-    agree(filled(golden)(golden["in.features"], other), golden["out.embeds_other_llm"])
+    features = golden["in.features"]
+    agree(filled(golden)(Patches.on_grid(features, 1, features.shape[1]), other), golden["out.embeds_other_llm"])
 
 
 @pytest.mark.parametrize("golden", GOLDENS)
@@ -68,7 +70,8 @@ def test_a_file_is_recognised_and_read(golden: Golden, stem: str, tmp_path: Path
     save_file(state, tmp_path / "adapter.safetensors")
     released = load_released(tmp_path / "adapter.safetensors")
     assert released.report.skipped == (f"{stem}mm_vocab_matrix",)
-    agree(released.model(golden["in.features"], golden["state.mm_vocab_matrix"]), golden["out.embeds"])
+    patches = Patches.on_grid(golden["in.features"], 1, golden["in.features"].shape[1])
+    agree(released.model(patches, golden["state.mm_vocab_matrix"]), golden["out.embeds"])
 
 
 def test_published_size() -> None:

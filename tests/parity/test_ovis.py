@@ -98,7 +98,6 @@ def test_features_scores_and_vectors(golden: Golden) -> None:
     agree(eyes.connector.scores(merged), golden["out.logits"])
     agree(eyes(golden["in.pixel_values"]), golden["out.embeds_softmax"])
     agree(eyes.connector.indicators, golden["out.indicator_embeds"])
-    assert eyes.connector.slots(eyes.encoder.grid**2) == golden["out.embeds_softmax"].shape[1]
 
 
 @pytest.mark.parametrize("golden", OVIS1 + OVIS2)
@@ -244,14 +243,13 @@ def pictures(golden: Golden) -> list[Tensor]:
 def test_pictures_of_any_size(golden: Golden) -> None:
     eyes = native(golden)
     assert isinstance(eyes.encoder, NativeTransformer)
-    images, patch = pictures(golden), eyes.encoder.patch
-    features = [eyes.encoder.features(image) for image in images]
-    grids = [(image.shape[2] // patch, image.shape[3] // patch) for image in images]
+    images = pictures(golden)
+    seen = [eyes.encoder(image) for image in images]
     for name, states in (
-        ("vit_hidden_last", features),
-        ("vit_last_hidden_state_after_post_ln", [eyes.encoder.norm(one) for one in features]),
+        ("vit_hidden_last", seen),
+        ("vit_last_hidden_state_after_post_ln", [one._replace(vectors=eyes.encoder.norm(one.vectors)) for one in seen]),
     ):
-        grouped = [neighbours(one, 2, grid).unflatten(2, (4, -1))[0] for one, grid in zip(states, grids, strict=True)]
+        grouped = [neighbours(one, 2).unflatten(2, (4, -1))[0] for one in states]
         agree(torch.cat(grouped).flatten(0, 1), golden[f"out.{name}"])
     merged = torch.cat([eyes.merged(image) for image in images], 1)
     agree(merged[0], golden["out.features"])
@@ -279,9 +277,9 @@ def test_sizes_of_pictures(golden: Golden) -> None:
 
 def test_a_picture_of_no_whole_patches_is_refused() -> None:
     encoder = NativeTransformer(size=16, patch=4, width=16, depth=1, heads=2, hidden=16)
-    assert encoder.pooled(torch.zeros(1, 3, 8, 24)).shape == (1, 16)
+    assert encoder(torch.zeros(1, 3, 8, 24)).pooled.shape == (1, 16)
     with pytest.raises(InputError, match="8x10 pixels are no whole patches of 4"):
-        encoder.features(torch.zeros(1, 3, 8, 10))
+        encoder(torch.zeros(1, 3, 8, 10))
 
 
 # Ovis 2 of the library
@@ -393,7 +391,7 @@ def test_a_file_of_ovis_2_is_read(tmp_path: Path) -> None:
     image = torch.rand(2, 3, 28, 28) * 2 - 1
     with torch.no_grad():
         assert torch.equal(released.model(image), eyes(image))
-    assert released.model.connector.slots(4) == 1
+    assert released.model(image).shape[1] == 1
 
 
 def test_sizes_are_read_from_a_state(tmp_path: Path) -> None:
@@ -421,7 +419,6 @@ def test_published_sizes() -> None:
     with torch.device("meta"):
         first = official_eyes(OVIS_1_8B, clip)
         second = official_eyes(OVIS_2_1B, aimv2)
-    assert first.connector.slots(first.encoder.grid**2) == 576 + 2
-    assert second.connector.slots(second.encoder.grid**2) == 256
+    assert [len(eyes.encoder.position) for eyes in (first, second)] == [576 + 1, 256 * 2**2]
     towers = [sum(p.numel() for p in eyes.encoder.parameters()) / 1e6 for eyes in (first, second)]
     assert towers == [pytest.approx(303.5, rel=0.01), pytest.approx(309, rel=0.01)]

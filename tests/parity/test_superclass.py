@@ -65,7 +65,7 @@ def filled(golden: Golden) -> SubwordClassifier:
 @torch.no_grad()
 def test_encoder_and_classifier(golden: Golden) -> None:
     model = filled(golden)
-    agree(model.encoder.pooled(golden["in.image"]), golden["out.image_embs"])
+    agree(model.encoder(golden["in.image"]).pooled, golden["out.image_embs"])
     agree(model(golden["in.image"]), golden["out.logits"])
     assert torch.equal(golden["in.text"], golden["out.labels"])  # the labels are the ids themselves
 
@@ -74,7 +74,7 @@ def test_encoder_and_classifier(golden: Golden) -> None:
 @torch.no_grad()
 def test_pooled_is_the_mean_of_the_patches(golden: Golden) -> None:
     encoder = filled(golden).encoder
-    features = encoder.features(golden["in.image"])
+    features = encoder(golden["in.image"]).vectors
     assert features.shape[1] == (golden.config["image"] // golden.config["patch"]) ** 2
     agree(features.mean(1), golden["out.image_embs"])
 

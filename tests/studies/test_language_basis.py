@@ -31,6 +31,7 @@ from studies.language_basis.world import (
     described,
     retold,
     scenes,
+    seen,
     symbols_in_place,
     told_rows,
     turns,
@@ -56,11 +57,11 @@ def given() -> Given:
 def test_arms_have_equal_parameters_and_start_alike(arm, given: Given) -> None:
     connector = arm.build(given)
     assert abs(parameters(connector) / PARAMETERS - 1) < 0.025  # so that no two differ by 5 %
-    vectors = connector(given.features, given.words)
+    vectors = connector(seen(given.features), given.words)
     centre = given.words.mean(0)
     reach = (vectors - centre).square().mean().sqrt() / (given.words - centre).square().mean().sqrt()
     assert 0.8 < reach < 1.25
-    assert torch.equal(arm.build(given)(given.features, given.words), vectors)
+    assert torch.equal(arm.build(given)(seen(given.features), given.words), vectors)
 
 
 def test_a_step_of_any_arm_takes_equal_operations() -> None:
@@ -76,7 +77,7 @@ def test_permuted_words_under_a_permuted_head_are_the_same_connector(given: Give
         plain.head.output.bias.normal_()
         moved.head.output.weight.copy_(plain.head.output.weight[order])
         moved.head.output.bias.copy_(plain.head.output.bias[order])
-    both = [one(given.features, given.words) for one in (plain, moved)]
+    both = [one(seen(given.features), given.words) for one in (plain, moved)]
     torch.testing.assert_close(*both, atol=1e-4, rtol=1e-3)
     for one, vectors in zip((plain, moved), both, strict=True):
         vectors.square().sum().backward()
@@ -89,7 +90,7 @@ def test_a_preconditioned_mlp_descends_as_a_basis_would(given: Given) -> None:
     """One step of plain descent on W moves ``W E`` as it moves the last layer, up to one factor for all entries."""
     mlp = PreconditionedMlp(128, 64, hidden=32)
     mlp.precondition(given.words)
-    vectors = mlp(given.features, given.words)
+    vectors = mlp(seen(given.features), given.words)
     pull = torch.randn_like(vectors)
     (vectors * pull).sum().backward()
     hidden = torch.nn.functional.gelu(mlp.fc1(given.features)).flatten(0, 1)

@@ -216,12 +216,12 @@ def test_a_teacher_sees_one_patch_per_slot() -> None:
     torch.manual_seed(0)
     teacher, (hidden, image) = VisionTransformer(size=SIZE, patch=8, width=8, depth=1, heads=2), batch()
     target = Features(teacher, SLOTS)
-    torch.testing.assert_close(target.values(image, Rng(0)), teacher.features(image))
+    torch.testing.assert_close(target.values(image, Rng(0)), teacher(image).vectors)
     taught = reconstruction(cosine, target)
     assert taught.picture(hidden, Rng(0)) is None
     assert 0 < float(taught(hidden, image, torch.ones(4, dtype=torch.bool), Rng(0)).detach()) < 2
-    with pytest.raises(InputError, match="sees 4 patches, but a picture has 9 slots"):
-        Features(teacher, 9)
+    with pytest.raises(InputError, match="sees 4 patches, but an image has 9 tokens"):
+        Features(teacher, 9).values(image, Rng(0))
 
 
 def test_latents_are_asked_for_at_a_size_at_which_they_can_be_shared_out() -> None:

@@ -31,7 +31,7 @@ def seer() -> VisionLanguageModel:
     connector = LanguageBasis(DenseHead(nn.Identity(), 32, len(WORDS)), Softmax(1.0), AllWords(len(WORDS)))
     encoder = VisionTransformer(size=16, patch=8, width=32, depth=1, heads=2)
     model = VisionLanguageModel(encoder, connector, language(32), WORDS).eval()
-    connector.settle(model.language.words, encoder.features(pictures()))
+    connector.settle(model.language.words, encoder(pictures()).vectors)
     return model
 
 

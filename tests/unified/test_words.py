@@ -47,7 +47,7 @@ def test_a_mixture_says_how_much_of_each_word_it_took(count: int, picture: torch
     model = seer(basis)
     read = model.words(picture, count)
     assert (read.grid, read.reading) == ((3, 3), "mixture")
-    coefficients = basis.coefficients(model.encoder.features(picture[None]), model.language.words)[0, 5]
+    coefficients = basis.coefficients(model.encoder(picture[None]).vectors, model.language.words)[0, 5]
     patch = read.patches[1][2]
     assert [weight for _, weight in patch] == pytest.approx(coefficients.sort(descending=True).values.tolist())
     assert patch[0].word == model.vocabulary.word(int(coefficients.argmax()))

@@ -155,4 +155,4 @@ def test_majority_is_the_commonest_answer():
     from limner.experiments.understanding.world import majority
 
     turns = [tuple(Turn("?", answer, "colour") for answer in (*answers, "")) for answers in (["red", "red"], ["blue"])]
-    assert majority(Album([], turns, torch.zeros(2, 1, 1))) == {"colour": 2 / 3, "overall": 2 / 3}
+    assert majority(Album([], turns, torch.zeros(2, 1, 1), (1, 1))) == {"colour": 2 / 3, "overall": 2 / 3}

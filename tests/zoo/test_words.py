@@ -59,12 +59,12 @@ def test_every_knob_makes_a_model_that_learns(options):
     assert words.basis.size == options.get("entries", 384)
     image = torch.rand(2, 3, 16, 16)
     with torch.no_grad():
-        features = model.encoder.features(image)
-        ids, weights = words.top_words(features, model.language.words, 3)
+        patches = model.encoder(image)
+        ids, weights = words.top_words(patches, model.language.words, 3)
     assert ids.shape == weights.shape == (2, 4, 3)
     assert (weights.diff(dim=-1) <= 0).all()
     if options.get("phi") == "top-k":
-        assert ((words.coefficients(features, model.language.words) > 0).sum(-1) == 3).all()
+        assert ((words.coefficients(patches.vectors, model.language.words) > 0).sum(-1) == 3).all()
 
 
 def test_the_most_frequent_words_are_those_of_the_talk():
@@ -83,7 +83,7 @@ def test_vectors_start_as_far_from_their_mean_as_words(trained):
     words, table = task.model.connector, task.model.language.words.detach()
     with torch.no_grad():
         image = task.batch(0, 32)["image"]
-        away = words(task.model.encoder.features(image), table) - words.basis(table).mean
+        away = words(task.model.encoder(image), table) - words.basis(table).mean
     assert float(away.square().mean() / table.var(0).mean()) == pytest.approx(1, rel=0.02)
 
 
@@ -97,7 +97,7 @@ def test_it_starts_as_superclass_speaks(trained):
     image = torch.rand(2, 3, 16, 16) * 2 - 1
     with torch.no_grad():
         wanted = superclass.taught.patch_logits(image)
-        found = model.connector.head.scores(model.encoder.features(image).flatten(0, 1), model.language.words)
+        found = model.connector.head.scores(model.encoder(image).vectors.flatten(0, 1), model.language.words)
     theirs, ours = superclass.subwords.vocabulary.get_vocab(), model.vocabulary.vocabulary.get_vocab()
     shared = [word for word in ours if word in theirs]
     assert len(shared) > 50

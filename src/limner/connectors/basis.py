@@ -26,6 +26,7 @@ from limner.connectors.connector import Features, Words
 from limner.connectors.mixing import FLOATS, mix
 from limner.connectors.scores import Head
 from limner.errors import InputError
+from limner.types import Patches
 
 
 class Leak(nn.Module):
@@ -75,15 +76,11 @@ class LanguageBasis(nn.Module):
         self.log_gain = nn.Parameter(torch.zeros(())) if centred else None
         self.floats = floats
 
-    def slots(self, patches: int) -> int:
-        """One per patch."""
-        return patches
-
-    def forward(self, features: Features, words: Words) -> Float[Tensor, "b n d"]:
+    def forward(self, patches: Patches, words: Words) -> Float[Tensor, "b n d"]:
         """One vector per patch."""
-        if self.training:
+        if self.training and torch.is_grad_enabled():
             self.phi.passed()
-        span = self.basis(words)
+        span, features = self.basis(words), patches.vectors
         vectors = self._mixed(features, span)
         if self.log_gain is not None:
             vectors = span.mean + self.log_gain.exp() * vectors
@@ -107,11 +104,11 @@ class LanguageBasis(nn.Module):
 
     @torch.no_grad()
     def top_words(
-        self, features: Features, words: Words, count: int
+        self, patches: Patches, words: Words, count: int
     ) -> tuple[Int[Tensor, "b n count"], Float[Tensor, "b n count"]]:
-        """Ids and weights of the words that weigh most in every slot, heaviest first: of the words that the vectors of
+        """Ids and weights of the words that weigh most in every patch, heaviest first: of the words that the vectors of
         the basis are made of, if they are mixtures themselves."""
-        hidden, rows = self.head.hidden(features), self.basis(words).rows
+        hidden, rows = self.head.hidden(patches.vectors), self.basis(words).rows
         ids, weights = [], []
         for some in hidden.flatten(0, 1).split(max(self.floats // len(words), 1)):
             top = self.basis.spread(self._coefficients(some, rows), len(words)).topk(count)

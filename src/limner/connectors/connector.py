@@ -1,36 +1,45 @@
-"""What a connector is: features of patches in, vectors in the space of a language model's words out.
+"""What stands between a vision encoder and a language model.
 
-    vectors = connector(encoder.features(image), language.words)
+    patches = reduce(encoder(image), question)         fewer patches: pruned, merged, resampled
+    vectors = connector(patches, language.words)       [b m d], in the space of the language model's words
 
-A connector that builds its vectors from words reads the table it is given, so that the same connector may serve another
-language model; the others ignore it.
+A connector that builds its vectors from words reads the table that it gets, so that the same connector may serve
+another language model; the others ignore it.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
+from limner.types import Patches
+
 Features = Float[Tensor, "b n f"]
 Words = Float[Tensor, "v d"]
+Query = Float[Tensor, "b q d"]  # word vectors of the questions, padded with zeros
+
+Reduce: TypeAlias = Callable[[Patches, Query | None], Patches]
+
+
+def unreduced(patches: Patches, query: Query | None) -> Patches:
+    """All patches as they are: the `Reduce` of a model that prunes and merges nothing."""
+    return patches
 
 
 @runtime_checkable
 class Connector(Protocol):
     """Exchangeable in one line."""
 
-    def slots(self, patches: int) -> int:
-        """How many vectors it makes of a picture of so many patches."""
-
-    def __call__(self, features: Features, words: Words) -> Float[Tensor, "b m d"]:
-        """One vector per slot."""
+    def __call__(self, patches: Patches, words: Words) -> Float[Tensor, "b m d"]:
+        """Input vectors of the language model: one per patch, or as many as the connector makes."""
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """A connector that says how much of each word it put into a slot."""
+    """A connector that says how much of each word it mixes into the vector of a patch."""
 
-    def top_words(self, features: Features, words: Words, count: int) -> tuple[Tensor, Tensor]:
-        """Ids and weights ``[b m count]`` of the words that weigh most in every slot, heaviest first."""
+    def top_words(self, patches: Patches, words: Words, count: int) -> tuple[Tensor, Tensor]:
+        """Ids and weights ``[b n count]`` of the words that weigh most in every patch, heaviest first."""

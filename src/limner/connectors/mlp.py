@@ -6,7 +6,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.connectors.connector import Features, Words
+from limner.connectors.connector import Words
+from limner.types import Patches
 
 
 class MlpConnector(nn.Module):
@@ -27,11 +28,7 @@ class MlpConnector(nn.Module):
         self.norm = nn.LayerNorm(width, elementwise_affine=False) if normalised else nn.Identity()
         self.normalised = normalised
 
-    def slots(self, patches: int) -> int:
-        """One per patch."""
-        return patches
-
-    def forward(self, features: Features, words: Words) -> Float[Tensor, "b n d"]:
+    def forward(self, patches: Patches, words: Words) -> Float[Tensor, "b n d"]:
         """One vector per patch."""
-        vectors = self.norm(self.fc2(functional.gelu(self.fc1(features))))
+        vectors = self.norm(self.fc2(functional.gelu(self.fc1(patches.vectors))))
         return vectors * words.detach().square().mean().sqrt() if self.normalised else vectors

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.connectors.coefficients import Phi
-from limner.connectors.connector import Features, Words
+from limner.connectors.connector import Words
 from limner.connectors.mixing import FLOATS, mix
 from limner.connectors.scores import DenseHead
 from limner.errors import InputError
+from limner.types import Patches
 
 
 class OvisConnector(nn.Module):
@@ -63,17 +64,13 @@ class OvisConnector(nn.Module):
         """Vectors that mark where pictures begin, end and are divided."""
         return self.table.weight[self.entries :]
 
-    def slots(self, patches: int) -> int:
-        """One per merged patch, and two for a frame."""
-        return (-(-_side(patches) // self.stride)) ** 2 + 2 * self.framed
+    def forward(self, patches: Patches, words: Words) -> Float[Tensor, "b m d"]:
+        """One vector per merged patch, and two for a frame; ``words`` have no say."""
+        return self.embed(neighbours(patches, self.stride))
 
-    def forward(self, features: Features, words: Words) -> Float[Tensor, "b m d"]:
-        """One vector per slot; ``words`` have no say."""
-        return self.embed(neighbours(features, self.stride))
-
-    def embed(self, merged: Float[Tensor, "b n m"]) -> Float[Tensor, "b slots d"]:
+    def embed(self, merged: Float[Tensor, "b n merged"]) -> Float[Tensor, "b tokens d"]:
         """Vectors of patches that are merged already."""
-        if self.training:
+        if self.training and torch.is_grad_enabled():
             self.phi.passed()
         visual = mix(
             lambda hidden, rows: self.phi(self.head.scores(hidden, rows)),
@@ -96,16 +93,12 @@ class OvisConnector(nn.Module):
         self.table.weight.normal_().mul_(words.std()).add_(words.mean())
 
 
-def neighbours(features: Features, stride: int, grid: tuple[int, int] | None = None) -> Float[Tensor, "b m merged"]:
-    """Squares of ``stride`` x ``stride`` patches as one long vector each, row by row; below and to the right the grid,
-    a square if it is not given, is filled up with zeros."""
-    rows, columns = grid or (_side(features.shape[1]),) * 2
-    patches = functional.pad(features.unflatten(1, (rows, columns)), (0, 0, 0, -columns % stride, 0, -rows % stride))
-    return rearrange(patches, "b (h s) (w t) f -> b (h w) (s t f)", s=stride, t=stride)
-
-
-def _side(patches: int) -> int:
-    side = round(patches**0.5)
-    if side**2 != patches:
-        raise InputError(f"{patches} patches make no square to merge neighbours in: give features of a square picture")
-    return side
+def neighbours(patches: Patches, stride: int) -> Float[Tensor, "b m merged"]:
+    """Squares of ``stride`` x ``stride`` patches as one long vector each, row by row; the grid is filled up with zeros
+    below and to the right. Raises `InputError` for a stride above 1 where patches fill no grid."""
+    if stride == 1:
+        return patches.vectors
+    rows, columns = patches.grid
+    grid = patches.vectors.unflatten(1, (rows, columns))
+    padded = functional.pad(grid, (0, 0, 0, -columns % stride, 0, -rows % stride))
+    return rearrange(padded, "b (h s) (w t) f -> b (h w) (s t f)", s=stride, t=stride)

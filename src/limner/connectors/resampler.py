@@ -11,16 +11,19 @@ no words are read.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.connectors.connector import Features, Words
+from limner.connectors.connector import Words
 from limner.errors import InputError
 from limner.nn.blocks import Attention
 from limner.nn.transformer import Mlp, attend
+from limner.types import Patches
 
 Queries = Float[Tensor, "b m d"]
 
@@ -61,7 +64,7 @@ class Resampler(nn.Module):
 
     Args:
         features: channels of a patch.
-        patches: of a picture.
+        patches: of a square picture; positions are learned for each.
         width: channels of a word, and of the queries.
         queries: vectors per picture.
         depth, heads: of the transformer.
@@ -81,17 +84,14 @@ class Resampler(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.proj = nn.Linear(width, width)
 
-    def slots(self, patches: int) -> int:
-        """As many as queries; raises `InputError` for pictures of another number of patches."""
-        if patches != len(self.position):
-            raise InputError(f"this resampler looks at {len(self.position)} patches, not {patches}: give it its own")
-        return len(self.queries)
-
-    def forward(self, features: Features, words: Words) -> Queries:
-        """One vector per query; ``words`` have no say."""
-        self.slots(features.shape[1])
-        seen = self.norm_first(self.enter(features)) + self.position
-        x = self.queries.expand(len(features), -1, -1)
+    def forward(self, patches: Patches, words: Words) -> Queries:
+        """One vector per query; ``words`` have no say. Raises `InputError` for a patch that has no learned position."""
+        side = math.isqrt(len(self.position))
+        if int(patches.positions.max()) >= side:
+            raise InputError(f"this resampler reads grids of {side}x{side} patches, not larger ones: give it its own")
+        place = self.position[patches.positions @ patches.positions.new_tensor([side, 1])]
+        seen = self.norm_first(self.enter(patches.vectors)) + place
+        x = self.queries.expand(len(seen), -1, -1)
         for block in self.blocks:
             x = block(x, seen)
         return self.proj(self.norm(x))

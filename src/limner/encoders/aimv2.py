@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from limner.errors import InputError
-from limner.nn.blocks import Attention, Block, Stack
+from limner.encoders.patch_embedding import PatchEmbedding, encoded, interpolated, side_of_grid
+from limner.nn.blocks import EVERYTHING, Attention, Block, Stack
 from limner.nn.norms import RmsNorm, SwiGlu
-from limner.types import Image
+from limner.types import Image, Patches
 
 
 def _block(width: int, heads: int, hidden: int) -> Block:
@@ -29,7 +27,7 @@ class Aimv2(nn.Module):
     """A `limner.encoders.encoder.VisionEncoder`.
 
     Args:
-        size: pixels on a side of the pictures it sees.
+        size: pixels on a side of the square images that positions are learned for.
         patch: pixels on a side of a patch.
         width, depth, heads: of the transformer.
         hidden: inner channels of the gated MLPs.
@@ -40,28 +38,21 @@ class Aimv2(nn.Module):
         self, *, size: int, patch: int, width: int, depth: int, heads: int, hidden: int, normalised: bool = True
     ) -> None:
         super().__init__()
-        if size % patch or width % heads:
-            raise InputError(
-                f"pictures of {size} pixels have no whole patches of {patch}, or {width} channels no {heads} equal "
-                "heads: choose sizes that divide"
-            )
-        self.size, self.grid, self.width = size, size // patch, width
-        self.embed = nn.Conv2d(3, width, patch, patch)
+        side = side_of_grid(size, patch, width, heads)
+        self.size, self.width = size, width
+        self.embed = PatchEmbedding(patch, width)
         self.norm_first = RmsNorm(width)
-        self.position = nn.Parameter(width**-0.5 * torch.randn(self.grid**2, width))
+        self.position = nn.Parameter(width**-0.5 * torch.randn(side**2, width))
         self.blocks = Stack(_block(width, heads, hidden) for _ in range(depth))
         self.norm = RmsNorm(width) if normalised else nn.Identity()
 
-    def features(self, image: Image) -> Float[Tensor, "b n d"]:
-        """One vector per patch, row by row; raises `InputError` for pictures of another size."""
-        if image.shape[-2:] != (self.size, self.size):
-            height, width = image.shape[-2:]
-            raise InputError(f"this encoder sees {self.size}x{self.size} pixels, not {height}x{width}: resize first")
-        patch = self.size // self.grid
-        patches = rearrange(image, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
-        x = functional.linear(patches, self.embed.weight.flatten(1), self.embed.bias)
-        return self.norm(self.blocks(self.norm_first(x) + self.position.to(x.dtype)))
-
-    def pooled(self, image: Image) -> Float[Tensor, "b d"]:
-        """The mean of the patches."""
-        return self.features(image).mean(1)
+    def forward(self, image: Image) -> Patches:
+        """One vector per patch, row by row, and their mean; raises `InputError` for an image that whole patches do not
+        fill."""
+        grid = self.embed(image)
+        rows, columns = grid.shape[1:3]
+        x = self.norm_first(rearrange(grid, "b h w d -> b (h w) d"))
+        x = x + interpolated(self.position, rows, columns).to(x.dtype)
+        x, positions = encoded(self.blocks, x, rows, columns, EVERYTHING)
+        vectors = self.norm(x)
+        return Patches(vectors, positions, vectors.mean(1))

@@ -1,10 +1,9 @@
-"""What an encoder is to those who use it: a vector for every patch of a picture, and one for the whole.
+"""What a vision encoder is to its users: an image to a vector for every patch, and one for the whole.
 
-    features = encoder.features(image)      [b n d], patches row by row
-    pooled = encoder.pooled(image)          [b d]
+    vectors, positions, pooled, weight = encoder(image)         [b n d], [b n 2], [b d]
 
-Connectors read the first, classifiers and contrastive losses the second. A model that was taught by captions also puts
-words where pictures lie: ``encode_image(image) @ encode_text(captions).T`` says how well each caption fits.
+Connectors read vectors and positions, classifiers and contrastive losses ``pooled``. An image-text model also maps
+captions into the space of images: ``encode_image(image) @ encode_text(captions).T`` says how well each caption fits.
 """
 
 from __future__ import annotations
@@ -15,25 +14,20 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from limner.types import Image
+from limner.types import Image, Patches
 
 
 @runtime_checkable
 class VisionEncoder(Protocol):
-    """Sees pictures of ``size`` pixels as ``grid`` x ``grid`` patches of ``width`` channels."""
+    """Images to patches of ``width`` channels; ``size``: pixels on a side of the images that it was trained on."""
 
     @property
     def size(self) -> int: ...
 
     @property
-    def grid(self) -> int: ...
-
-    @property
     def width(self) -> int: ...
 
-    def features(self, image: Image) -> Float[Tensor, "b n d"]: ...
-
-    def pooled(self, image: Image) -> Float[Tensor, "b d"]: ...
+    def __call__(self, image: Image) -> Patches: ...
 
 
 @runtime_checkable

@@ -2,9 +2,9 @@
 (arXiv:2303.15343), DINOv2 (arXiv:2304.07193), and what else has patches and the same interface.
 
     encoder = PretrainedEncoder.read(Path("clip-vit-large-patch14"), layer=-2)      # as LLaVA reads CLIP
-    features = encoder.features(image)
+    patches = encoder(image)
 
-Features are the patches' states, class and register tokens left out; the pooled vector is the tower's own: CLIP's and
+Vectors are the patches' states, class and register tokens left out; the pooled vector is the tower's own: CLIP's and
 DINOv2's normalised class token, SigLIP's attention pool. Pictures in [-1, 1] are resized and normalised as the folder's
 preprocessor_config.json says. Nothing is downloaded.
 """
@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.errors import InputError
-from limner.types import Image
+from limner.types import Image, Patches
 
 PIXELS = "preprocessor_config.json"
 
@@ -44,7 +43,7 @@ class PretrainedEncoder(nn.Module):
         config: Any = tower.config
         self.tower, self.layer = tower, layer
         self.size, self.width = config.image_size, config.hidden_size
-        self.grid = config.image_size // config.patch_size
+        self.side = config.image_size // config.patch_size
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation)[:, None, None], persistent=False)
 
@@ -94,18 +93,11 @@ class PretrainedEncoder(nn.Module):
             raise InputError(f"{folder} holds a {model.config.model_type}, which sees no patches: give a vision model")
         return cls(tower.eval(), mean=mean, deviation=deviation, layer=layer)
 
-    def features(self, image: Image) -> Float[Tensor, "b n d"]:
-        """One vector per patch, row by row."""
-        seen = self._see(image, hidden=self.layer != -1)
-        states = seen.last_hidden_state if self.layer == -1 else seen.hidden_states[self.layer]
-        return states[:, -(self.grid**2) :]
-
-    def pooled(self, image: Image) -> Float[Tensor, "b d"]:
-        """One vector per picture."""
-        return self._see(image).pooler_output
-
-    def _see(self, image: Image, hidden: bool = False) -> Any:
+    def forward(self, image: Image) -> Patches:
+        """One vector per patch, row by row, and the tower's own of the image."""
         if image.shape[-2:] != (self.size, self.size):
             image = functional.interpolate(image, size=(self.size, self.size), mode="bicubic", antialias=True)
         pixels = ((image.clamp(-1, 1) + 1) / 2 - self.mean) / self.deviation
-        return self.tower(pixel_values=pixels, output_hidden_states=hidden)
+        seen = self.tower(pixel_values=pixels, output_hidden_states=self.layer != -1)
+        states = seen.last_hidden_state if self.layer == -1 else seen.hidden_states[self.layer]
+        return Patches.on_grid(states[:, -(self.side**2) :], self.side, self.side, seen.pooler_output)

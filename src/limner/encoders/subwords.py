@@ -84,11 +84,11 @@ class SubwordClassifier(nn.Module):
 
     def forward(self, image: Image) -> Float[Tensor, "b v"]:
         """Logits of subwords, of the whole picture."""
-        return self.head(self.encoder.pooled(image)).float()
+        return self.head(self.encoder(image).pooled).float()
 
     def patch_logits(self, image: Image) -> Float[Tensor, "b n v"]:
         """Logits of subwords, of every patch."""
-        return self.head(self.encoder.features(image)).float()
+        return self.head(self.encoder(image).vectors).float()
 
     def loss(self, image: Image, ids: Int[Tensor, "b k"]) -> Float[Tensor, ""]:
         """Cross-entropy against the subwords of the captions."""

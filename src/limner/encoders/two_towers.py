@@ -44,7 +44,7 @@ class TwoTowers(nn.Module):
 
     def encode_image(self, image: Image) -> Float[Tensor, "b e"]:
         """Pictures as unit vectors."""
-        return functional.normalize(self.image_projection(self.encoder.pooled(image)).float(), dim=1)
+        return functional.normalize(self.image_projection(self.encoder(image).pooled).float(), dim=1)
 
     def encode_ids(self, ids: Int[Tensor, "b k"]) -> Float[Tensor, "b e"]:
         """Captions as unit vectors."""

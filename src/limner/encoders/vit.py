@@ -18,24 +18,26 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.encoders.patch_embedding import PatchEmbedding, Stem, encoded, interpolated, side_of_grid
 from limner.errors import InputError
-from limner.nn.blocks import Block, vit_blocks
-from limner.types import Image
+from limner.nn.blocks import EVERYTHING, Block, vit_blocks
+from limner.types import Image, Patches
 
 
 class VisionTransformer(nn.Module):
     """A `limner.encoders.encoder.VisionEncoder`.
 
     Args:
-        size: pixels on a side of the pictures it sees.
+        size: pixels on a side of the square images that positions are learned for; others get interpolated positions.
         patch: pixels on a side of a patch.
         width, depth, heads: of the transformer.
         hidden: inner channels of the MLPs; four times the width if not given.
         class_token: put a learned token before the patches.
-        pool: what stands for the whole picture: the mean of the patches or the class token.
+        pool: what stands for the whole image: the mean of the patches or the class token.
         norm_first: normalise before the blocks, as CLIP does.
         activation: of the MLPs.
         eps: of the normalisations.
+        stem: an image to a grid of vectors, ``patch`` pixels apart; a `PatchEmbedding` if not given.
     """
 
     def __init__(
@@ -52,55 +54,45 @@ class VisionTransformer(nn.Module):
         norm_first: bool = True,
         activation: Callable[[Tensor], Tensor] = functional.gelu,
         eps: float = 1e-5,
+        stem: Stem | None = None,
     ) -> None:
         super().__init__()
-        if size % patch or width % heads:
-            raise InputError(
-                f"pictures of {size} pixels have no whole patches of {patch}, or {width} channels no {heads} equal "
-                "heads: choose sizes that divide"
-            )
+        side = side_of_grid(size, patch, width, heads)
         if pool == "class" and not class_token:
             raise InputError("pooling by the class token needs one: choose pool 'mean' or class_token True")
-        self.size, self.grid, self.width, self.pool = size, size // patch, width, pool
-        self.embed = nn.Conv2d(3, width, patch, patch, bias=False)
+        self.size, self.width, self.pool = size, width, pool
+        self.embed = PatchEmbedding(patch, width, bias=False) if stem is None else stem
         scale = width**-0.5
         self.class_token = nn.Parameter(scale * torch.randn(width)) if class_token else None
-        self.position = nn.Parameter(scale * torch.randn(self.grid**2 + class_token, width))
+        self.position = nn.Parameter(scale * torch.randn(side**2 + class_token, width))
         self.norm_first = nn.LayerNorm(width, eps=eps) if norm_first else nn.Identity()
         self.blocks = vit_blocks(depth, width, heads, hidden=hidden, activation=activation, eps=eps)
         self.norm = nn.LayerNorm(width, eps=eps)
 
-    def forward(self, image: Image) -> Float[Tensor, "b tokens d"]:
-        """All tokens, normalised: the class token first if there is one, then the patches row by row."""
-        return self.norm(self.blocks(self.enter(image)))
+    def forward(self, image: Image) -> Patches:
+        """Normalised patches, row by row; raises `InputError` for an image that whole patches do not fill."""
+        x, grid = self.enter(image)
+        x, positions = encoded(self.blocks, x, *grid, EVERYTHING)
+        tokens = self.norm(x)
+        vectors = tokens[:, -positions.shape[1] :]
+        return Patches(vectors, positions, tokens[:, 0] if self.pool == "class" else vectors.mean(1))
 
-    def features(self, image: Image) -> Float[Tensor, "b n d"]:
-        """One vector per patch."""
-        return self(image)[:, -(self.grid**2) :]
-
-    def pooled(self, image: Image) -> Float[Tensor, "b d"]:
-        """One vector per picture."""
-        tokens = self(image)
-        return tokens[:, 0] if self.pool == "class" else tokens[:, -(self.grid**2) :].mean(1)
+    def enter(self, image: Image) -> tuple[Float[Tensor, "b tokens d"], tuple[int, int]]:
+        """Tokens before the first block, the class token first if there is one, and the grid of the patches."""
+        grid = self.embed(image)
+        rows, columns = grid.shape[1:3]
+        x, before = rearrange(grid, "b h w d -> b (h w) d"), 0 if self.class_token is None else 1
+        position = torch.cat([self.position[:before], interpolated(self.position[before:], rows, columns)])
+        if self.class_token is not None:
+            x = torch.cat([self.class_token.to(x.dtype).expand(len(x), 1, -1), x], 1)
+        return self.norm_first(x + position.to(x.dtype)), (rows, columns)
 
     @torch.no_grad()
     def attention(self, image: Image) -> Float[Tensor, "b depth heads tokens tokens"]:
         """How much each token (row) attends to each (column), block by block; rows sum to 1."""
-        x = self.enter(image)
+        x, _ = self.enter(image)
         maps = []
         for block in self.blocks:
             maps.append(cast(Block, block).weights(x))
             x = block(x)
         return torch.stack(maps, 1)
-
-    def enter(self, image: Image) -> Float[Tensor, "b tokens d"]:
-        """Tokens before the first block; raises `InputError` for pictures of another size."""
-        if image.shape[-2:] != (self.size, self.size):
-            height, width = image.shape[-2:]
-            raise InputError(f"this encoder sees {self.size}x{self.size} pixels, not {height}x{width}: resize first")
-        patch = self.size // self.grid
-        patches = rearrange(image, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
-        x = functional.linear(patches, self.embed.weight.flatten(1))  # the convolution, without its overheads
-        if self.class_token is not None:
-            x = torch.cat([self.class_token.to(x.dtype).expand(len(x), 1, -1), x], 1)
-        return self.norm_first(x + self.position.to(x.dtype))

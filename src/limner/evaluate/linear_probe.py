@@ -85,7 +85,7 @@ def probe_scores(encoder: VisionEncoder, count: int | None = None) -> dict[str, 
     testing = count or TESTING
     numbers: dict[Split, int] = {"train": testing * TRAINING // TESTING, "heldout": testing}
     singles = [_scenes(encoder.size, split, 1, number) for split, number in numbers.items()]
-    pooled = [over_pictures(encoder.pooled, scenes) for scenes in singles]
+    pooled = [over_pictures(lambda image: encoder(image).pooled, scenes) for scenes in singles]
     scores = {}
     for part, label_fn in PARTS.items():
         labels = [torch.tensor([label_fn(scene.things[0]) for scene in scenes]) for scenes in singles]
@@ -111,7 +111,7 @@ def _groups(encoder: VisionEncoder, split: Split, count: int | None) -> Labelled
     """Emoji and their groups: all of a split, or about ``count`` spread over it."""
     emoji, groups = Emoji(split, size=encoder.size), sorted({group for group, _ in table().kinds})
     chosen = range(0, len(emoji), max(1, len(emoji) // (count or len(emoji))))
-    features = over_pictures(encoder.pooled, [emoji[i] for i in chosen])
+    features = over_pictures(lambda image: encoder(image).pooled, [emoji[i] for i in chosen])
     return Labelled(features, torch.tensor([groups.index(emoji.group(i)) for i in chosen]))
 
 
@@ -128,12 +128,12 @@ def over_pictures(look: Callable[[Tensor], Tensor], examples: Sequence[Example])
 
 def _patches(encoder: VisionEncoder, scenes: list[Scene]) -> Float[Tensor, "t d"]:
     """The feature of the patch under the centre of every thing, scene by scene."""
-    features = over_pictures(encoder.features, scenes)
-    cell = WORLD / encoder.grid
-    places = [
-        (row, int(thing.y / cell) * encoder.grid + int(thing.x / cell))
-        for row, scene in enumerate(scenes)
+    features = over_pictures(lambda image: encoder(image).vectors, scenes)
+    rows, columns = encoder(to_tensor([scenes[0].image])).grid
+    found = [
+        (number, int(thing.y / WORLD * rows) * columns + int(thing.x / WORLD * columns))
+        for number, scene in enumerate(scenes)
         for thing in scene.things
     ]
-    rows, patches = torch.tensor(places).unbind(1)
-    return features[rows, patches]
+    numbers, patches = torch.tensor(found).unbind(1)
+    return features[numbers, patches]

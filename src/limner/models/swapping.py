@@ -20,7 +20,7 @@ from limner.connectors.connector import Connector, Features, Words
 from limner.errors import InputError
 from limner.languages.language import LanguageModel
 from limner.models.vision_language import VisionLanguageModel
-from limner.types import Image
+from limner.types import Image, Patches
 from limner.unified.conversation import Vocabulary
 
 
@@ -47,13 +47,9 @@ class Misread(nn.Module):
         self.connector = connector
         self.register_buffer("order", order)
 
-    def slots(self, patches: int) -> int:
-        """As many as there were."""
-        return self.connector.slots(patches)
-
-    def forward(self, features: Features, words: Words) -> Float[Tensor, "b m d"]:
+    def forward(self, patches: Patches, words: Words) -> Float[Tensor, "b m d"]:
         """Vectors of the wrong words."""
-        return self.connector(features, words[self.order])
+        return self.connector(patches, words[self.order])
 
 
 def swapped(
@@ -84,9 +80,11 @@ def swapped(
     connector, old = copy.deepcopy(seer.connector), seer.language.words.detach()
     new = language.words.detach()
     with torch.no_grad():
-        connector.swap(seer.encoder.features(pictures), old, new if order is None else new[order])
+        connector.swap(seer.encoder(pictures).vectors, old, new if order is None else new[order])
     joined: Connector = connector if order is None else Misread(connector, order)
-    made = VisionLanguageModel(seer.encoder, joined, language, vocabulary, learns_to_see=seer.learns_to_see)
+    made = VisionLanguageModel(
+        seer.encoder, joined, language, vocabulary, learns_to_see=seer.learns_to_see, reduce=seer.reduce
+    )
     return made.eval().requires_grad_(False)
 
 

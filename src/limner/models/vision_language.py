@@ -1,29 +1,33 @@
-"""A language model that sees: encoder, connector and language model in a row (Liu et al., LLaVA, arXiv:2304.08485).
+"""A vision-language model: encoder, reduction, connector and language model in a row (Liu et al., LLaVA,
+arXiv:2304.08485).
 
-    vectors = connector(encoder.features(image), words)         the picture, as if it were words
+    patches = reduce(encoder(image), question)                  all patches, or fewer: pruned, merged, resampled
+    vectors = connector(patches, words)                         the image, as if it were words
     hidden  = language([vectors; embed(question, answer)])      read together
     loss    = cross-entropy of the answers alone
 
-Nothing here knows which encoder, connector or language model it holds.
+Nothing here knows which of each it holds, nor how many patches an image has.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.connectors.connector import Connector, Features
+from limner.connectors.connector import Connector, Query, Reduce, unreduced
 from limner.data.conversations import DESCRIBE, Turn
 from limner.data.preprocess import Given, preprocess
 from limner.encoders.encoder import VisionEncoder
+from limner.errors import InputError
 from limner.languages.language import LanguageModel, Vectors
 from limner.languages.speaking import speak
-from limner.types import Image
+from limner.types import Image, Patches
 from limner.unified.conversation import Vocabulary, pack
 from limner.unified.segments import NOTHING, Packed, embed
 from limner.unified.words import PatchWords, patch_words
@@ -56,8 +60,9 @@ class VisionLanguageModel(nn.Module):
         language: reads and speaks; a module too.
         vocabulary: of the language model; a module if its state is to travel with the weights.
         learns_to_see: train the encoder too.
-        placed: add a learned vector per slot to what the connector makes. Mixtures of words do not say where they are,
-            and of equal ones rotary positions tell the language model nothing.
+        placed: add a learned vector per position to what the connector makes. Mixtures of words do not say where they
+            are, and of equal ones rotary positions tell the language model nothing.
+        reduce: makes fewer patches of an encoder's; a module too if it learns.
     """
 
     def __init__(
@@ -69,9 +74,11 @@ class VisionLanguageModel(nn.Module):
         *,
         learns_to_see: bool = False,
         placed: bool = False,
+        reduce: Reduce = unreduced,
     ) -> None:
         super().__init__()
         self.encoder, self.connector, self.language, self.vocabulary = encoder, connector, language, vocabulary
+        self.reduce, self._counts = reduce, dict[tuple[int, int], int]()
         assert isinstance(encoder, nn.Module)
         encoder.requires_grad_(learns_to_see)
         self.learns_to_see = learns_to_see
@@ -80,19 +87,43 @@ class VisionLanguageModel(nn.Module):
 
     @property
     def slots(self) -> int:
-        """Slots that a picture takes."""
-        return self.connector.slots(self.encoder.grid**2)
+        """Tokens of a square image of the encoder's size."""
+        return self.count(self.size, self.size)
 
-    def vectors(self, image: Image) -> Float[Tensor, "b m d"]:
-        """A picture as vectors in the space of words."""
+    @torch.no_grad()
+    def count(self, height: int, width: int) -> int:
+        """Tokens that an image of so many pixels takes: those of a blank one, looked at once for every shape."""
+        if (height, width) not in self._counts:
+            weight = next(cast(nn.Module, self.encoder).parameters())
+            blank = torch.zeros(1, 3, height, width, device=weight.device, dtype=weight.dtype)
+            patches = self.reduce(self.encoder(blank), None)
+            self._counts[height, width] = self.connector(patches, self.language.words).shape[1]
+        return self._counts[height, width]
+
+    def vectors(self, image: Image, query: Query | None = None) -> Float[Tensor, "b m d"]:
+        """Images as input vectors of the language model; ``query``: of the questions, for reductions that read them."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.learns_to_see):
-            features = self.encoder.features(image)
-        return self.connect(features)
+            patches = self.encoder(image)
+        return self.connect(patches, query)
 
-    def connect(self, features: Features) -> Float[Tensor, "b m d"]:
-        """What the connector makes of an encoder's patches, as it enters the language model."""
-        vectors = self.connector(features, self.language.words)
-        return vectors if self.position is None else vectors + self.position
+    def connect(self, patches: Patches, query: Query | None = None) -> Float[Tensor, "b m d"]:
+        """An encoder's patches, reduced and connected, as they enter the language model."""
+        patches = self.reduce(patches, query)
+        vectors = self.connector(patches, self.language.words)
+        return vectors if self.position is None else vectors + self._positions(patches, vectors.shape[1])
+
+    def _positions(self, patches: Patches, count: int) -> Float[Tensor, "*b m d"]:
+        """The learned vectors of these patches' positions."""
+        assert self.position is not None
+        if count == len(self.position):
+            return self.position
+        side = math.isqrt(len(self.position))
+        if count != patches.vectors.shape[1] or int(patches.positions.max()) >= side:
+            raise InputError(
+                f"this model has learned positions of {side}x{side} patches, which images of other grids do not "
+                f"have: give images of {self.size}x{self.size} pixels"
+            )
+        return self.position[patches.positions @ patches.positions.new_tensor([side, 1])]
 
     def embed(self, packed: Packed, vectors: Float[Tensor, "pictured m d"] | None) -> Vectors:
         """Input vectors of every token: words, and those of pictures where rows show one."""
@@ -128,11 +159,20 @@ class VisionLanguageModel(nn.Module):
     @torch.no_grad()
     def words(self, image: Given, count: int = 5) -> PatchWords:
         """The words that weigh most in every patch of a picture; errors as those of `preprocess` and `patch_words`."""
-        features = self.encoder.features(self._ready(image))
-        return patch_words(self.connector, features, self.language.words, self.vocabulary, count)
+        patches = self.encoder(self._ready(image))
+        kept = self.reduce(patches, None)
+        return patch_words(self.connector, kept, self.language.words, self.vocabulary, count, patches.grid)
 
     def _ready(self, image: Given) -> Float[Tensor, "1 3 size size"]:
         return preprocess(image, self.size).to(self.language.words.device)
+
+    def _query(self, questions: Sequence[str]) -> Query | None:
+        """Word vectors of questions, for reductions that read them."""
+        if self.reduce is unreduced:
+            return None
+        ids = [torch.tensor(self.vocabulary.ids(text)) for text in questions]
+        padded = nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=-1).to(self.language.words.device)
+        return self.language.embed(padded.clamp_min(0)) * (padded >= 0)[..., None]
 
     @torch.no_grad()
     def answers(self, images: Image | None, questions: Sequence[str], *, limit: int = ANSWER) -> list[str]:
@@ -140,10 +180,9 @@ class VisionLanguageModel(nn.Module):
         said: list[str] = []
         for start in range(0, len(questions), BATCH):
             part = slice(start, start + BATCH)
-            vectors = None if images is None else self.vectors(images[part])
-            packed = pack(
-                [[Turn(text)] for text in questions[part]], self.vocabulary, self.slots if images is not None else 0
-            )
+            vectors = None if images is None else self.vectors(images[part], self._query(questions[part]))
+            count = 0 if vectors is None else vectors.shape[1]
+            packed = pack([[Turn(text)] for text in questions[part]], self.vocabulary, count)
             spoken = speak(
                 self.language,
                 self.embed(packed, vectors),

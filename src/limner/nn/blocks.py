@@ -64,6 +64,8 @@ class Context(NamedTuple):
     modulation: Callable[[int], Modulation] | None = None
     """The modulation of each layer: made when it is asked for, or before."""
     cache: Cache | None = None
+    tokens: Int[Tensor, "b n"] | None = None
+    """Which token of the stack's input each one is, for who must know which are left (see `Stack.run`)."""
     source: Float[Tensor, "b m e"] | None = None
     """What cross-attention reads."""
     skip: Collection[str] = ()
@@ -89,6 +91,7 @@ class Context(NamedTuple):
             mask=mask,
             rotate=None if self.rotate is None else self.rotate.at(tokens),
             modulation=None if modulation is None else lambda layer: modulation(layer).at(tokens),
+            tokens=None if self.tokens is None else self.tokens.gather(1, tokens),
         )
 
 
@@ -261,18 +264,25 @@ class Stack(nn.ModuleList):
 
     def forward(self, x: Sequence, context: Context = EVERYTHING) -> Float[Tensor, "b kept d"]:
         """The states after the last block."""
-        for state in self.states(x, context):
-            x = state
-        return x
+        return self.run(x, context)[0]
+
+    def run(self, x: Sequence, context: Context = EVERYTHING) -> tuple[Float[Tensor, "b kept d"], Context]:
+        """The states after the last block, and the context as hooks left it."""
+        for state in self._steps(x, context):
+            x, context = state
+        return x, context
 
     def states(self, x: Sequence, context: Context = EVERYTHING) -> Iterator[Float[Tensor, "b kept d"]]:
         """The states after each block."""
+        return (x for x, _ in self._steps(x, context))
+
+    def _steps(self, x: Sequence, context: Context) -> Iterator[tuple[Float[Tensor, "b kept d"], Context]]:
         for layer, block in enumerate(self, self.first):
             x, context = self.between(layer, x, context)
             x = block(x, context, layer)
             if context.skip or context.hide is not None:
                 context = context._replace(skip=(), hide=None)
-            yield x
+            yield x, context
 
 
 @contextmanager

@@ -117,19 +117,20 @@ class FoldedLatents:
 
 
 class Features:
-    """A frozen encoder's patches, one per slot: what a teacher sees there."""
+    """A frozen encoder's patches, one per token of the image: what a teacher sees there."""
 
     def __init__(self, encoder: VisionEncoder, slots: int) -> None:
-        if encoder.grid**2 != slots:
-            raise InputError(
-                f"the teacher sees {encoder.grid**2} patches, but a picture has {slots} slots: use another"
-            )
-        self.encoder, self.channels = encoder, encoder.width
+        self.encoder, self.channels, self.slots = encoder, encoder.width, slots
         cast(nn.Module, encoder).requires_grad_(False).eval()
 
     def values(self, image: Image, rng: Rng) -> Values:
         with frozen(self.encoder, image):
-            return self.encoder.features(resized(image, self.encoder.size))
+            vectors = self.encoder(resized(image, self.encoder.size)).vectors
+        if vectors.shape[1] != self.slots:
+            raise InputError(
+                f"the teacher sees {vectors.shape[1]} patches, but an image has {self.slots} tokens: use another"
+            )
+        return vectors
 
     def picture(self, values: Values) -> None:
         """None: features have no picture."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from limner.connectors.connector import Connector, Reader
 from limner.connectors.lens import nearest_words
 from limner.errors import InputError
+from limner.types import Patches
 from limner.unified.conversation import Vocabulary
 
 Reading: TypeAlias = Literal["mixture", "logit lens"]
@@ -67,31 +68,40 @@ class PatchWords:
 
 def patch_words(
     connector: Connector,
-    features: Float[Tensor, "1 n f"],
+    patches: Patches,
     table: Float[Tensor, "v d"],
     vocabulary: Vocabulary,
     count: int,
+    grid: tuple[int, int],
 ) -> PatchWords:
-    """The ``count`` heaviest words of every patch of a square picture, row by row, or all if there are fewer.
+    """The ``count`` heaviest words of every patch of one image, or all if there are fewer.
+
+    Args:
+        connector: makes a vector of every patch.
+        patches: of one image; those of ``grid`` that are missing have the empty word with weight 0.
+        table, vocabulary: of the language model.
+        count: words of a patch.
+        grid: rows and columns of the whole image.
 
     Raises `InputError` if the connector makes no vector per patch, or for a count below 1.
     """
-    patches = features.shape[1]
-    side = int(patches**0.5)
     if count < 1:
         raise InputError(f"{count} words of a patch cannot be read: ask for at least 1")
     count = min(count, len(table))
     if isinstance(connector, Reader):
         reading: Reading = "mixture"
-        ids, weights = connector.top_words(features, table, count)
-    elif connector.slots(patches) == patches:
-        reading = "logit lens"
-        ids, weights = nearest_words(connector(features, table), table, count)
+        ids, weights = connector.top_words(patches, table, count)
     else:
-        raise InputError(
-            f"this connector makes {connector.slots(patches)} vectors of {patches} patches, so that none has words of "
-            "its own: read those of a language basis or an MLP"
-        )
-    rows = zip(ids[0].tolist(), weights[0].tolist(), strict=True)
-    read = [tuple(Weighed(vocabulary.word(i), w) for i, w in zip(*row, strict=True)) for row in rows]
-    return PatchWords(tuple(tuple(read[at : at + side]) for at in range(0, patches, side)), reading)
+        reading = "logit lens"
+        vectors = connector(patches, table)
+        if vectors.shape[1] != patches.vectors.shape[1]:
+            raise InputError(
+                f"this connector makes {vectors.shape[1]} vectors of {patches.vectors.shape[1]} patches, so that none "
+                "has words of its own: read those of a language basis or an MLP"
+            )
+        ids, weights = nearest_words(vectors, table, count)
+    read = [[(Weighed("", 0.0),)] * grid[1] for _ in range(grid[0])]
+    places, rows = patches.positions[0].tolist(), zip(ids[0].tolist(), weights[0].tolist(), strict=True)
+    for (row, column), words in zip(places, rows, strict=True):
+        read[row][column] = tuple(Weighed(vocabulary.word(i), weight) for i, weight in zip(*words, strict=True))
+    return PatchWords(tuple(map(tuple, read)), reading)

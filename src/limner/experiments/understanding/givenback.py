@@ -34,9 +34,9 @@ def latents(world: World) -> Float[Tensor, "b n c"]:
     """Latents that a tokenizer draws of the pictures."""
     tokenizer = load(TOKENIZER)
     assert isinstance(tokenizer, Autoencoder)
-    return values(FoldedLatents(tokenizer, tokenizer.quantizer.channels, world.encoder.grid**2), world)
+    return values(FoldedLatents(tokenizer, tokenizer.quantizer.channels, len(world.encoder.position)), world)
 
 
 def pixels(world: World) -> Float[Tensor, "b n c"]:
     """Pixels of every cell, in [-1, 1]."""
-    return values(Pixels(world.encoder.size, world.encoder.grid**2), world)
+    return values(Pixels(world.encoder.size, len(world.encoder.position)), world)

@@ -36,7 +36,7 @@ def mixing(world: World, basis: Basis, *, started: bool = False) -> LanguageBasi
     if started:
         head.start_from(world.classifier.weight, world.classifier.bias, torch.arange(basis.size))
     connector = LanguageBasis(head, Softmax(), Stopped(basis))
-    connector.settle(world.language.words, world.taught.features[:MEASURED])
+    connector.settle(world.language.words, world.taught.patches(slice(MEASURED)).vectors)
     return connector
 
 
@@ -100,17 +100,17 @@ def named(experiment: Experiment, arm: Arm, seed: int) -> dict[str, float]:
 @torch.no_grad()
 def hit_rates(model: VisionLanguageModel, world: World) -> dict[str, float]:
     """Of the held-out things, by attribute."""
-    features, words, cell = world.asked.features, model.language.words, SIDE / model.encoder.grid
-    connector = model.connector
+    patches, words, connector = world.asked.patches(), model.language.words, model.connector
+    rows, columns = patches.grid
     top = (
-        connector.top_words(features, words, TOP)[0]
+        connector.top_words(patches, words, TOP)[0]
         if isinstance(connector, Reader)
-        else nearest_words(connector(features, words), words, TOP)[0]
+        else nearest_words(connector(patches, words), words, TOP)[0]
     )
     hits: dict[str, list[bool]] = {"colour": [], "shape": []}
     for row, scene in enumerate(world.asked.shown):
         for thing in scene.things:
-            patch = int(thing.y / cell) * model.encoder.grid + int(thing.x / cell)
+            patch = int(thing.y / SIDE * rows) * columns + int(thing.x / SIDE * columns)
             read = top[row, patch].tolist()
             for attribute, found in hits.items():
                 (word,) = world.vocabulary.ids(getattr(thing, attribute))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -22,7 +22,8 @@ from limner.encoders.encoder import VisionEncoder
 from limner.evaluate.linear_probe import over_pictures
 from limner.languages.language import LanguageModel
 from limner.models.vision_language import VisionLanguageModel
-from limner.types import Image, Rng, derive_seed
+from limner.nn.pixels import to_tensor
+from limner.types import Image, Patches, Rng, derive_seed
 from limner.unified.conversation import Vocabulary, pack, segments_of
 from limner.unified.reconstruction import Objective
 from limner.unified.segments import NOTHING, Packed, Segment, lay_out
@@ -97,6 +98,11 @@ class Album:
     shown: list[Scene]
     turns: list[tuple[Turn, ...]]
     features: Float[Tensor, "b n f"]
+    grid: tuple[int, int]
+
+    def patches(self, rows: slice | Int[Tensor, "rows"] = slice(None)) -> Patches:
+        """What the encoder sees in these pictures."""
+        return Patches.on_grid(self.features[rows], *self.grid)
 
 
 @torch.no_grad()
@@ -105,7 +111,8 @@ def album(source: Scenes, encoder: VisionEncoder, turns: int) -> Album:
     asked = SceneConversations(source, turns=turns)
     shown = [source[index] for index in range(len(source))]
     talks = [asked[index].turns for index in range(len(source))]
-    return Album(shown, talks, over_pictures(encoder.features, shown))
+    grid = encoder(to_tensor([shown[0].image])).grid
+    return Album(shown, talks, over_pictures(lambda image: encoder(image).vectors, shown), grid)
 
 
 @dataclass(frozen=True)
@@ -175,7 +182,7 @@ class Seeing:
     def loss(self, model: nn.Module, batch: Batch, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Cross-entropy of answers, and what supervision adds."""
         assert isinstance(model, VisionLanguageModel)
-        packed, hidden = look(model, batch)
+        packed, hidden = look(model, batch, self.pictures.grid)
         answers = model.answer_loss(packed, hidden)
         if self.supervision is None:
             return answers, {}
@@ -192,10 +199,10 @@ class Seeing:
         return {}
 
 
-def look(model: VisionLanguageModel, batch: Batch) -> tuple[Packed, Float[Tensor, "b n d"]]:
-    """The tokens of a batch and the last hidden states there."""
-    packed = Packed.from_dict(batch)
-    return packed, model.hidden(packed, model.connector(batch["features"], model.language.words))
+def look(model: VisionLanguageModel, batch: Batch, grid: tuple[int, int]) -> tuple[Packed, Float[Tensor, "b n d"]]:
+    """The tokens of a batch, whose pictures are ``grid`` patches, and the last hidden states there."""
+    packed, patches = Packed.from_dict(batch), Patches.on_grid(batch["features"], *grid)
+    return packed, model.hidden(packed, model.connector(patches, model.language.words))
 
 
 @torch.no_grad()
@@ -208,8 +215,8 @@ def marks(
     for start in range(0, len(pictures.turns), part):
         rows = [turns[:-1] for turns in pictures.turns[start : start + part]]
         packed = pack(rows, model.vocabulary, 0 if blind else model.slots)
-        features = pictures.features[start : start + part]
-        vectors = None if blind else model.connector(features, model.language.words)
+        patches = pictures.patches(slice(start, start + part))
+        vectors = None if blind else model.connector(patches, model.language.words)
         wrong = (model.language.logits(model.hidden(packed, vectors)).argmax(-1) != packed.targets) & (
             packed.targets != NOTHING
         )

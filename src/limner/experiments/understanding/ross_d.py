@@ -20,7 +20,7 @@ def denoising(world: World, *, shuffled: bool = False) -> Supervision:
     """A small denoiser of a tokenizer's latents."""
     values, width = latents(world), world.language.width
     network = TokenDenoiser(
-        values.shape[-1], width, world.encoder.grid, width=DENOISER_WIDTH, depth=DENOISER_DEPTH, heads=2
+        values.shape[-1], width, world.taught.grid[0], width=DENOISER_WIDTH, depth=DENOISER_DEPTH, heads=2
     )
     return Supervision(Denoising(width, network, draws=DRAWS), values, shuffled)
 

@@ -124,7 +124,7 @@ def build(knobs: Knobs) -> VisionLanguageModel:
     made = parts(knobs)
     words, features = made.language.words.detach(), made.encoder.width
     joined = connector(knobs, features, words, random_subset(len(words), knobs.entries, knobs.seed))
-    joined.settle(words, torch.randn(1, made.encoder.grid**2, features))
+    joined.settle(words, torch.randn(1, (knobs.size // knobs.patch) ** 2, features))
     return seer(knobs, made, joined)
 
 
@@ -162,7 +162,7 @@ def settle(knobs: Knobs, made: ConversationTask) -> None:
     if not len(shown):
         raise InputError(f"none of {MEASURED} rows of --data {knobs.data} has a picture: give rows to be seen")
     with torch.no_grad():
-        words.settle(table, model.encoder.features(shown))
+        words.settle(table, model.encoder(shown).vectors)
 
 
 def start(encoder: str | None, words: LanguageBasis, subwords: Subwords, rows: Sequence[int]) -> None:

@@ -157,7 +157,7 @@ def build(knobs: Knobs) -> Limner:
     encoder, language, _ = parts(seeing)
     words, subwords = language.words.detach(), Subwords(knobs.text_length)
     joined = language_basis.connector(seeing, encoder.width, words, torch.arange(len(words)))
-    joined.settle(words, torch.randn(1, encoder.grid**2, encoder.width))
+    joined.settle(words, torch.randn(1, (knobs.size // knobs.patch) ** 2, encoder.width))
     seer = VisionLanguageModel(encoder, joined, language, subwords, learns_to_see=True, placed=True)
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False, patch=knobs.folded)
     channels = tokenizer.quantizer.channels * knobs.folded**2
@@ -240,7 +240,7 @@ class LimnerTask:
         seer = self.model.seer
         count = len(self.taught)
         sources = [(self.taught[k % count].scenes, k // count) for k in range(start, start + size)]
-        names = [patch_names(scenes[k % len(scenes)], seer.encoder.grid) for scenes, k in sources]
+        names = [patch_names(scenes[k % len(scenes)], self.knobs.size // self.knobs.patch) for scenes, k in sources]
         ids = {text: seer.vocabulary.ids(text) for row in names for text in row}
         longest = max(map(len, ids.values()))
         return torch.tensor([[ids[text] + [0] * (longest - len(ids[text])) for text in row] for row in names])
@@ -252,14 +252,14 @@ class LimnerTask:
         assert isinstance(model, Limner)
         seer, knobs, (seen, drawn) = model.seer, self.knobs, (batch["seeing"], batch["drawing"])
         packed = Packed.from_dict(seen)
-        features = seer.encoder.features(seen["image"])
-        hidden = seer.hidden(packed, seer.connect(features))
+        patches = seer.encoder(seen["image"])
+        hidden = seer.hidden(packed, seer.connect(patches))
         looks, has_picture = seer.at_pictures(packed, hidden)
-        words = cast(LanguageBasis, seer.connector)
+        shares = cast(LanguageBasis, seer.connector).coefficients(patches.vectors, seer.language.words)
         losses = {
             "answers": seer.answer_loss(packed, hidden),
             "reconstruction": self.reconstruction(looks, seen["image"], has_picture, rng),
-            "grounding": grounding_loss(words.coefficients(features, seer.language.words), batch["shown"]["ids"]),
+            "grounding": grounding_loss(shares, batch["shown"]["ids"]),
             "drawing": self.drawing.loss(model.drawer, drawn, rng)[0],
         }
         weights = (1.0, knobs.reconstruction, knobs.grounding, knobs.drawing)
@@ -295,7 +295,7 @@ def task(knobs: Knobs) -> LimnerTask:
     drawing = TextToImageTask(drawer, pieces, SHARES, seed=knobs.seed)
     made = LimnerTask(model, taught, drawing, reconstruction(knobs, seer, tokenizer), knobs)
     with torch.no_grad():
-        words.settle(seer.language.words, seer.encoder.features(made.seeing.batch(0, MEASURED)["image"]))
+        words.settle(seer.language.words, seer.encoder(made.seeing.batch(0, MEASURED)["image"]).vectors)
     return made
 
 

@@ -79,9 +79,7 @@ class Eyes(nn.Module):
 
     def merged(self, image: Image) -> Float[Tensor, "b n m"]:
         """Patches, neighbours side by side."""
-        patch = self.encoder.size // self.encoder.grid
-        grid = image.shape[-2] // patch, image.shape[-1] // patch
-        return neighbours(self.encoder.features(image), self.connector.stride, grid)
+        return neighbours(self.encoder(image), self.connector.stride)
 
     def forward(self, image: Image) -> Float[Tensor, "b m d"]:
         return self.connector.embed(self.merged(image))

@@ -6,7 +6,7 @@ knobs, and fills them from a state dict of the official ``Classifier``::
 
     model = official_classifier(VIT_L_16).eval()
     fill_classifier(model, state)
-    features = model.encoder.features(image)
+    patches = model.encoder(image)
 
 Every official tensor has one of ours of the same shape. Their buffers ``cap_fq`` and ``num_samples`` are our
 ``frequency.counts`` and ``frequency.steps``. Pictures are normalised there by CLIP's mean and deviation; ours are in
