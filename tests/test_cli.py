@@ -85,7 +85,7 @@ def test_the_version_is_the_package_s(command_line):
         (["draw", "a cat", "-n", "0"], "-n is 0"),
         (["draw", "a cat", "--steps", "0"], "--steps is 0"),
         (["draw", "a cat", "--model", "no-such-model"], "no-such-model"),
-        (["tokens"], "there is no picture to take apart"),
+        (["tokens"], "there is no image to tokenize"),
     ],
 )
 def test_a_mistake_is_answered_in_one_sentence(command_line, arguments, sentence):

@@ -105,7 +105,7 @@ def test_words_that_cannot_be_read_are_named(command_line, shipped, tmp_path):
     ("arguments", "sentence"),
     [
         (["a cat", "-m", "mar-emoji-46"], "there is no model 'mar-emoji-46': choose mar-emoji-64"),
-        (["a cat", "-m", "vae-64"], "vae-64 takes pictures apart but draws none"),
+        (["a cat", "-m", "vae-64"], "vae-64 tokenizes images but draws none"),
         (["a cat", "-m", "."], ". holds no recipe.json"),
         ([""], "there is nothing to draw"),
         (["a cat", " "], "there is nothing to draw"),
@@ -202,15 +202,15 @@ def test_demo_asks_a_model_that_sees(command_line, shipped, tmp_path):
     said = only_json(command_line("demo", "-o", page, "--json"))
     model = limner.load("limner-64")
     scenes = Scenes(0, split="heldout", size=model.size, objects=(2, 3))
-    assert len(said["asked"]) == 5
-    for asked, scene in zip(said["asked"], (scenes[index] for index in range(5)), strict=True):
-        assert asked["answer"] == model.see(scene.image, asked["question"])
-        assert (asked["question"], asked["right"]) in {(one.text, one.answer) for one in scene.questions()}
+    assert len(said["answers"]) == 5
+    for one, scene in zip(said["answers"], (scenes[index] for index in range(5)), strict=True):
+        assert one["answer"] == model.see(scene.image, one["question"])
+        assert (one["question"], one["right"]) in {(question.text, question.answer) for question in scene.questions()}
     assert said["words"] == str(tmp_path / "demo-words.png")
     assert opened(tmp_path / "demo-words.png").width > opened(page).width
     spoken = command_line("demo", "-o", page)
     assert f"{page} and {said['words']}" in spoken.out
-    assert f"asked {said['asked'][0]['question']} limner-64 says: " in spoken.out
+    assert f"{said['answers'][0]['question']} limner-64 answers: " in spoken.out
 
 
 def test_chat_sees_what_it_drew(shipped, tmp_path):

@@ -16,17 +16,17 @@ from limner import __version__
 from limner.errors import InputError, LimnerError
 
 VERBS = {
-    "demo": "draw a page of prompts and take pictures apart into tokens and back",
+    "demo": "draw a page of prompts, tokenize images and reconstruct them",
     "draw": "draw pictures from words",
     "see": "answer a question about a picture, describe it, show what each patch says",
     "chat": "ask about a picture, again and again; draw, and look at what was drawn",
-    "tokens": "take a picture apart into tokens and put it together again",
+    "tokens": "tokenize an image and reconstruct it",
     "train": "train a recipe, or go on with an interrupted run",
     "compare": "train recipes under equal data, compute and parameters, and plot what came of each",
     "evaluate": "score a model, with the protocol that makes scores comparable",
     "swap": "give a model that sees another language model, without training",
     "convert": "turn weights as their authors released them into a model folder",
-    "audit": "find out whether a model needed the pictures it was asked about",
+    "audit": "find out whether a model needed the images of its questions",
     "systems": "list the published systems and how far each has come",
     "prove": "run the small experiment behind a recipe's claims",
     "data": "show, check, pack or build a data set",
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
         print("limner: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader left (`limner systems | head`): nothing more can be said, and the interpreter must not try.
+        # The reader left (`limner systems | head`): nothing can be written any more, and the interpreter must not try.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
 
@@ -79,7 +79,12 @@ def main(arguments: Sequence[str]) -> int:
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(
-            overview("limner", "limner draws what you ask for and takes pictures apart into tokens.", VERBS, EXAMPLES)
+            overview(
+                "limner",
+                "limner draws images from words and answers questions about images, token by token.",
+                VERBS,
+                EXAMPLES,
+            )
         )
         return 0
     if arguments[0] in ("-V", "--version", "version"):

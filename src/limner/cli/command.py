@@ -32,9 +32,9 @@ def parse(
     Exits as argparse does: 0 after --help, 2 with an explanation for arguments that do not fit. An `InputError` of the
     dataclass itself is raised as it is, where tyro would frame it.
     """
-    said = io.StringIO()
+    messages = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(messages):
             return tyro.cli(
                 options,
                 prog=program,
@@ -53,7 +53,7 @@ def parse(
             if isinstance(reason, InputError):
                 raise reason from None
             reason = reason.__context__
-        sys.stderr.write(said.getvalue())
+        sys.stderr.write(messages.getvalue())
         raise
 
 

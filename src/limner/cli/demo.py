@@ -39,8 +39,8 @@ READ = 32  # words of a patch
 
 @dataclass(frozen=True)
 class Demo:
-    """Draw a page of prompts, take a photograph and an emoji apart into tokens and back, and put it all on one page.
-    limner-64 is asked about pictures, and a second page shows what it read in one, patch by patch."""
+    """Draw a page of prompts, tokenize and reconstruct a photograph and an emoji, and put all on one page.
+    limner-64 answers questions about images, and a second page shows what it read in one, patch by patch."""
 
     out: Annotated[Path, arg(aliases=["-o"])] = Path("demo.png")
     """Where to write the page."""
@@ -63,13 +63,13 @@ def run(arguments: list[str]) -> None:
     print(f"drew {report['drawn']} prompts with {options.model} in {report['drawing_seconds']} s")
     for name, scores in report["rebuilt"].items():
         print(f"rebuilt {name}: " + ", ".join(f"{score:.1f} dB by {model}" for model, score in scores.items()))
-    for asked in report["asked"]:
-        print(f"asked {asked['question']} {SEES} says: {asked['answer']} (right: {asked['right']})")
+    for one in report["answers"]:
+        print(f"{one['question']} {SEES} answers: {one['answer']} (right: {one['right']})")
     print(f"{report['file']} and {report['words']} ({report['seconds']} s in all)")
 
 
 def demo(options: Demo) -> dict[str, Any]:
-    """Draws, takes apart and writes the page; returns what ``--json`` prints."""
+    """Draws, tokenizes and writes the page; returns what ``--json`` prints."""
     import limner
     from limner import pictures
 
@@ -81,13 +81,13 @@ def demo(options: Demo) -> dict[str, Any]:
     captions = list(PROMPTS)
     rebuilt: dict[str, dict[str, float]] = {}
     for name, original in subjects(limner.load(TOKENIZERS[0]).size).items():
-        rebuilt[name], row, under = apart_and_back(name, original)
+        rebuilt[name], row, under = reconstructed(name, original)
         page += row
         captions += under
-    scenes, seen = asked(options.out)
+    scenes, seen = questioned(options.out)
     page += scenes
-    captions += [f"{one['question']} {one['answer']}" for one in seen["asked"]]
-    title = f"limner demo: {options.model} draws; {' and '.join(TOKENIZERS)} take pictures apart and put them together"
+    captions += [f"{one['question']} {one['answer']}" for one in seen["answers"]]
+    title = f"limner demo: {options.model} draws; {' and '.join(TOKENIZERS)} tokenize and reconstruct"
     title += f"; {SEES} answers"
     pictures.save(pictures.grid(page, COLUMNS, captions, title=title), options.out)
     return {
@@ -111,7 +111,7 @@ def subjects(size: int) -> dict[str, np.ndarray]:
     return {"a photograph": fit(read_image(PHOTO), size), EMOJI: emoji[names.index(EMOJI)].image}
 
 
-def apart_and_back(name: str, original: np.ndarray) -> tuple[dict[str, float], list[Any], list[str]]:
+def reconstructed(name: str, original: np.ndarray) -> tuple[dict[str, float], list[Any], list[str]]:
     """PSNR by tokenizer, and a row of the page: the original, then each tokenizer's tokens and reconstruction."""
     import limner
     from limner import pictures
@@ -124,11 +124,11 @@ def apart_and_back(name: str, original: np.ndarray) -> tuple[dict[str, float], l
         part = tokenize_sources(limner.load(model), [original])[0]
         scores[model] = round(part.psnr, 2)
         row += [pictures.token_map(part.tokens), part.rebuilt]
-        captions += [f"its {part.bits:,} bits in {model}", f"put together again, {part.psnr:.1f} dB"]
+        captions += [f"its {part.bits:,} bits in {model}", f"reconstructed, {part.psnr:.1f} dB"]
     return scores, row, captions
 
 
-def asked(out: Path) -> tuple[list[np.ndarray], dict[str, Any]]:
+def questioned(out: Path) -> tuple[list[np.ndarray], dict[str, Any]]:
     """Held-out scenes, a question about each with the model's answer and the right one; and beside the page another
     one, of the words that the model read in the first of them."""
     import limner
@@ -139,11 +139,11 @@ def asked(out: Path) -> tuple[list[np.ndarray], dict[str, Any]]:
     model = limner.load(SEES)
     held_out = Scenes(0, split="heldout", size=model.size, objects=(2, 3))
     scenes = [held_out[index] for index in range(len(KINDS))]
-    said = []
+    answers = []
     for kind, scene in zip(KINDS, scenes, strict=True):
         question = next(one for one in scene.questions() if one.kind == kind)
         answer = model.see(scene.image, question.text)
-        said.append({"question": question.text, "answer": answer, "right": question.answer})
+        answers.append({"question": question.text, "answer": answer, "right": question.answer})
     file, first = out.with_name(f"{out.stem}-words.png"), scenes[0].image
     pictures.save(words_page(first, model.words(first, READ), model.see(first), "Describe the picture."), file)
-    return [scene.image for scene in scenes], {"asked": said, "words": str(file)}
+    return [scene.image for scene in scenes], {"answers": answers, "words": str(file)}

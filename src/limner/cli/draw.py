@@ -137,7 +137,7 @@ def _wanted(options: Draw, model: Any) -> list[str] | list[int]:
     if isinstance(model, Generator):
         raise InputError(f"{options.model} needs its tokenizer to draw: add --tokenizer FILE")
     if not hasattr(model, "draw"):
-        raise InputError(f"{options.model} takes pictures apart but draws none: choose a model such as mar-emoji-64")
+        raise InputError(f"{options.model} tokenizes images but draws none: choose a model such as mar-emoji-64")
     if isinstance(model, ClassToImage):
         if not options.classes:
             raise InputError(f"{options.model} draws classes, not prompts: add --classes, as in --classes 207")

@@ -1,4 +1,4 @@
-"""``limner tokens``: a picture taken apart into tokens and put together again."""
+"""``limner tokens``: an image, its tokens and its reconstruction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LATENT_BITS = 16  # a number of a latent, as bf16
 
 @dataclass(frozen=True)
 class Tokens:
-    """Take a picture apart into tokens and put it together again."""
+    """Tokenize an image and reconstruct it."""
 
     image: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="")]
     """Picture files; each is cut to its central square and brought to the model's size."""
@@ -55,7 +55,7 @@ def run(arguments: list[str]) -> None:
     """Writes the page and reports the tokens."""
     options = parse(Tokens, "limner tokens", EXAMPLES, arguments)
     if not options.image:
-        raise InputError("there is no picture to take apart: name one, as in `limner tokens photo.jpg`")
+        raise InputError("there is no image to tokenize: name one, as in `limner tokens photo.jpg`")
     with standard_output_kept(options.json):
         parts = tokenize(options)
     if options.json:
@@ -69,7 +69,7 @@ def run(arguments: list[str]) -> None:
 
 
 def tokenize(options: Tokens) -> list[Apart]:
-    """Reads the files, takes them apart and writes the page."""
+    """Reads the files, tokenizes them and writes the page."""
     import limner
     from limner import pictures
     from limner.data.images import fit, read_image

@@ -35,8 +35,10 @@ def rows(content: dict[str, Any], file: str) -> tuple[list[Row], list[str]]:
         else:
             text = " ".join(annotation["caption"].split())
             captions[annotation["image_id"]].append(Turn(DESCRIBE, text, "caption"))
-    told = [Row(f"image {key}", names[key], tuple(turns), apart=True) for key, turns in captions.items() if turns]
-    return told, problems
+    rows_of_images = [
+        Row(f"image {key}", names[key], tuple(turns), apart=True) for key, turns in captions.items() if turns
+    ]
+    return rows_of_images, problems
 
 
 def _wrong_image(image: Any, names: dict[Any, str]) -> str:
