@@ -100,10 +100,10 @@ def test_the_cache_changes_nothing(language):
 @torch.no_grad()
 def test_it_speaks_as_the_library_generates(folder, language):
     """Prompts of different lengths, padded on the right, go on as each does alone."""
-    from limner.languages.speaking import speak
+    from limner.decode.text import complete
 
     prompts, lengths = ids(2, 7), torch.tensor([7, 4])
-    spoken = speak(language, language.embed(prompts), visible(2, 7), lengths, stop=0, limit=6)
+    spoken = complete(language, language.embed(prompts), visible(2, 7), lengths, stop=0, limit=6)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
     for row, length, prompt in zip(spoken.tolist(), lengths.tolist(), prompts, strict=True):
         text = prompt[None, :length]

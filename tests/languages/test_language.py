@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from limner.decode.text import complete
 from limner.errors import InputError
+from limner.generators.heads.head import SamplingOptions
 from limner.languages.language import LanguageModel, sight
-from limner.languages.speaking import speak
 from limner.languages.transformer import LanguageTransformer
 from limner.types import Rng
 
@@ -105,17 +106,24 @@ def counter() -> LanguageTransformer:
 def test_it_says_what_it_learnt_and_stops(counter: LanguageTransformer) -> None:
     """Prompts of different lengths speak together as they speak alone."""
     prompts, lengths = torch.tensor([[3, 4, 5], [7, 0, 0]]), torch.tensor([3, 1])
-    spoken = speak(counter, counter.embed(prompts), causal(2, 3), lengths, stop=STOP, limit=8)
+    spoken = complete(counter, counter.embed(prompts), causal(2, 3), lengths, stop=STOP, limit=8)
     assert spoken.tolist() == [[6, 7, 8, 9], [8, 9, 9, 9]]
-    alone = speak(counter, counter.embed(prompts[1:, :1]), causal(1, 1), lengths[1:], stop=STOP, limit=8)
+    alone = complete(counter, counter.embed(prompts[1:, :1]), causal(1, 1), lengths[1:], stop=STOP, limit=8)
     assert alone.tolist() == [[8, 9]]
-    assert speak(counter, counter.embed(prompts), causal(2, 3), lengths, stop=STOP, limit=2).shape == (2, 2)
+    assert complete(counter, counter.embed(prompts), causal(2, 3), lengths, stop=STOP, limit=2).shape == (2, 2)
 
 
 def test_temperature_draws_from_the_distribution(language: LanguageTransformer) -> None:
     prompt = language.embed(torch.zeros(4000, 1).long())
-    drawn = speak(
-        language, prompt, causal(4000, 1), torch.ones(4000).long(), stop=-1, limit=1, temperature=2.0, rng=Rng(0)
+    drawn = complete(
+        language,
+        prompt,
+        causal(4000, 1),
+        torch.ones(4000).long(),
+        stop=-1,
+        limit=1,
+        options=SamplingOptions(temperature=2.0),
+        rng=Rng(0),
     )
     with torch.no_grad():
         logits = language.logits(language(prompt[:1], places(1, 1), causal(1, 1)))[0, 0]

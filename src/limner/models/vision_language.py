@@ -23,10 +23,10 @@ from torch.nn import functional
 from limner.connectors.connector import Connector, Query, Reduce, unreduced
 from limner.data.conversations import DESCRIBE, Turn
 from limner.data.preprocess import Given, preprocess
+from limner.decode.text import complete
 from limner.encoders.encoder import VisionEncoder
 from limner.errors import InputError
 from limner.languages.language import LanguageModel, Vectors
-from limner.languages.speaking import speak
 from limner.types import Image, Patches
 from limner.unified.conversation import Vocabulary, pack
 from limner.unified.segments import NOTHING, Packed, embed
@@ -177,13 +177,13 @@ class VisionLanguageModel(nn.Module):
     @torch.no_grad()
     def answers(self, images: Image | None, questions: Sequence[str], *, limit: int = ANSWER) -> list[str]:
         """One answer per question and picture; ``images`` None asks blindly."""
-        said: list[str] = []
+        answers: list[str] = []
         for start in range(0, len(questions), BATCH):
             part = slice(start, start + BATCH)
             vectors = None if images is None else self.vectors(images[part], self._query(questions[part]))
             count = 0 if vectors is None else vectors.shape[1]
             packed = pack([[Turn(text)] for text in questions[part]], self.vocabulary, count)
-            spoken = speak(
+            written = complete(
                 self.language,
                 self.embed(packed, vectors),
                 packed.visible(),
@@ -191,5 +191,5 @@ class VisionLanguageModel(nn.Module):
                 stop=self.vocabulary.end(),
                 limit=limit,
             )
-            said += [self.vocabulary.text(row) for row in spoken.tolist()]
-        return said
+            answers += [self.vocabulary.text(row) for row in written.tolist()]
+        return answers

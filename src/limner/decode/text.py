@@ -1,0 +1,141 @@
+"""Text by the sampling loop: a causal language model as a generator whose sequence grows until an id ends it.
+
+    p(w_i | prompt, w_1 .. w_i-1) = softmax(logits_i / T)       prompt 1 .. k, then the subwords in raster order
+
+The prompts of a batch may differ in length: row i is padded behind its prompt, and its subwords are counted on from
+there. Temperature, top-k and top-p are those of `limner.generators.heads.head.SamplingOptions`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.decode.decoder import Decoder
+from limner.decode.step import until
+from limner.generators.backbones.backbone import Contexts, Embedded
+from limner.generators.generator import Generator
+from limner.generators.heads.categorical import SoftmaxHead
+from limner.generators.heads.head import SamplingOptions
+from limner.generators.orders import Raster
+from limner.languages.language import LanguageModel, Vectors
+from limner.nn.cache import Rewindable
+from limner.nn.transformer import take
+from limner.types import Rng, Steps
+
+GREEDY = SamplingOptions(temperature=0.0)
+
+
+def complete(
+    language: LanguageModel,
+    x: Vectors,
+    visible: Bool[Tensor, "b k k"],
+    lengths: Int[Tensor, "b"],
+    *,
+    stop: int,
+    limit: int,
+    options: SamplingOptions = GREEDY,
+    rng: Rng | None = None,
+) -> Int[Tensor, "b written"]:
+    """The subwords that follow prompts.
+
+    Args:
+        language: predicts.
+        x: prompts as input vectors, row i padded on the right beyond ``lengths[i]``.
+        visible: which positions of the prompts see which.
+        lengths: positions of each prompt, at least 1.
+        stop: id that ends a row; rows are filled with it after their end.
+        limit: most subwords of a row.
+        options: without guidance; the likeliest subword each time unless given.
+        rng: with one seed per row, a batch equals its rows alone; needed above temperature 0.
+    """
+    generator = Generator(
+        count=limit,
+        order=Raster(),
+        backbone=GrowingText(language, visible, lengths, limit),
+        head=SubwordHead(language),
+        condition=PromptVectors(x.shape[1]),
+    )
+    assert rng is not None or options.temperature == 0, "a temperature above 0 needs an rng"
+    ids = Decoder(generator, options, step=until(stop))(x, Rng(0, x.device) if rng is None else rng)
+    before_end = (ids != stop).cumprod(1).sum(1)
+    return ids[:, : int(before_end.max()) + 1]
+
+
+class GrowingText(nn.Module):
+    """A language model as a `limner.generators.backbones.backbone.Backbone` in raster order, without guidance.
+
+    Args:
+        language: the model.
+        visible, lengths: of the prompts, see `complete`.
+        limit: most subwords of a row.
+    """
+
+    def __init__(
+        self, language: LanguageModel, visible: Bool[Tensor, "b k k"], lengths: Int[Tensor, "b"], limit: int
+    ) -> None:
+        super().__init__()
+        self.language, self.visible, self.lengths, self.limit = language, visible, lengths, limit
+        self.width = language.width
+
+    def cache(self) -> Rewindable:
+        """Room for prompts and subwords."""
+        return self.language.cache(self.visible.shape[1] + self.limit)
+
+    def forward(
+        self,
+        x: Embedded,
+        steps: Steps,
+        prefix: Float[Tensor, "b k d"],
+        wanted: Int[Tensor, "b m"],
+        cache: Rewindable | None = None,
+    ) -> Contexts:
+        prompt, known = prefix.shape[1], int((steps[0] < steps[0].max()).sum())
+        done = cache.length(0) if cache is not None else 0
+        index, lengths = torch.arange(prompt + known, device=x.device), self.lengths[:, None]
+        positions = torch.where(index < prompt, index, lengths + index - prompt)
+        hidden = self.language(
+            torch.cat([prefix, x[:, :known]], dim=1)[:, done:], positions[:, done:], self._visible(index, done), cache
+        )
+        predicting = torch.where(wanted == 0, lengths - 1, prompt + wanted - 1)
+        return take(hidden, predicting - done)
+
+    def _visible(self, index: Int[Tensor, "total"], done: int) -> Bool[Tensor, "b new total"]:
+        """Prompts as they say; a subword sees its row's prompt, the subwords before it and itself."""
+        prompt, rows = self.visible.shape[1], index[done:, None]
+        written = (index < self.lengths[:, None, None]) | ((index >= prompt) & (index <= rows))
+        if done >= prompt:
+            return written
+        return torch.cat(
+            [functional.pad(self.visible[:, done:], (0, len(index) - prompt)), written[:, prompt - done :]], dim=1
+        )
+
+
+class SubwordHead(SoftmaxHead):
+    """The table of words of a language model, in and out."""
+
+    def __init__(self, language: LanguageModel) -> None:
+        super().__init__()
+        self.language = language
+
+    def embed(self, ids: Int[Tensor, "b n"]) -> Vectors:
+        """Input vectors of subwords."""
+        return self.language.embed(ids)
+
+    def logits(self, contexts: Contexts) -> Float[Tensor, "b m v"]:
+        """Unnormalised log-probability of every subword."""
+        return self.language.logits(contexts).float()
+
+
+@dataclass
+class PromptVectors:
+    """Prompts, which are vectors already, as a `limner.generators.conditions.Condition` of ``count`` positions."""
+
+    count: int
+
+    def __call__(self, given: Vectors, dropped: Bool[Tensor, "b"]) -> Vectors:
+        return given
