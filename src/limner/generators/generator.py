@@ -17,7 +17,7 @@ from limner.generators.backbones.backbone import Backbone
 from limner.generators.conditions import Condition
 from limner.generators.heads.head import Head
 from limner.generators.orders import Order
-from limner.nn.cache import Cache
+from limner.nn.cache import Rewindable
 from limner.nn.transformer import take
 from limner.types import Rng, Steps, Tokens
 
@@ -84,7 +84,7 @@ class Generator(nn.Module):
         steps: Steps,
         prefix: Float[Tensor, "b k e"],
         wanted: Int[Tensor, "b m"],
-        cache: Cache | None = None,
+        cache: Rewindable | None = None,
     ) -> Any:
         """What the head is told of the tokens at ``wanted``: contexts, or a `Denoiser` if the backbone gives that."""
         if self.embed is not None:

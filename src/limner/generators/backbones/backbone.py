@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from limner.nn.cache import Cache
+from limner.nn.cache import Rewindable
 from limner.types import Steps
 
 Embedded = Float[Tensor, "b n d"]
@@ -57,7 +57,7 @@ class Backbone(Protocol):
         tokens of the first steps that are still as they were read.
         """
 
-    def cache(self) -> Cache | None:
+    def cache(self) -> Rewindable | None:
         """An empty cache for one drawing, or None if nothing of a pass can serve the next."""
 
 
