@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from limner.decode.step import proposals
 from limner.generators.heads.categorical import CategoricalHead, LinearCategoricalHead, cut, gumbel
-from limner.generators.heads.diffusion import DenoisingMlp, DiffusionHead, Steering
+from limner.generators.heads.diffusion import DenoisingMlp, DiffusionHead, ModulationsAhead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.heads.mixture import MixtureHead
 from limner.generators.heads.regression import RegressionHead
@@ -127,13 +127,13 @@ def test_diffusion_visits_as_many_noise_levels_as_asked(monkeypatch: pytest.Monk
     head = diffusion()
     told: list[int] = []
     asked: list[int] = []
-    steer = head.network.steer
+    modulations = head.network.modulations
 
     def noted(t: Tensor, z: Tensor) -> list[Tensor]:
         told.extend(t.flatten().tolist())
-        return steer(t, z)
+        return modulations(t, z)
 
-    monkeypatch.setattr(head.network, "steer", noted)
+    monkeypatch.setattr(head.network, "modulations", noted)
     head.network.input.register_forward_hook(lambda module, inputs, output: asked.append(1))
     head.sample(torch.zeros(1, 1, 2), False, SamplingOptions(head_steps=4), Rng(0))
     assert told == [999, 666, 333, 0]
@@ -152,10 +152,10 @@ def test_modulations_made_ahead_are_those_of_each_level(rows: int) -> None:
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter)
     z, levels = torch.randn(1, rows, 5), list(range(900, -1, -9))
-    steering = Steering(network, levels, z)
+    ahead = ModulationsAhead(network, levels, z)
     for level in (levels[0], levels[0], *levels[1:]):
-        alone = network.steer(torch.full((1, 1), level), z)
-        for made, expected in zip(steering.at(level), alone, strict=True):
+        alone = network.modulations(torch.full((1, 1), level), z)
+        for made, expected in zip(ahead.at(level), alone, strict=True):
             torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -152,7 +152,7 @@ def test_a_batch_is_its_pictures_one_by_one_with_and_without_a_cache(guidance: f
 def test_the_loss_reaches_every_parameter(shared: bool) -> None:
     made = generator(tokenizer(), shared=shared).train()
     for block in made.backbone.blocks:
-        block.drop_path = 0.3
+        block.drop.share = 0.3
     torch.manual_seed(0)
     made.loss(torch.randint(0, ENTRIES, (16, 21)), torch.arange(16) % 3, Rng(1)).backward()
     assert [name for name, p in made.named_parameters() if p.grad is None or not p.grad.any()] == []
@@ -160,13 +160,13 @@ def test_the_loss_reaches_every_parameter(shared: bool) -> None:
 
 def test_a_branch_left_out_is_made_up_for_by_others() -> None:
     """Stochastic depth leaves the mean of a branch as it is."""
-    block = generator(tokenizer()).backbone.blocks[0].train()
-    block.drop_path = 0.25
+    drop = generator(tokenizer()).backbone.blocks[0].train().drop
+    drop.share = 0.25
     torch.manual_seed(0)
-    branch = block._drop(torch.ones(4000, 1, 1))
+    branch = drop(torch.ones(4000, 1, 1))
     assert sorted(set(branch.flatten().tolist())) == pytest.approx([0.0, 4 / 3])
     assert float(branch.mean()) == pytest.approx(1.0, abs=0.03)
-    assert torch.equal(block.eval()._drop(branch), branch)
+    assert torch.equal(drop.eval()(branch), branch)
 
 
 def test_the_tokenizer_is_no_part_of_the_generator() -> None:

@@ -111,7 +111,7 @@ def test_mask(golden: Golden) -> None:
     noised = golden["out.mask"][count:]
     assert not golden["out.mask"][:count, count:].any()
     assert not noised[:, read:count].any()
-    visible = contexts(golden, filled(golden), 1).visible
+    visible = contexts(golden, filled(golden), 1).mask
     wanted = torch.cat([noised[:, :read], noised[:, count:]], dim=1)
     assert torch.equal(torch.ones_like(wanted) if visible is None else visible, wanted)
     steps = order_of(sizes(golden)).training_steps(1, count, Rng(0))[0][sequence(golden)]

@@ -88,7 +88,7 @@ def test_places_and_mask(golden: Golden) -> None:
         agree(table[..., 1], state[f"{half}_blocks.0.attn.rope.freqs_sin"], 1e-6)
     steps, everything = generator.order.training_steps(1, generator.count, Rng(0)), torch.arange(generator.count)[None]
     x, prefix = (torch.zeros(1, count, generator.backbone.width) for count in (generator.count, 1))
-    assert torch.equal(generator.backbone(x, steps, prefix, everything).visible, state["mask"][0, 0] == 0)
+    assert torch.equal(generator.backbone(x, steps, prefix, everything).mask, state["mask"][0, 0] == 0)
 
 
 def training_draws(golden: Golden, generator: Generator) -> Replay:

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from limner.connectors.connector import Words
 from limner.errors import InputError
-from limner.nn.blocks import Attention
+from limner.nn.blocks import EVERYTHING, Attention, Context, Stack
 from limner.nn.transformer import Mlp, attend
 from limner.types import Patches
 
@@ -53,9 +53,10 @@ class ResamplerBlock(nn.Module):
         self.norm2, self.cross = nn.LayerNorm(width), CrossAttention(width, heads)
         self.norm3, self.mlp = nn.LayerNorm(width), Mlp(width, 4 * width, functional.gelu)
 
-    def forward(self, x: Queries, seen: Float[Tensor, "b n d"]) -> Queries:
-        x = x + self.attn(self.norm1(x))
-        x = x + self.cross(self.norm2(x), seen)
+    def forward(self, x: Queries, context: Context = EVERYTHING, layer: int = 0) -> Queries:
+        assert context.source is not None, "a resampler reads patches"
+        x = x + self.attn(self.norm1(x), context, layer)
+        x = x + self.cross(self.norm2(x), context.source)
         return x + self.mlp(self.norm3(x))
 
 
@@ -80,7 +81,7 @@ class Resampler(nn.Module):
         self.position = nn.Parameter(width**-0.5 * torch.randn(patches, width))
         self.enter = nn.Linear(features, width)
         self.norm_first = nn.LayerNorm(width)
-        self.blocks = nn.ModuleList(ResamplerBlock(width, heads) for _ in range(depth))
+        self.blocks = Stack(ResamplerBlock(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.proj = nn.Linear(width, width)
 
@@ -91,7 +92,5 @@ class Resampler(nn.Module):
             raise InputError(f"this resampler reads grids of {side}x{side} patches, not larger ones: give it its own")
         place = self.position[patches.positions @ patches.positions.new_tensor([side, 1])]
         seen = self.norm_first(self.enter(patches.vectors)) + place
-        x = self.queries.expand(len(seen), -1, -1)
-        for block in self.blocks:
-            x = block(x, seen)
+        x = self.blocks(self.queries.expand(len(seen), -1, -1), Context(source=seen))
         return self.proj(self.norm(x))

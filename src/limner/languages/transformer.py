@@ -13,8 +13,9 @@ from torch.nn import functional
 from limner.errors import InputError
 from limner.languages.language import Vectors
 from limner.nn import rope
+from limner.nn.blocks import Attention, Block, Context, Stack
 from limner.nn.cache import KeyValueCache
-from limner.nn.rotary import RotaryBlock
+from limner.nn.transformer import Mlp
 
 
 class LanguageTransformer(nn.Module):
@@ -34,17 +35,22 @@ class LanguageTransformer(nn.Module):
             raise InputError(f"{width} channels do not divide into {heads} heads of even width: choose another width")
         self.width, self.length = width, length
         self.table = nn.Embedding(vocabulary, width)
-        self.blocks = nn.ModuleList(RotaryBlock(width, heads) for _ in range(depth))
+
+        def block() -> Block:
+            qkv, proj = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
+            mlp = Mlp(width, 4 * width, functional.silu)  # SiLU and LayerNorm have fused kernels on a CPU
+            return Block(Attention(width, heads, qkv=qkv, proj=proj), mlp, lambda: nn.LayerNorm(width))
+
+        self.blocks = Stack(block() for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.gain = nn.Parameter(
             torch.tensor(1.0 / width)
         )  # of logits: a slot's own word, still in its state, starts at 1
         self.register_buffer("turns", rope.line(length, width // heads), persistent=False)
         nn.init.normal_(self.table.weight)
-        for block in self.blocks:
-            assert isinstance(block, RotaryBlock)
-            for last in (block.attn.proj, block.mlp.fc2):  # residual branches start small (GPT-2, Section 2.3)
-                nn.init.normal_(last.weight, std=0.02 * (2 * depth) ** -0.5)
+        for name, weight in self.blocks.named_parameters():
+            if name.endswith(("attn.proj.weight", "mlp.fc2.weight")):  # branches start small (GPT-2, Section 2.3)
+                nn.init.normal_(weight, std=0.02 * (2 * depth) ** -0.5)
 
     @property
     def words(self) -> Float[Tensor, "v d"]:
@@ -65,10 +71,8 @@ class LanguageTransformer(nn.Module):
         """Last hidden states; raises `InputError` for places beyond ``length``."""
         if int(places.max()) >= self.length:
             raise InputError(f"a text of {int(places.max()) + 1} slots is longer than this model's {self.length}")
-        turns, mask = self.turns[places], visible[:, None]
-        for index, block in enumerate(self.blocks):
-            x = block(x, turns, mask, cache, index)
-        return self.norm(x)
+        rotate = rope.Rotary(self.turns[places], rope.rotate_halves)
+        return self.norm(self.blocks(x, Context(visible[:, None], rotate, cache=cache)))
 
     def logits(self, hidden: Vectors) -> Float[Tensor, "b n v"]:
         """Inner products with the table."""

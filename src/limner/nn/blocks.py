@@ -49,6 +49,11 @@ class Modulation(NamedTuple):
     scale2: Float[Tensor, "b #n d"]
     gate2: Float[Tensor, "b #n d"]
 
+    @classmethod
+    def of(cls, six: Float[Tensor, "b #n d6"]) -> Modulation:
+        """The six vectors of one, in this order."""
+        return cls(*six.chunk(6, dim=-1))
+
     def at(self, tokens: Int[Tensor, "b kept"]) -> Modulation:
         """That of these tokens of each row."""
         return Modulation(*(part if part.shape[1] == 1 else take(part, tokens) for part in self))
@@ -207,7 +212,7 @@ class Block(nn.Module):
     def modulate(self, condition: Float[Tensor, "b #n d"]) -> Modulation:
         """The block's own reading of a condition."""
         assert self.modulation is not None, "this block was made without a modulation"
-        return Modulation(*self.modulation(condition).chunk(6, dim=-1))
+        return Modulation.of(self.modulation(condition))
 
     def weights(
         self, x: Sequence, context: Context = EVERYTHING, layer: int = 0, rows: slice = slice(None)
@@ -218,6 +223,21 @@ class Block(nn.Module):
             made = context.modulation(layer)
             x = modulate(x, made.shift1, made.scale1)
         return self.attn.weights(x, context, layer, rows)
+
+
+class DropPath(nn.Module):
+    """Leaves a branch out for a ``share`` of the rows in training, and scales it up for the others (Huang et al.,
+    arXiv:1603.09382)."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, branch: Sequence) -> Sequence:
+        if not self.training or self.share == 0.0:
+            return branch
+        kept = torch.rand(len(branch), 1, 1, device=branch.device) >= self.share
+        return branch * kept / (1.0 - self.share)
 
 
 class PostNormBlock(nn.Module):

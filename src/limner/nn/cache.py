@@ -2,6 +2,7 @@
 
     extend(l, k, v)  ->  [k_0 .. k_n-1 | k], [v_0 .. v_n-1 | v]         attention: keys and values, n = length(l)
     state(l), advance(l, count, h)                                      recurrence: h after the positions so far
+    ahead(.., make)                                                     what the condition alone makes of positions
     keep(n)          positions n and later were never there: rejected drafts
     keep(index)      only these positions of every row remain: pruned tokens
     select(rows)     only these rows of the batch remain: beams, candidates
@@ -12,10 +13,11 @@ Every pass appends to each layer that it runs; a layer that is skipped keeps the
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional
 
@@ -71,6 +73,7 @@ class KeyValueCache:
         self._lengths: defaultdict[int, int] = defaultdict(int)
         self._kept: Float[Tensor, "depth two b heads room head_dim"] | None = None
         self._states: dict[int, deque[tuple[int, Any]]] = {}
+        self._ahead: tuple[int, list[Tensor]] = (0, [])
 
     def length(self, layer: int) -> int:
         """Positions that a layer holds."""
@@ -106,6 +109,16 @@ class KeyValueCache:
         self._lengths[layer] += count
         self._states.setdefault(layer, deque(maxlen=SNAPSHOTS)).append((self._lengths[layer], state))
 
+    def ahead(
+        self, rows: int, start: int, end: int, make: Callable[[], list[Shaped[Tensor, "b made *d"]]]
+    ) -> list[Shaped[Tensor, "rows positions *d"]]:
+        """Modulations of each layer, which no token changes, for positions from ``start`` to ``end``: those that
+        ``make`` made before, if it made that many, or else makes now, from ``start`` as far as it likes."""
+        first, made = self._ahead
+        if not made or start < first or end > first + made[0].shape[1]:
+            first, made = self._ahead = start, make()
+        return [part[:rows, start - first : end - first] for part in made]
+
     def keep(self, positions: int | Int[Tensor, "b kept"]) -> None:
         """Forget all positions but the first so many, or but these of each row, in every layer.
 
@@ -123,6 +136,7 @@ class KeyValueCache:
 
     def select(self, rows: Int[Tensor, "rows"]) -> None:
         """Keep these rows of the batch, in this order; a row may come twice."""
+        self._ahead = self._ahead[0], [part[rows] for part in self._ahead[1]]
         if self._states:
             self._states = {
                 layer: deque(((length, state[rows]) for length, state in states), SNAPSHOTS)

@@ -12,13 +12,13 @@ the language model's causal order, where z comes from one, is made up for here. 
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.nn.adaptive import AdaptiveBlock
-from limner.nn.blocks import Attention, Block, modulate
+from limner.nn.blocks import Attention, Block, Context, Stack, hooked, modulate
 from limner.nn.positions import grid_positions
 from limner.nn.timesteps import TimestepEmbedding
 from limner.nn.transformer import Mlp
@@ -26,33 +26,6 @@ from limner.types import Latents
 
 Sequence = Float[Tensor, "b n d"]
 GELU = partial(functional.gelu, approximate="tanh")
-
-
-class SteeredBlock(nn.Module):
-    """Attention and MLP that the condition of each token shifts, scales and gates."""
-
-    def __init__(self, width: int, heads: int, hidden: int) -> None:
-        super().__init__()
-        self.block = AdaptiveBlock(width, heads, hidden, activation=GELU, learned=False)
-        self.modulation = nn.Linear(width, 6 * width)
-
-    def forward(self, x: Sequence, condition: Sequence) -> Sequence:
-        return self.block(x, self.modulation(functional.silu(condition)))
-
-
-class SummedBlock(nn.Module):
-    """Attention and MLP on the sum of tokens and conditions."""
-
-    def __init__(self, width: int, heads: int, hidden: int) -> None:
-        super().__init__()
-        self.block = Block(
-            Attention(width, heads),
-            Mlp(width, hidden, GELU),
-            lambda: nn.LayerNorm(width, eps=1e-6, elementwise_affine=False),
-        )
-
-    def forward(self, x: Sequence, condition: Sequence) -> Sequence:
-        return self.block(x + condition)
 
 
 class TokenDenoiser(nn.Module):
@@ -90,9 +63,17 @@ class TokenDenoiser(nn.Module):
         self.context = nn.Linear(context, width)
         if steered:
             self.register_buffer("position", grid_positions(grid, width))
-        block = SteeredBlock if steered else SummedBlock
-        self.blocks = nn.ModuleList(block(width, heads, hidden or 4 * width) for _ in range(depth))
-        self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        norm = partial(nn.LayerNorm, width, eps=1e-6, elementwise_affine=False)
+        self.blocks = Stack(
+            Block(
+                Attention(width, heads),
+                Mlp(width, hidden or 4 * width, GELU),
+                norm,
+                modulation=nn.Linear(width, 6 * width) if steered else None,
+            )
+            for _ in range(depth)
+        )
+        self.norm = norm()
         self.modulation = nn.Linear(width, 2 * width)
         self.output = nn.Linear(width, 2 * channels if learned_variance else channels)
         self.initialise()
@@ -119,7 +100,11 @@ class TokenDenoiser(nn.Module):
         x = self.input(x)
         if self.steered:
             x = x + self.position
-        for block in self.blocks:
-            x = block(x, condition)
-        shift, scale = self.modulation(functional.silu(condition)).chunk(2, dim=-1)
+        silent = functional.silu(condition)
+        if self.steered:
+            x = self.blocks(x, Context(modulation=lambda layer: cast(Block, self.blocks[layer]).modulate(silent)))
+        else:
+            with hooked(self.blocks, lambda layer, x, context: (x + condition, context)):
+                x = self.blocks(x)
+        shift, scale = self.modulation(silent).chunk(2, dim=-1)
         return self.output(modulate(self.norm(x), shift, scale))

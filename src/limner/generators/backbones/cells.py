@@ -9,20 +9,18 @@ past is imperfect too (Noisy Context Learning). What is read clean is told times
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
-from limner.generators.backbones.denoising import NoisedBlocks, Steering, await_noise
+from limner.generators.backbones.denoising import Conditions, NoisedBlocks, await_noise, modulation_by_level
+from limner.nn.blocks import Attention, Block, Context, Stack
 from limner.nn.cache import Cache, KeyValueCache
 from limner.nn.norms import RmsNorm, SwiGlu
+from limner.nn.rope import Rotary, nowhere
 from limner.nn.rope import grid as rotary_grid
-from limner.nn.rope import nowhere, rotate_pairs
-from limner.nn.steered import SteeredBlock
 from limner.nn.timesteps import TimestepEmbedding
 from limner.types import Steps
 
@@ -59,27 +57,23 @@ class CellTransformer(nn.Module):
         self.width, self.count, self.noisy, self.prefix = width, grid[0] * grid[1] + prefix, noisy, prefix
         inner = hidden or int(width * 4 * 2 / 3)
 
-        def blocks(depth: int) -> nn.ModuleList:
-            return nn.ModuleList(
-                SteeredBlock(
-                    width,
-                    heads,
-                    SwiGlu(width, inner, bias=True, activation=functional.gelu),
-                    learned=False,
-                    normalised=False,
-                    dropout=dropout,
-                )
-                for _ in range(depth)
+        def block() -> Block:
+            return Block(
+                mlp=SwiGlu(width, inner, bias=True, activation=functional.gelu),
+                attn=Attention(width, heads),
+                norm=lambda: RmsNorm(width, eps=1e-6, learned=False),
+                drop=nn.Dropout(dropout),
+                modulation=nn.Linear(width, 6 * width),
             )
 
         self.time = TimestepEmbedding(width)
         self.encoder_position = nn.Parameter(torch.zeros(1, self.count, width))
         self.embedding_norm = RmsNorm(width, eps=1e-6)
-        self.encoder_blocks = blocks(encoder_depth)
+        self.encoder_blocks = Stack(block() for _ in range(encoder_depth))
         self.encoder_norm = RmsNorm(width, eps=1e-6)
         self.decoder_embed = nn.Linear(width, width)
         self.decoder_position = nn.Parameter(torch.zeros(1, self.count, width))
-        self.decoder_blocks = blocks(decoder_depth)
+        self.decoder_blocks = Stack((block() for _ in range(decoder_depth)), first=encoder_depth)
         self.decoder_norm = RmsNorm(width, eps=1e-6)
         places = torch.cat([rotary_grid(*grid, width // heads), nowhere(prefix, width // heads)])
         self.register_buffer("rope", places, persistent=False)
@@ -108,29 +102,28 @@ class CellTransformer(nn.Module):
     ) -> NoisedBlocks:
         return await_noise(self, x, steps, prefix, wanted, cache)
 
-    def steer(self, t: Int[Tensor, "b levels"], given: Float[Tensor, "b d"]) -> Steering:
+    def conditions(self, t: Int[Tensor, "b levels"], pooled: Float[Tensor, "b d"]) -> Conditions:
         """What the modulations read."""
-        return functional.silu(self.time(t) + given[:, None])
+        return functional.silu(self.time(t) + pooled[:, None])
 
-    def steer_read(self, given: Float[Tensor, "b d"]) -> Steering:
+    def conditions_clean(self, pooled: Float[Tensor, "b d"]) -> Conditions:
         """Clean tokens are noised ones of timestep 0."""
-        return self.steer(torch.zeros(len(given), 1, dtype=torch.long, device=given.device), given)
+        return self.conditions(torch.zeros(len(pooled), 1, dtype=torch.long, device=pooled.device), pooled)
 
     def run(
         self,
         x: Embedded,
         place: Int[Tensor, "b n"],
-        steering: Steering | None,
+        conditions: Conditions | None,
         level: Int[Tensor, "n"],
-        visible: Bool[Tensor, "n total"] | None,
-        memory: Cache | None,
+        mask: Bool[Tensor, "n total"] | None,
+        cache: Cache | None,
     ) -> Contexts:
         """One pass over tokens at these places of the grid."""
-        rotate = partial(rotate_pairs, table=self.rope[place][:, None])
+        context = Context(mask, Rotary(self.rope[place]), cache=cache)
         y = self.embedding_norm(x + functional.embedding(place, self.encoder_position[0]))
-        for index, block in enumerate(self.encoder_blocks):
-            y = block(y, rotate, steering, level, visible, memory, index)
+        modulation = modulation_by_level(self.encoder_blocks, conditions, level)
+        y = self.encoder_blocks(y, context._replace(modulation=modulation))
         y = self.decoder_embed(self.encoder_norm(y)) + functional.embedding(place, self.decoder_position[0])
-        for index, block in enumerate(self.decoder_blocks, len(self.encoder_blocks)):
-            y = block(y, rotate, steering, level, visible, memory, index)
-        return self.decoder_norm(y)
+        modulation = modulation_by_level(self.decoder_blocks, conditions, level)
+        return self.decoder_norm(self.decoder_blocks(y, context._replace(modulation=modulation)))

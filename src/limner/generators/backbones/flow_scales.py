@@ -11,20 +11,20 @@ keys and values of coarser scales kept.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
-from limner.generators.backbones.denoising import Steering, masked
-from limner.generators.backbones.scales import ScaleCache, ScaleTransformer
-from limner.nn.adaptive import AdaptiveBlock
-from limner.nn.blocks import modulate
+from limner.generators.backbones.denoising import masked, spread
+from limner.generators.backbones.scales import ScaleTransformer
+from limner.nn.blocks import Attention, Block, Context, Modulation, Stack, modulate
 from limner.nn.cache import KeyValueCache
-from limner.nn.steered import spread
 from limner.nn.timesteps import TimestepEmbedding
-from limner.nn.transformer import take
+from limner.nn.transformer import Mlp, take
 from limner.types import Steps
 
 
@@ -44,7 +44,10 @@ class FlowScales(nn.Module):
         self.semantics, self.width, self.spatial = semantics, width, spatial
         self.time = TimestepEmbedding(width)
         self.position = nn.Parameter(torch.zeros(1, semantics.layout.length, width))
-        self.blocks = nn.ModuleList(AdaptiveBlock(width, heads, 4 * width, learned=False) for _ in range(depth))
+        norm = partial(nn.LayerNorm, width, eps=1e-6, elementwise_affine=False)
+        self.blocks = Stack(
+            Block(Attention(width, heads), Mlp(width, 4 * width, functional.gelu), norm) for _ in range(depth)
+        )
         self.modulations = nn.ModuleList(nn.Linear(width, 6 * width) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
         self.modulation = nn.Linear(width, 2 * width)
@@ -59,7 +62,7 @@ class FlowScales(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def cache(self) -> ScaleCache:
+    def cache(self) -> KeyValueCache:
         """Room for the keys and values of the transformer; blocks keep nothing."""
         return self.semantics.cache()
 
@@ -74,14 +77,13 @@ class FlowScales(nn.Module):
         return NoisedScales(self, self.semantics(x, steps, prefix, wanted, cache), take(steps, wanted), wanted)
 
     def run(
-        self, x: Embedded, place: Int[Tensor, "m"], steering: Steering, visible: Bool[Tensor, "m m"] | None
+        self, x: Embedded, place: Int[Tensor, "m"], condition: Float[Tensor, "b #m d"], mask: Bool[Tensor, "m m"] | None
     ) -> Contexts:
         """One pass over noised tokens at these places."""
         x = x + self.position[:, place]
-        for block, modulation in zip(self.blocks, self.modulations, strict=True):
-            x = block(x, modulation(steering), visible)
-        shift, scale = self.modulation(steering).chunk(2, dim=-1)
-        return modulate(self.norm(x), shift, scale)
+        context = Context(mask, modulation=lambda layer: Modulation.of(self.modulations[layer](condition)))
+        shift, scale = self.modulation(condition).chunk(2, dim=-1)
+        return modulate(self.norm(self.blocks(x, context)), shift, scale)
 
 
 class NoisedScales:
@@ -90,12 +92,12 @@ class NoisedScales:
     def __init__(self, trunk: FlowScales, semantics: Contexts, steps: Steps, wanted: Int[Tensor, "b m"]) -> None:
         scale = torch.unique(steps[0], return_inverse=True)[1]
         own = scale[:, None] == scale
-        self.trunk, self.place, self.visible = trunk, wanted[0], masked(own)
+        self.trunk, self.place, self.mask = trunk, wanted[0], masked(own)
         self.scale, self.level = scale, scale.expand(len(wanted), -1)
         self.levels = int(scale.max()) + 1
         share = own.to(semantics.dtype)
         self.semantics = semantics if trunk.spatial else (share / share.sum(1, keepdim=True)) @ semantics
 
     def __call__(self, noised: Embedded, t: Int[Tensor, "b levels"]) -> Contexts:
-        steering = functional.silu(spread(self.trunk.time(t), self.scale) + self.semantics[: len(noised)])
-        return self.trunk.run(noised, self.place, steering, self.visible)
+        condition = functional.silu(spread(self.trunk.time(t), self.scale) + self.semantics[: len(noised)])
+        return self.trunk.run(noised, self.place, condition, self.mask)

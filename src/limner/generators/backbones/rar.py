@@ -10,7 +10,7 @@ Without ``target_position`` two orders that begin alike would ask for different 
 
 from __future__ import annotations
 
-from typing import cast
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -18,22 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
-from limner.nn.adaptive import AdaptiveBlock
-from limner.nn.blocks import modulate
+from limner.nn.blocks import Attention, Block, Context, Modulation, Stack, modulate
 from limner.nn.cache import KeyValueCache, resume
-from limner.nn.transformer import take
+from limner.nn.transformer import Mlp, take
 from limner.types import Steps
 
 AHEAD = 16  # slots whose modulations are made at once in drawing: a third of all weights is then read once for them
-
-
-class SlotCache(KeyValueCache):
-    """Keys and values of the slots that were, and modulations of those that come next."""
-
-    def __init__(self, room: int, depth: int, lead: int) -> None:
-        super().__init__(room, depth, lead)
-        self.first = 0
-        self.modulations: list[Tensor] = []
 
 
 class AdaptiveCausalTransformer(nn.Module):
@@ -65,8 +55,15 @@ class AdaptiveCausalTransformer(nn.Module):
         self.position = nn.Parameter(torch.zeros(1, count, width))  # of the token that a slot holds
         self.target_position = nn.Parameter(torch.zeros(1, count, width))  # of the token that it predicts
         self.time = nn.Parameter(torch.zeros(1, prefix + count, width))
-        self.blocks = nn.ModuleList(
-            AdaptiveBlock(width, heads, hidden or 4 * width, normalised=True, dropout=dropout) for _ in range(depth)
+        norm = partial(nn.LayerNorm, eps=1e-6)
+        self.blocks = Stack(
+            Block(
+                Attention(width, heads, norm=norm),
+                Mlp(width, hidden or 4 * width, functional.gelu),
+                partial(norm, width),
+                drop=nn.Dropout(dropout),
+            )
+            for _ in range(depth)
         )
         self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
         self.modulations = nn.ModuleList(nn.Linear(width, 6 * width) for _ in range(depth))  # of each block
@@ -77,9 +74,9 @@ class AdaptiveCausalTransformer(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def cache(self) -> SlotCache:
+    def cache(self) -> KeyValueCache:
         """Room for the keys and values of the whole sequence."""
-        return SlotCache(self.prefix + self.count, len(self.blocks), self.prefix)
+        return KeyValueCache(self.prefix + self.count, len(self.blocks), self.prefix)
 
     def forward(
         self,
@@ -94,14 +91,18 @@ class AdaptiveCausalTransformer(nn.Module):
         place = order.argsort(dim=1).gather(1, wanted) + self.prefix  # slots that predict the wanted tokens
         done, last = resume(cache, int(place.min())), int(place.max()) + 1
         y = self._slots(x, order, prefix, done, last)
-        modulations = self._modulations(prefix.mean(1, keepdim=True), done, last, cast(SlotCache | None, cache))
-        visible = None
+        condition = prefix.mean(1, keepdim=True)
+        made = (
+            self._modulations(condition, done, last)
+            if cache is None
+            else cache.ahead(len(x), done, last, lambda: self._modulations(condition, done, max(last, done + AHEAD)))
+        )
+        mask = None
         if last - done > 1:
-            slots = torch.arange(last, device=x.device)
-            visible = slots[None, :] <= slots[done:, None]
-        for index, block in enumerate(self.blocks):
-            y = block(y, modulations[index], visible, cache, index)
-        scale, shift = take(modulations[-1], place - done).chunk(2, dim=-1)
+            index = torch.arange(last, device=x.device)
+            mask = index[None, :] <= index[done:, None]
+        y = self.blocks(y, Context(mask, modulation=lambda layer: Modulation.of(made[layer]), cache=cache))
+        scale, shift = take(made[-1], place - done).chunk(2, dim=-1)
         return modulate(self.norm(take(y, place - done)), shift, scale)
 
     def _slots(
@@ -118,16 +119,8 @@ class AdaptiveCausalTransformer(nn.Module):
         return held + functional.pad(asked, (0, 0, held.shape[1] - asked.shape[1], 0))
 
     def _modulations(
-        self, condition: Float[Tensor, "b 1 d"], start: int, end: int, cache: SlotCache | None
-    ) -> list[Float[Tensor, "b slots dn"]]:
-        """What the condition tells every block, then the last norm, in the slots from ``start`` to ``end``."""
-        if cache is None:
-            return self._modulate(condition + self.time[:, start:end])
-        if not cache.modulations or not cache.first <= start <= end <= cache.first + cache.modulations[0].shape[1]:
-            cache.first = start
-            cache.modulations = self._modulate(condition + self.time[:, start : max(end, start + AHEAD)])
-        return [modulation[:, start - cache.first : end - cache.first] for modulation in cache.modulations]
-
-    def _modulate(self, condition: Float[Tensor, "b slots d"]) -> list[Float[Tensor, "b slots dn"]]:
-        condition = functional.silu(condition)
+        self, condition: Float[Tensor, "b 1 d"], start: int, end: int
+    ) -> list[Float[Tensor, "b positions dn"]]:
+        """Of every block, then of the last norm, for the positions from ``start`` to ``end``."""
+        condition = functional.silu(condition + self.time[:, start:end])
         return [layer(condition) for layer in (*self.modulations, self.last_modulation)]

@@ -13,24 +13,48 @@ from __future__ import annotations
 from typing import cast
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
-from limner.nn.blocks import modulate
+from limner.nn.blocks import Block, Context, DropPath, Modulation, Stack, modulate
 from limner.nn.cache import KeyValueCache, resume
-from limner.nn.cosine import CosineBlock, Six
-from limner.nn.transformer import take
+from limner.nn.cosine import CosineAttention, tanh_gelu
+from limner.nn.transformer import Mlp, take
 from limner.types import Layout, Steps
 
 GATES, OTHERS = 1e-5, 0.5  # share of the usual deviation that the six vectors' weights begin with, as officially
 
 
-class ScaleCache(KeyValueCache):
-    """Keys and values of the scales so far, and what the condition makes of every block."""
+class ScaleBlock(Block):
+    """A block whose condition makes gates, then scales, then shifts; where one layer does so for all blocks
+    (``shared``), it adds constants of its own."""
 
-    six: list[Tensor] | None = None
+    def __init__(self, width: int, heads: int, *, shared: bool, drop_path: float) -> None:
+        super().__init__(
+            CosineAttention(width, heads),
+            Mlp(width, 4 * width, tanh_gelu),
+            lambda: nn.LayerNorm(width, eps=1e-6, elementwise_affine=False),
+            drop=DropPath(drop_path),
+            modulation=None if shared else nn.Linear(width, 6 * width),
+        )
+        self.offsets = nn.Parameter(torch.randn(1, 1, 6, width) / width**0.5) if shared else None
+
+    def weights_of_six(self) -> Float[Tensor, "six *d"]:
+        """The weights that make the six vectors, one row or table for each."""
+        if self.offsets is not None:
+            return self.offsets[0, 0]
+        assert isinstance(self.modulation, nn.Linear)
+        return self.modulation.weight.unflatten(0, (6, -1))
+
+    def six(self, condition: Float[Tensor, "b c"]) -> Float[Tensor, "b 1 six d"]:
+        """Gates, scales and shifts, each of attention and MLP; a shared layer's output is all that they need of the
+        condition."""
+        made = condition if self.modulation is None else self.modulation(condition)
+        six = rearrange(made, "b (six d) -> b 1 six d", six=6)
+        return six if self.offsets is None else six + self.offsets
 
 
 class ScaleTransformer(nn.Module):
@@ -65,8 +89,8 @@ class ScaleTransformer(nn.Module):
         self.start = nn.Parameter(torch.zeros(1, levels.count(0), width))
         self.position = nn.Parameter(torch.zeros(1, layout.length, width))
         self.level = nn.Parameter(torch.zeros(len(layout.grids), width))
-        self.blocks = nn.ModuleList(
-            CosineBlock(width, heads, shared=shared, drop_path=drop_path * index / max(depth - 1, 1))
+        self.blocks = Stack(
+            ScaleBlock(width, heads, shared=shared, drop_path=drop_path * index / max(depth - 1, 1))
             for index in range(depth)
         )
         self.shared = nn.Linear(width, 6 * width) if shared else None
@@ -87,16 +111,16 @@ class ScaleTransformer(nn.Module):
             nn.init.trunc_normal_(weight, std=std)
         self.modulation.weight.mul_(OTHERS)
         for block in self.blocks:
-            assert isinstance(block, CosineBlock)
-            for layer in (block.attn.proj, block.mlp.fc2):
-                layer.weight.div_((2.0 * len(self.blocks)) ** 0.5)
-            six = block.six_at_start()
+            assert isinstance(block, ScaleBlock)
+            for name in ("attn.proj.weight", "mlp.fc2.weight"):
+                block.get_parameter(name).div_((2.0 * len(self.blocks)) ** 0.5)
+            six = block.weights_of_six()
             six[:2].mul_(GATES)
             six[2:].mul_(OTHERS)
 
-    def cache(self) -> ScaleCache:
+    def cache(self) -> KeyValueCache:
         """Room for the keys and values of the whole sequence."""
-        return ScaleCache(self.prefix + self.layout.length, len(self.blocks), self.prefix)
+        return KeyValueCache(self.prefix + self.layout.length, len(self.blocks), self.prefix)
 
     def forward(
         self,
@@ -109,9 +133,14 @@ class ScaleTransformer(nn.Module):
         done, end = resume(cache, self.prefix + int(wanted.min())), int(wanted.max()) + 1
         condition = prefix.mean(1)
         y = self._slots(x, prefix, condition, done, end)
-        silent, visible = functional.silu(condition), self._visible(steps, done, end)
-        for index, (block, six) in enumerate(zip(self.blocks, self._six(silent, cache), strict=True)):
-            y = block(y, six, visible, cache, index)
+        silent = functional.silu(condition)
+        made = self._six(silent) if cache is None else cache.ahead(len(x), 0, 1, lambda: self._six(silent))
+
+        def modulation(layer: int) -> Modulation:
+            gate1, gate2, scale1, scale2, shift1, shift2 = made[layer].unbind(2)
+            return Modulation(shift1, scale1, gate1, shift2, scale2, gate2)
+
+        y = self.blocks(y, Context(self._mask(steps, done, end), modulation=modulation, cache=cache))
         scale, shift = self.modulation(silent)[:, None].chunk(2, dim=-1)
         return modulate(self.norm(take(y, wanted + (self.prefix - done))), shift, scale)
 
@@ -124,18 +153,13 @@ class ScaleTransformer(nn.Module):
         y = y + self.position[:, start:end] + self.level[self.levels[start:end]]
         return y if done or not self.prefix else torch.cat([prefix, y], dim=1)
 
-    def _six(self, condition: Float[Tensor, "b d"], cache: KeyValueCache | None) -> list[Six]:
+    def _six(self, condition: Float[Tensor, "b d"]) -> list[Float[Tensor, "b 1 six d"]]:
         """The six vectors of every block: a third of all weights makes them, so once for a whole drawing."""
-        if isinstance(cache, ScaleCache) and cache.six is not None:
-            return [six[: len(condition)] for six in cache.six]
-        shared = None if self.shared is None else self.shared(condition)
-        six = [cast(CosineBlock, block).six(condition, shared) for block in self.blocks]
-        if isinstance(cache, ScaleCache):
-            cache.six = six
-        return six
+        shared = condition if self.shared is None else self.shared(condition)
+        return [cast(ScaleBlock, block).six(shared) for block in self.blocks]
 
-    def _visible(self, steps: Steps, done: int, end: int) -> Bool[Tensor, "slots total"] | None:
+    def _mask(self, steps: Steps, done: int, end: int) -> Bool[Tensor, "slots total"] | None:
         """Slots see those of their own and of earlier steps, and the condition tokens; None: all see all."""
         steps = functional.pad(steps[0, :end], (self.prefix, 0), value=1)
-        visible = steps <= steps[done:, None]
-        return None if visible.all() else visible
+        mask = steps <= steps[done:, None]
+        return None if mask.all() else mask

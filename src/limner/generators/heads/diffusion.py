@@ -23,7 +23,7 @@ from limner.types import Latents, Rng
 AHEAD = 256  # rows for which modulations are made at once in drawing: their weights, most of the MLP's, are read once
 
 
-class AdaptiveBlock(nn.Module):
+class ModulatedMlp(nn.Module):
     """Residual MLP whose LayerNorm is shifted, scaled and gated by the condition (Peebles & Xie, arXiv:2212.09748)."""
 
     def __init__(self, width: int) -> None:
@@ -47,7 +47,7 @@ class DenoisingMlp(nn.Module):
         self.time1, self.time2 = nn.Linear(FREQUENCIES, width), nn.Linear(width, width)
         self.context = nn.Linear(context, width)
         self.input = nn.Linear(channels, width)
-        self.blocks = nn.ModuleList(AdaptiveBlock(width) for _ in range(depth))
+        self.blocks = nn.ModuleList(ModulatedMlp(width) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
         self.modulation = nn.Linear(width, 2 * width)
         self.output = nn.Linear(width, 2 * channels)
@@ -67,9 +67,9 @@ class DenoisingMlp(nn.Module):
 
     def forward(self, x: Float[Tensor, "*rows c"], t: Int[Tensor, "*#rows"], z: Float[Tensor, "*rows d"]) -> Tensor:
         """``[epsilon | v]``; rows of one t may share it by broadcasting. Noised tokens are fp32 always."""
-        return self.denoise(x, self.steer(t, z))
+        return self.denoise(x, self.modulations(t, z))
 
-    def steer(self, t: Int[Tensor, "*#rows"], z: Float[Tensor, "*#rows d"]) -> list[Tensor]:
+    def modulations(self, t: Int[Tensor, "*#rows"], z: Float[Tensor, "*#rows d"]) -> list[Tensor]:
         """The modulations of all blocks, then of the last norm: they do not depend on x."""
         time = self.time2(functional.silu(self.time1(timestep_features(t).to(self.input.weight.dtype))))
         condition = functional.silu(time + self.context(z))
@@ -84,7 +84,7 @@ class DenoisingMlp(nn.Module):
         return self.output(self.norm(x) * (1 + scale) + shift)
 
 
-class Steering:
+class ModulationsAhead:
     """The modulations of one drawing, made for several of the noise levels ahead at once.
 
     Args:
@@ -102,9 +102,9 @@ class Steering:
         """Those of one noise level."""
         if timestep not in self.made:
             first = self.timesteps.index(timestep)
-            ahead = self.timesteps[first : first + self.levels]
-            made = self.network.steer(torch.tensor(ahead, device=self.z.device)[:, None, None], self.z)
-            self.made = {level: [part[place] for part in made] for place, level in enumerate(ahead)}
+            levels = self.timesteps[first : first + self.levels]
+            made = self.network.modulations(torch.tensor(levels, device=self.z.device)[:, None, None], self.z)
+            self.made = {level: [part[place] for part in made] for place, level in enumerate(levels)}
         return self.made[timestep]
 
 
@@ -190,11 +190,11 @@ class DiffusionHead(nn.Module):
         timesteps = schedule.timesteps[::-1].tolist()
         if options.solver is not None:
             timesteps = quiet_timesteps(self.schedule, steps) if isinstance(steps, int) else sorted(steps, reverse=True)
-        steering, levels = Steering(self.network, timesteps, contexts), iter(timesteps)
+        ahead, levels = ModulationsAhead(self.network, timesteps, contexts), iter(timesteps)
 
         def answer(x: Tensor, t: Tensor, level: int) -> Tensor:
             x = torch.cat([x, x]) if guided else x
-            predicted = self._noise(self.network.denoise(x, steering.at(level)), x, t)
+            predicted = self._noise(self.network.denoise(x, ahead.at(level)), x, t)
             if not guided:
                 return predicted
             epsilon, v = predicted.chunk(2, dim=-1)

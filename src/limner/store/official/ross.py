@@ -186,7 +186,6 @@ NAMES = (
     (r"^network\.output\b", "net.final_layer.linear"),
     (r"^network\.modulation\b", "net.final_layer.adaLN_modulation.1"),
     (r"^network\.", "net."),
-    (r"\.block\.", "."),
     (r"\.modulation\b", ".adaLN_modulation.1"),
 )
 TOKENIZER_NAMES = (
