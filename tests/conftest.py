@@ -1,14 +1,45 @@
-"""Shared by all tests. limner is imported inside functions only: the shape checks must be switched on before it."""
+"""Shared by all tests. limner is imported inside functions only: the shape checks must be switched on before it.
+
+`pytest` alone runs what is quick: neither ``zoo`` (every recipe, trained and saved) nor ``slow`` (5 s or more). Whoever
+names files, or chooses by -m or -k, gets all that was chosen: `pytest tests` runs everything, as `.ci/run` does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+QUICK = "not slow and not zoo"
+SLOW = 5.0  # seconds of computing
+BY_FOLDER = ("laws", "parity", "zoo")  # tests in these folders are marked by the folder's name
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    chosen = config.option.markexpr or config.option.keyword
+    if not chosen and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        config.option.markexpr = QUICK  # xdist hands options on to its workers
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(REPOSITORY / "tests").parts[0]
+        if folder in BY_FOLDER:
+            item.add_marker(folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """No test without a marker takes twice the time of a quick one; of this process, as other work does not count."""
+    began = time.process_time()
+    yield
+    spent = time.process_time() - began
+    marked = item.get_closest_marker("slow") or item.get_closest_marker("zoo")
+    assert marked or spent < 2 * SLOW, f"{spent:.0f} s of computing: mark it as slow"
 
 
 class Outcome(NamedTuple):

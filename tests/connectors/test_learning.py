@@ -55,6 +55,7 @@ CONNECTORS: dict[str, Callable[[int], Connector]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", CONNECTORS.values(), ids=CONNECTORS)
 def test_it_learns_to_say_what_it_sees(make: Callable[[int], Connector]) -> None:
     torch.manual_seed(0)

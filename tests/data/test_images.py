@@ -93,7 +93,7 @@ def test_transparency_is_composited_on_white():
     assert np.abs(read_image(saved(rgba)) - expected).max() <= 1
     grey = np.zeros((4, 4, 2), np.uint8)
     grey[..., 1] = 51
-    assert np.unique(read_image(saved(Image.fromarray(grey, "LA")))).tolist() == [204]
+    assert np.unique(read_image(saved(Image.fromarray(grey)))).tolist() == [204]
 
 
 def test_palettes_with_and_without_transparency():

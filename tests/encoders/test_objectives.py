@@ -137,6 +137,7 @@ def test_statistics_are_saved_exactly():
         assert torch.equal(rounded.weights(), statistics.weights())
 
 
+@pytest.mark.slow
 def test_processes_count_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where the processes find this file
     ids = torch.cat([IDS, IDS.flip(0)])[:4]

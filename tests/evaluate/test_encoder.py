@@ -132,6 +132,7 @@ def test_retrieval_of_colours():
         assert len(set(captions)) == len(captions) > 20
 
 
+@pytest.mark.slow
 def test_a_whole_report():
     from limner.evaluate.encoder import evaluate_encoder
 

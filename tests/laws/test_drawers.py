@@ -102,6 +102,7 @@ def test_options_that_cannot_be_are_refused(drawer: ClassToImage, options: DrawO
         drawer.draw(0, **options)
 
 
+@pytest.mark.slow
 def test_the_most_steps_can_be_taken() -> None:
     head = DiffusionHead(1, WIDTH, width=16, depth=1)
     for solver in SOLVERS.values():

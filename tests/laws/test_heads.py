@@ -68,6 +68,7 @@ def test_a_taught_head_matches_moments(build: Callable[[], nn.Module], updates: 
     assert (tokens.std(1) / DEVIATIONS - 1).abs().max() < bound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", [ddim, heun, dpm_solver_2m])
 def test_a_solver_draws_what_was_taught_in_fewer_steps(solver: Solver) -> None:
     torch.manual_seed(0)

@@ -40,6 +40,7 @@ def task(arm: str, on: Bench) -> Teaching:
     return prepared(Joint(arm, 0, 0.01, TRAINING), on)
 
 
+@pytest.mark.slow
 def test_a_training_is_measured_in_both_ways(on: Bench) -> None:
     found = run(Joint("shared", 0, 0.01, TRAINING), on)
     assert set(found["drawn"]["test"]) == {"all", *PARTS}

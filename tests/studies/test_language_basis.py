@@ -221,6 +221,7 @@ def study(folder: Path, said: list[str], minutes: float = 0.0) -> Study:
     return Study(folder, 1, ("H1",), SCALE, minutes, said.append)
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, said = tmp_path / f"language-basis-{SCALE:g}", []
     assert not study(folder, said, minutes=1e-9).run()

@@ -184,6 +184,7 @@ def test_area_is_a_mean_over_the_grid() -> None:
     assert area([{0: 0.0}, {0: 0.5}, {0: 1.0}]) == {0: 0.5}
 
 
+@pytest.mark.slow
 def test_the_page_says_what_holds_and_what_is_missing(tmp_path) -> None:
     results = dict(study(lambda trial: 0.8))
     for joint in joints(5, results):

@@ -45,6 +45,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[st
     return ends
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # on a machine that is busy with other things
 def test_kill_9_changes_no_byte(uninterrupted: dict[str, dict[str, str]], tmp_path: Path) -> None:
     """The killed trainings live in another process, which kills its children at random moments."""

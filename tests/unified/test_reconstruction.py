@@ -140,6 +140,7 @@ def test_denoising_costs_one_before_anything_is_learnt(make: Callable[[int], Den
     assert abs(float(errors.mean()) - 1) < 5 * (2 / numbers) ** 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [steered, summed, regression])
 def test_what_it_learns_it_draws(make: Make) -> None:
     """Hidden states that tell red from blue cells, and pictures of such cells."""

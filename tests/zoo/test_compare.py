@@ -91,6 +91,7 @@ def test_paces_are_what_the_order_allows(trained: Any) -> None:
     assert forward_passes(load(trained("generators/raster").folder)) == 16
 
 
+@pytest.mark.slow
 def test_a_comparison_from_beginning_to_end(judged: None, album: Path, tmp_path: Path, command_line: Any) -> None:
     out = tmp_path / "compared"
     asked = ["raster:depth=1", "maskgit:depth=1", "--budget", "40images", "--count", "2", "--threads", "1"]
@@ -124,6 +125,7 @@ def test_a_comparison_from_beginning_to_end(judged: None, album: Path, tmp_path:
     assert "was begun with --budget 40images, not 80images" in refused.err
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on(judged: None, album: Path, tmp_path: Path) -> None:
     import os
     import signal

@@ -51,6 +51,7 @@ def apart(drawn: Tensor, wanted: Tensor) -> Tensor:
     return (drawn[:, None] != wanted).float().mean(2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "images"),
     [

@@ -21,7 +21,7 @@ from tests.languages.folders import teach, write_encoder, write_language
 
 pytest.importorskip("transformers", reason="pip install 'limner[llm]'")
 pytest.importorskip("peft", reason="pip install 'limner[llm]'")
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 ASKED = "What colour is it?"

@@ -132,7 +132,9 @@ def _attention_backward(grad: Any, query: Any, key: Any, value: Any, *rest: Any,
     return sdpa_backward_flop_count(grad, query, key, value)
 
 
-FUSED = {  # torch counts the fused attention of accelerators only
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+FLASH = "_scaled_dot_product_flash_attention_for_cpu"  # torch counts the fused attention of accelerators only
+FUSED = {
+    getattr(torch.ops.aten, name): count
+    for name, count in ((FLASH, _attention), (f"{FLASH}_backward", _attention_backward))
+    if hasattr(torch.ops.aten, name)
 }

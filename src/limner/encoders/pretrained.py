@@ -32,7 +32,7 @@ class PretrainedEncoder(nn.Module):
     Args:
         tower: a vision model with patches.
         mean, deviation: of the pixels in [0, 1] that it was trained on, per channel.
-        layer: whose states are the features; -1 is the last, -2 the one before.
+        layer: the block, from 1, whose output is read; -1 is the last after the tower's norm, -2 the one before.
     """
 
     mean: Tensor
@@ -40,6 +40,7 @@ class PretrainedEncoder(nn.Module):
 
     def __init__(self, tower: nn.Module, *, mean: list[float], deviation: list[float], layer: int = -1) -> None:
         super().__init__()
+        self.tower: Any
         config: Any = tower.config
         self.tower, self.layer = tower, layer
         self.size, self.width = config.image_size, config.hidden_size
@@ -98,6 +99,18 @@ class PretrainedEncoder(nn.Module):
         if image.shape[-2:] != (self.size, self.size):
             image = functional.interpolate(image, size=(self.size, self.size), mode="bicubic", antialias=True)
         pixels = ((image.clamp(-1, 1) + 1) / 2 - self.mean) / self.deviation
-        seen = self.tower(pixel_values=pixels, output_hidden_states=self.layer != -1)
-        states = seen.last_hidden_state if self.layer == -1 else seen.hidden_states[self.layer]
-        return Patches.on_grid(states[:, -(self.side**2) :], self.side, self.side, seen.pooler_output)
+        states: list[Tensor] = []  # versions differ in which towers list them all, but not in what a block returns
+        hook = self._block().register_forward_hook(
+            lambda block, x, y: states.append(y if isinstance(y, Tensor) else y[0])
+        )
+        try:
+            seen = self.tower(pixel_values=pixels)
+        finally:
+            hook.remove()
+        vectors = seen.last_hidden_state if self.layer == -1 else states[0]
+        return Patches.on_grid(vectors[:, -(self.side**2) :], self.side, self.side, seen.pooler_output)
+
+    def _block(self) -> nn.Module:
+        count = self.tower.config.num_hidden_layers
+        stacks = (part for part in self.tower.modules() if isinstance(part, nn.ModuleList) and len(part) == count)
+        return next(stacks)[self.layer if self.layer < 0 else self.layer - 1]

@@ -21,6 +21,8 @@ from torch.nn import functional
 from limner.errors import InputError
 from limner.nn.transformer import Mlp
 
+OPERATORS = ("_reorder_linear_weight", "_linear_pointwise")
+
 
 class PackedLinear(nn.Module):
     """``f(x W^T + b)``, for inference on a CPU: it has no parameters any more, and no gradient; see `unpacked`.
@@ -55,10 +57,15 @@ class PackedLinear(nn.Module):
         return torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.packed, self.bias, after, [], kind)
 
 
+def packable() -> bool:
+    """Has this torch the operators? They are not part of its public interface, and only there with oneDNN."""
+    return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in OPERATORS)
+
+
 def pack(module: nn.Module) -> None:
     """Lay out all linear layers within ``module`` in place, which must lie on the CPU; raises `InputError` where this
     torch has no oneDNN, or a weight lies elsewhere."""
-    if not torch.backends.mkldnn.is_available():
+    if not packable():
         raise InputError("this torch was built without oneDNN: draw without packed weights")
     for name, child in list(module.named_children()):
         if isinstance(child, Mlp) and (gelu := _kind_of_gelu(child.activation)):

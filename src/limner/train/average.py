@@ -26,6 +26,10 @@ class WeightAverage:
         decay = min(self.decay, (1 + step) / (10 + step))
         pairs = zip(self.model.parameters(), model.parameters(), strict=True)
         learning = [(own, other) for own, other in pairs if own is not other]
-        torch._foreach_lerp_([own for own, _ in learning], [other for _, other in learning], 1 - decay)
+        if hasattr(torch, "_foreach_lerp_"):  # all at once, but not part of torch's public interface
+            torch._foreach_lerp_([own for own, _ in learning], [other for _, other in learning], 1 - decay)
+        else:
+            for average, weight in learning:
+                average.lerp_(weight, 1 - decay)
         for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
             own.copy_(other)
