@@ -24,6 +24,8 @@ from limner.train.task import Task
 State = Literal["works", "partly"]
 KnobsT = TypeVar("KnobsT")
 ChangedT = TypeVar("ChangedT")
+SettingsT = TypeVar("SettingsT", bound=Settings)
+ModelT = TypeVar("ModelT", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Generic[SettingsT, ModelT]):
     """One published system.
 
     Args:
@@ -56,20 +58,26 @@ class Recipe:
         paper: where it was published.
         knobs: a flat frozen dataclass, `Settings` and what the system adds; ``knobs()`` is what was shipped.
         build: the model of these knobs, freshly initialised.
-        task: the model with its data and loss, to train.
+        lesson: the task of training a model that ``build`` made: data and loss.
         score: scores of a finished model with their protocol, as ``limner evaluate --json`` prints; None for what is
             itself a measure.
+        tiny: knobs of the smallest model that still shows the mechanism, for the tests.
         claims: what is proven about it.
     """
 
     state: State
     paper: str
-    knobs: type[Settings]
-    build: Callable[[Any], nn.Module]
-    task: Callable[[Any], Task]
-    score: Callable[[Any, Question], dict[str, Any]] | None = None
+    knobs: type[SettingsT]
+    build: Callable[[SettingsT], ModelT]
+    lesson: Callable[[SettingsT, ModelT], Task[ModelT, Any]]
+    score: Callable[[ModelT, Question], dict[str, Any]] | None = None
     system: str | None = None
+    tiny: Mapping[str, Any] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
+
+    def task(self, knobs: SettingsT) -> Task[ModelT, Any]:
+        """A freshly initialised model with its lesson."""
+        return self.lesson(knobs, self.build(knobs))
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from limner.languages.language import LanguageModel
 from limner.models.text_to_image import TextToImage
 from limner.models.vision_language import VisionLanguageModel
 from limner.train.settings import Settings
-from limner.types import Image, Rng, derive_seed
+from limner.types import Rng, derive_seed
 from limner.unified.drawing import LanguageBackbone, Prompt, WordSpan
 from studies.language_basis import drawn
 from studies.language_basis.drawn import Album, album, telling
@@ -88,11 +88,10 @@ class Unified(nn.Module):
 
 
 class Teaching:
-    """A `limner.train.task.Task`: answers, drawings, or both."""
+    """What teaches a unified model: answers, drawings, or both."""
 
     def __init__(self, model: Unified, joint: Joint, pool: Pool, chosen: Int[Tensor, "n"], pictures: Album) -> None:
-        self.model: nn.Module = model
-        self.extra: nn.Module | None = None
+        self.model = model
         self.joint, self.pool, self.chosen, self.pictures = joint, pool, chosen, pictures
         self.answers: list[float] = []
         self.drawings: list[float] = []
@@ -107,9 +106,12 @@ class Teaching:
             "pictures": captions.roll(1) if self.joint.arm == "shuffled" else captions,
         }
 
-    def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def task(self) -> Task[Unified, dict[str, Tensor]]:
+        """What the loop trains."""
+        return Task(self.model, self.batch, self.loss)
+
+    def loss(self, model: Unified, batch: dict[str, Tensor], rng: Rng) -> Loss:
         """The sum of the losses that the arm has."""
-        assert isinstance(model, Unified)
         losses = []
         if self.joint.sees:
             packed = self.pool.rows.take(batch["index"]).packed
@@ -121,14 +123,6 @@ class Teaching:
             losses.append(WEIGHT * model.drawer.generator.loss(latents, captions, rng))
             self.drawings.append(float(losses[-1].detach()) / WEIGHT)
         return torch.stack(losses).sum(), {}
-
-    def preview(self, model: nn.Module) -> Image | None:
-        """Nothing to show."""
-        return None
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Nothing to score: that is done once, at the end."""
-        return {}
 
 
 def generator(language: LanguageModel, channels: int, count: int, *, shared: bool) -> Generator:
@@ -145,7 +139,6 @@ def generator(language: LanguageModel, channels: int, count: int, *, shared: boo
 def prepared(joint: Joint, on: Bench) -> Teaching:
     """The task of a training: the language model of the seed, with a connector and a head that nobody has taught."""
     see = connecting(Trial(SEEN, joint.seed, joint.rate, joint.scenes), on)
-    assert isinstance(see.model, VisionLanguageModel)
     language = on.pretrained.language(joint.seed).requires_grad_(True)
     language.table.requires_grad_(False)
     seer = VisionLanguageModel(see.model.encoder, see.model.connector, language, see.model.vocabulary)
@@ -177,10 +170,9 @@ def run(joint: Joint, on: Bench) -> dict[str, Any]:
     task = prepared(joint, on)
     cost = {"parameters": taught(task), "operations": operations(task)}
     began, worked = time.monotonic(), time.process_time()
-    descend(task, settings(joint, max(round(STEPS * on.pretrained.scale), 2)))
+    descend(task.task(), settings(joint, max(round(STEPS * on.pretrained.scale), 2)))
     spent = {"wall": round(time.monotonic() - began, 2), "cpu": round(time.process_time() - worked, 2)}
     model = task.model.eval()
-    assert isinstance(model, Unified)
     found: dict[str, Any] = {"trial": asdict(joint), "seconds": spent, **cost}
     if joint.sees:
         measured = Measured(model.seer, on.pools["check"], on.pools["test"], joint.seed)

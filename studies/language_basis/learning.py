@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from jaxtyping import Int
@@ -14,33 +15,22 @@ from torch import Tensor, nn
 from limner.train.loop import train
 from limner.train.settings import Settings
 from limner.train.task import Task
-from limner.types import Image, Rng, derive_seed
+from limner.types import derive_seed
 
 NEVER = 2**40  # images between checkpoints that are not wanted
 
 
-class Learning:
-    """A `limner.train.task.Task` around a loss of some items of a pool, which are shuffled anew every pass."""
-
-    def __init__(self, model: nn.Module, count: int, seed: int, loss: Callable[[Int[Tensor, "b"]], Tensor]) -> None:
-        self.model, self.count, self.seed, self.loss_of = model, count, seed, loss
-        self.extra: nn.Module | None = None
-
-    def batch(self, start: int, size: int) -> dict[str, Tensor]:
-        """Which items."""
-        return {"index": shuffled(start, size, self.count, self.seed)}
-
-    def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """As given."""
-        return self.loss_of(batch["index"]), {}
-
-    def preview(self, model: nn.Module) -> Image | None:
-        """Nothing to show."""
-        return None
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Nothing to score."""
-        return {}
+def learning(
+    model: nn.Module,
+    count: int,
+    seed: int,
+    loss: Callable[[Int[Tensor, "b"]], Tensor],
+    extra: nn.Module | None = None,
+) -> Task[nn.Module, Int[Tensor, "b"]]:
+    """Descend a loss of some of ``count`` items of a pool, which are shuffled anew every pass."""
+    return Task(
+        model, lambda start, size: shuffled(start, size, count, seed), lambda _, batch, __: (loss(batch), {}), extra
+    )
 
 
 def shuffled(start: int, size: int, count: int, seed: int) -> Int[Tensor, "size"]:
@@ -55,7 +45,7 @@ def shuffled(start: int, size: int, count: int, seed: int) -> Int[Tensor, "size"
     return torch.cat(found)
 
 
-def descend(task: Task, settings: Settings) -> None:
+def descend(task: Task[Any, Any], settings: Settings) -> None:
     """Train by the house's loop without keeping anything but the weights in hand; an interruption is passed on."""
     quiet = replace(
         settings, warmup=min(settings.warmup, settings.images // 4), sample_every=NEVER, checkpoint_every=NEVER

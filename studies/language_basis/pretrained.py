@@ -39,7 +39,7 @@ from limner.train.settings import Settings
 from limner.types import Rng, derive_seed
 from limner.unified.segments import NOTHING
 from limner.unified.targets import FoldedLatents
-from studies.language_basis.learning import Learning, descend
+from studies.language_basis.learning import descend, learning
 from studies.language_basis.measures import answered
 from studies.language_basis.world import (
     KINDS,
@@ -142,7 +142,7 @@ class Pretrained:
         model = SubwordClassifier(encoder, head, SubwordFrequency(VOCABULARY, (0, 1)))
         return self._taught("encoder", model, ENCODER, lambda: self._superclass(model))
 
-    def _superclass(self, model: SubwordClassifier) -> Learning:
+    def _superclass(self, model: SubwordClassifier) -> Task[Any, Any]:
         images, ids, symbols = (self.reading[name] for name in ("images", "described", "symbols"))
         dense = nn.Linear(FEATURES, symbols.shape[-1] * (1 + len(SYMBOLS)))
 
@@ -152,9 +152,7 @@ class Pretrained:
             said = dense(features).unflatten(-1, (symbols.shape[-1], -1))
             return told + functional.cross_entropy(said.flatten(0, 2), symbols[index].long().flatten())
 
-        task = Learning(model, len(images), 0, loss)
-        task.extra = dense
-        return task
+        return learning(model, len(images), 0, loss, dense)
 
     def language(self, seed: int) -> LanguageTransformer:
         """The frozen language model of a seed, or the wider one (`WIDE`): the first draw of weights that has learnt to
@@ -179,7 +177,7 @@ class Pretrained:
         found = {"all": float(right[held.kinds >= 0].float().mean())}
         return found | {name: float(right[held.kinds == number].float().mean()) for number, name in enumerate(KINDS)}
 
-    def _telling(self, model: LanguageTransformer, seed: int) -> Learning:
+    def _telling(self, model: LanguageTransformer, seed: int) -> Task[Any, Any]:
         told, shown = self.rows("told"), self.rows("shown")
         symbols = nn.Embedding(1 + len(SYMBOLS), model.width)
         spelled = [self.words.ids(symbol) for symbol in SYMBOLS]
@@ -206,9 +204,8 @@ class Pretrained:
             x[:, :SLOTS] = shown_as(index.chunk(2)[1])
             return read(in_words, model.embed(in_words.packed.ids)) + read(in_symbols, x)
 
-        task = Learning(model, len(told) - self.scenes_of(CHECKING), seed, loss)
-        task.extra = None if self.mixtures else symbols
-        return task
+        extra = None if self.mixtures else symbols
+        return learning(model, len(told) - self.scenes_of(CHECKING), seed, loss, extra)
 
     def rows(self, kind: Literal["told", "shown"]) -> Rows:
         """Talk after descriptions in words, or in symbols; the last ones are kept from language models."""
@@ -253,7 +250,7 @@ class Pretrained:
             aside.rename(file)
         return load_file(file)
 
-    def _taught(self, name: str, model: Module, settings: Settings, task: Callable[[], Learning]) -> Module:
+    def _taught(self, name: str, model: Module, settings: Settings, task: Callable[[], Task[Any, Any]]) -> Module:
         def made() -> dict[str, Tensor]:
             self.say(f"{name} learns")
             images = max(round(settings.images * self.scale) // settings.batch, 2) * settings.batch

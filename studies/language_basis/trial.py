@@ -13,13 +13,13 @@ from typing import Any, cast
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from limner.connectors.connector import Connector
 from limner.languages.language import LanguageModel
 from limner.models.vision_language import VisionLanguageModel
 from limner.train.settings import Settings
-from limner.types import Image, Rng, derive_seed
+from limner.types import Rng, derive_seed
 from studies.language_basis.arms import ARMS, RANKS, Given
 from studies.language_basis.givebacks import GiveBack, giveback
 from studies.language_basis.learning import descend, shuffled
@@ -72,13 +72,12 @@ def partner(seed: int) -> int:
 
 
 class Connecting:
-    """A `limner.train.task.Task`: answers of a frozen language model teach a connector."""
+    """What teaches a connector: answers of a frozen language model."""
 
     def __init__(
         self, model: VisionLanguageModel, pool: Pool, chosen: Int[Tensor, "n"], seed: int, back: GiveBack | None = None
     ) -> None:
-        self.model: nn.Module = model
-        self.extra: nn.Module | None = back
+        self.model = model
         self.pool, self.chosen, self.seed, self.back = pool, chosen, seed, back
         self.losses: list[float] = []
 
@@ -86,9 +85,12 @@ class Connecting:
         """Which scenes."""
         return {"index": self.chosen[shuffled(start, size, len(self.chosen), self.seed)]}
 
-    def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def task(self) -> Task[VisionLanguageModel, dict[str, Tensor]]:
+        """What the loop trains."""
+        return Task(self.model, self.batch, self.loss, self.back)
+
+    def loss(self, model: VisionLanguageModel, batch: dict[str, Tensor], rng: Rng) -> Loss:
         """Cross-entropy of answers."""
-        assert isinstance(model, VisionLanguageModel)
         index = batch["index"]
         packed = self.pool.rows.take(index).packed
         hidden = model.hidden(packed, model.connector(self.pool.patches(index), model.language.words))
@@ -97,14 +99,6 @@ class Connecting:
         if self.back is not None:
             loss = loss + self.back(hidden[:, :SLOTS], self.pool.latents[index], rng)
         return loss, {}
-
-    def preview(self, model: nn.Module) -> Image | None:
-        """Nothing to show."""
-        return None
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Nothing to score: that is done once, at the end."""
-        return {}
 
 
 @dataclass(frozen=True)
@@ -141,7 +135,7 @@ def run(trial: Trial, on: Bench) -> dict[str, Any]:
     """Train and measure: the content of a trial's file."""
     task = prepared(trial, on)
     began, worked = time.monotonic(), time.process_time()
-    descend(task, settings(trial, steps_of(on.pretrained.scale, trial.longer)))
+    descend(task.task(), settings(trial, steps_of(on.pretrained.scale, trial.longer)))
     spent = {"wall": round(time.monotonic() - began, 2), "cpu": round(time.process_time() - worked, 2)}
     model = task.model.eval()
     assert isinstance(model, VisionLanguageModel)

@@ -55,7 +55,7 @@ def test_twenty_steps_lower_the_loss_and_train_net_and_heads(task):
     from limner.types import Rng
 
     batch = task.batch(0, 32)
-    parameters = [*task.model.parameters(), *task.extra.parameters()]
+    parameters = [*task.model.parameters(), *task.heads.parameters()]
     before = [parameter.clone() for parameter in parameters]
     optimizer = torch.optim.AdamW(parameters, lr=3e-3)
     losses = []
@@ -73,4 +73,4 @@ def test_twenty_steps_lower_the_loss_and_train_net_and_heads(task):
 def test_validation_gives_shares_and_the_preview_pictures(task):
     scores = task.validate(task.model)
     assert all(0 <= score <= 1 for score in scores.values())
-    assert task.preview(task.model).shape == (32, 3, 32, 32)
+    assert task.task().preview(task.model).shape == (32, 3, 32, 32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from limner.train import checkpoint, loop
 from limner.train.average import WeightAverage
 from limner.train.loop import MAX_SKIPPED, Run
 from limner.train.settings import Settings
+from limner.train.task import Task
 
 
 def everything(run: Run) -> dict[str, torch.Tensor]:
@@ -65,22 +67,17 @@ def test_vectors_are_not_decayed(tmp_path: Path) -> None:
     assert len(matrices["params"]) + len(vectors["params"]) == len(run.names)
 
 
-class Blinded(tiny.TokenizerTask):
-    """Some of its pictures are not finite."""
-
-    bad: tuple[int, ...] = ()
-
-    def batch(self, start: int, size: int) -> torch.Tensor:
-        batch = super().batch(start, size)
-        if start in self.bad:
-            batch[0, 0, 0, 0] = float("nan")
-        return batch
-
-
-def blinded(*bad: int) -> Blinded:
+def blinded(*bad: int) -> tiny.TokenizerTask:
+    """A task some of whose images are not finite."""
     task = tiny.task()
-    task.__class__, task.bad = Blinded, bad
-    return task
+
+    def batch(start: int, size: int) -> torch.Tensor:
+        images = task.batch(start, size)
+        if start in bad:
+            images[0, 0, 0, 0] = float("nan")
+        return images
+
+    return replace(task, batch=batch)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -208,35 +205,23 @@ class Dropping(nn.Module):
         return self.layer(nn.functional.dropout(x, 0.5, self.training))
 
 
-class DroppingTask:
+def dropping_task() -> Task[Dropping, torch.Tensor]:
     """Learns to repeat its input."""
-
-    extra = None
-
-    def __init__(self) -> None:
-        torch.manual_seed(0)
-        self.model = Dropping()
-
-    def batch(self, start: int, size: int) -> torch.Tensor:
-        return torch.randn(size, 8, generator=torch.Generator().manual_seed(start))
-
-    def loss(self, model: nn.Module, batch: torch.Tensor, rng: object) -> tuple[torch.Tensor, dict[str, float]]:
-        return (model(batch) - batch).square().mean(), {}
-
-    def preview(self, model: nn.Module) -> None:
-        return None
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        return {}
+    torch.manual_seed(0)
+    return Task(
+        Dropping(),
+        lambda start, size: torch.randn(size, 8, generator=torch.Generator().manual_seed(start)),
+        lambda model, batch, rng: ((model(batch) - batch).square().mean(), {}),
+    )
 
 
 def test_dropout_resumes_where_it_was(tmp_path: Path) -> None:
     knobs = {"images": 32, "checkpoint_every": 16}
     loop.train(
-        DroppingTask(), tiny.settings(**{**knobs, "images": 16}, schedule="constant"), tmp_path / "half", bar=False
+        dropping_task(), tiny.settings(**{**knobs, "images": 16}, schedule="constant"), tmp_path / "half", bar=False
     )
     torch.manual_seed(99)
-    halves = loop.train(DroppingTask(), tiny.settings(**knobs, schedule="constant"), tmp_path / "half", bar=False)
-    whole = loop.train(DroppingTask(), tiny.settings(**knobs, schedule="constant"), tmp_path / "other", bar=False)
+    halves = loop.train(dropping_task(), tiny.settings(**knobs, schedule="constant"), tmp_path / "half", bar=False)
+    whole = loop.train(dropping_task(), tiny.settings(**knobs, schedule="constant"), tmp_path / "other", bar=False)
     for name, value in everything(whole).items():
         assert torch.equal(everything(halves)[name], value)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,23 +64,23 @@ def test_kill_9_changes_no_byte(uninterrupted: dict[str, dict[str, str]], tmp_pa
         assert hashes(tmp_path / precision) == end
 
 
-class Interrupting(tiny.TokenizerTask):
-    """Sends a signal to its own process while it makes the batch of a certain image."""
+def interrupting(at: int, number: signal.Signals) -> tiny.TokenizerTask:
+    """A task that sends a signal to its own process while it makes the batch of a certain image."""
+    task = tiny.task()
 
-    at, number = -1, signal.SIGTERM
+    def batch(start: int, size: int) -> torch.Tensor:
+        if start == at:
+            os.kill(os.getpid(), number)
+        return task.batch(start, size)
 
-    def batch(self, start: int, size: int) -> torch.Tensor:
-        if start == self.at:
-            os.kill(os.getpid(), self.number)
-        return super().batch(start, size)
+    return replace(task, batch=batch)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_stops(
     uninterrupted: dict[str, dict[str, str]], tmp_path: Path, number: signal.Signals
 ) -> None:
-    task = tiny.task()
-    task.__class__, task.at, task.number = Interrupting, 40, number
+    task = interrupting(40, number)
     handlers = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)]
     run = loop.train(task, tiny.settings(precision="fp32"), tmp_path, bar=False)
     assert run.images == 44

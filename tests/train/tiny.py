@@ -18,7 +18,7 @@ import torch
 
 from limner.data.source import Example
 from limner.data.stream import Stream, shifted
-from limner.lessons.pictures import TokenizerTask
+from limner.lessons.pictures import TokenizerTask, tokenizer_task
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.discriminator import PatchDiscriminator
 from limner.tokenizers.objective import ReconstructionObjective
@@ -62,7 +62,9 @@ def task(quantizer: Quantizer | None = None, adversarial: float = 0.1) -> Tokeni
     objective = ReconstructionObjective(
         adversarial=adversarial, discriminator=PatchDiscriminator(4) if adversarial else None
     )
-    return TokenizerTask(model, Stream([Discs()], vary=[shifted]), objective, {"discs": Discs()})
+    return tokenizer_task(
+        model, Stream([Discs()], vary=[shifted]), objective, {"discs": Discs()}, objective.discriminator
+    )
 
 
 def plain_task() -> TokenizerTask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,89 +11,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-SHORT = {"images": 16, "batch": 8, "warmup": 8, "ema": 8, "sample_every": 10**6, "checkpoint_every": 10**6}
-AUTOENCODER = {"size": 32, "widths": (8, 8, 8), "encoder_depths": (1, 1, 1), "decoder_depths": (1, 1, 1), "channels": 4}
-TAUGHT = {"size": 16, "patch": 8, "width": 64, "depth": 1, "vocabulary": 512}
-CAPTIONED = {"width": 64, "text_depth": 1, "text_length": 48, "vocabulary": 512, "scenes": 8}
-SEEING = {
-    "size": 16,
-    "encoder_width": 64,
-    "encoder_depth": 1,
-    "width": 64,
-    "depth": 1,
-    "vocabulary": 384,
-    "turns": 2,
-}
+from limner.catalogue.recipes import find_recipes
 
-# What makes a recipe tiny, and the name under which its model ships. A new recipe gets a row here.
-TINY: dict[str, tuple[str, dict[str, Any]]] = {
-    "encoders/clip": ("clip-64", {**TAUGHT, "text_width": 64, "text_depth": 1, "joint": 16}),
-    "encoders/features": ("features", {"widths": (4, 4, 8), "depths": (0, 0, 0), "pooled": 8}),
-    "encoders/recogniser": ("recogniser", {"widths": (8, 8), "name_dim": 8}),
-    "encoders/siglip": ("siglip-64", {**TAUGHT, "text_width": 64, "text_depth": 1, "joint": 16}),
-    "encoders/superclass": ("superclass-64", TAUGHT),
-    "tokenizers/ae": ("ae-64", AUTOENCODER),
-    "tokenizers/multiscale": ("multiscale-64", {**AUTOENCODER, "entries": 32, "sides": (1, 2, 4)}),
-    "tokenizers/titok": (
-        "titok-64",
-        {"size": 32, "width": 64, "encoder_depth": 1, "decoder_depth": 1, "count": 6, "entries": 32, "channels": 4},
-    ),
-    "tokenizers/vae": ("vae-64", AUTOENCODER),
-    "tokenizers/vq_vae": ("vq-vae-64", {**AUTOENCODER, "entries": 32}),
-    "generators/acdit": ("acdit-emoji-64", {**CAPTIONED, "depth": 1, "block": 2, "head_steps": 3}),
-    "generators/flowar": ("flowar-emoji-64", {**CAPTIONED, "depth": 1, "head_depth": 1, "head_steps": 3}),
-    "generators/llamagen": ("llamagen-emoji-64", {**CAPTIONED, "depth": 1}),
-    "generators/mar": (
-        "mar-emoji-64",
-        {**CAPTIONED, "encoder_depth": 1, "decoder_depth": 1, "head_width": 16, "head_depth": 1},
-    ),
-    "generators/maskgit": ("maskgit-emoji-64", {**CAPTIONED, "depth": 1}),
-    "generators/nar": ("nar-emoji-64", {**CAPTIONED, "depth": 1}),
-    "generators/rar": ("rar-emoji-64", {**CAPTIONED, "depth": 1}),
-    "generators/raster": ("raster-emoji-64", {**CAPTIONED, "depth": 1}),
-    "generators/var": ("var-emoji-64", {**CAPTIONED, "depth": 1}),
-    "generators/xar": (
-        "xar-emoji-64",
-        {**CAPTIONED, "encoder_depth": 1, "decoder_depth": 1, "cell": 2, "head_steps": 3},
-    ),
-    "understanding/language_basis": ("language-basis-64", SEEING),
-    "understanding/llava": ("llava-64", SEEING),
-    "understanding/ovis": ("ovis-64", {**SEEING, "entries": 32}),
-    "understanding/ross_basis": (
-        "ross-basis-64",
-        {**SEEING, "denoiser_width": 32, "denoiser_depth": 1, "draws": 1, "basis": "clusters", "entries": 32},
-    ),
-    "understanding/ross_d": ("ross-d-64", {**SEEING, "denoiser_width": 32, "denoiser_depth": 1, "draws": 2}),
-    "understanding/ross_r": ("ross-r-64", SEEING),
-    "unified/limner": (
-        "limner-64",
-        {
-            **SEEING,
-            "vocabulary": 512,
-            "text_length": 48,
-            "scenes": 8,
-            "rank": 16,
-            "head_width": 16,
-            "head_depth": 1,
-            "denoiser_width": 32,
-        },
-    ),
-}
-NEEDS = {
-    "generators/acdit": "tokenizers/vae",
-    "generators/flowar": "tokenizers/vae",
-    "generators/llamagen": "tokenizers/vq_vae",
-    "generators/mar": "tokenizers/vae",
-    "generators/maskgit": "tokenizers/vq_vae",
-    "generators/nar": "tokenizers/vq_vae",
-    "generators/rar": "tokenizers/vq_vae",
-    "generators/raster": "tokenizers/vq_vae",
-    "generators/var": "tokenizers/multiscale",
-    "generators/xar": "tokenizers/vae",
-    "understanding/ross_basis": "tokenizers/vae",
-    "understanding/ross_d": "tokenizers/vae",
-    "unified/limner": "tokenizers/vae",
-}
+SHORT = {"images": 16, "batch": 8, "warmup": 8, "ema": 8, "sample_every": 10**6, "checkpoint_every": 10**6}
+RECIPES = tuple(entry.path for entry in find_recipes() if entry.trains)
+
+
+def name_of(path: str) -> str:
+    """The name under which a recipe's model ships: ``vae-64``, ``mar-emoji-64``; judges have no size."""
+    family, _, stem = path.partition("/")
+    if path in ("encoders/features", "encoders/recogniser"):
+        return stem
+    return stem.replace("_", "-") + ("-emoji-64" if family == "generators" else "-64")
+
+
+PATHS = {name_of(path): path for path in RECIPES}
 
 
 class Trained(NamedTuple):
@@ -132,12 +65,12 @@ def trained(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
     def get(path: str) -> Trained:
         if path in kept:
             return kept[path]
-        if path in NEEDS:
-            get(NEEDS[path])
-        name, tiny = TINY[path]
-        recipe = find_recipe(path)
+        name, recipe = name_of(path), find_recipe(path)
         directory = tmp_path_factory.mktemp(name)
-        knobs = recipe.knobs(**{**SHORT, **tiny}, out=directory, threads=1)
+        knobs = recipe.knobs(**{**SHORT, **recipe.tiny}, out=directory, threads=1)
+        for value in asdict(knobs).values():  # a tokenizer that it draws with or learns from
+            if isinstance(value, str) and value in PATHS:
+                get(PATHS[value])
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("LIMNER_WEIGHTS", str(weights))
             patch.setattr(asked, "READ", 50)

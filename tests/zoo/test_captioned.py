@@ -85,7 +85,7 @@ def test_pieces_are_kept_and_read_back(tokenizers, album, tmp_path, monkeypatch)
     assert not torch.equal(first.tokens(index, Rng(1)), first.tokens(index, Rng(2)))  # drawn from the posterior
     image = to_tensor([folder[7].image, folder[0].image])
     expected = tokenizers["vae-64"].encode(image, Rng(1))
-    assert torch.allclose(first.tokens(index, Rng(1)), expected, atol=1e-4) or expected.shape == (2, 16, 4)
+    assert expected.shape == (2, 16, 4)
     draws = torch.stack([first.tokens(index, Rng(seed)) for seed in range(200)])
     spread = first.kept["deviation"][index]
     assert ((draws.mean(0) - tokenizers["vae-64"].encode(image)).abs() <= 0.5 * spread + 1e-4).all()
@@ -141,13 +141,14 @@ def test_more_pictures_are_taken_apart_when_a_run_goes_on(trained, album, tmp_pa
     (album / "new.txt").write_text("something quite different")
     more = replace(knobs, images=16)
     task = zoo.recipe.task(more)
-    assert len(task.pieces.captions) == len(task.pieces.kept["mean"]) == 11
+    stream = task.batch.__self__
+    assert len(stream.pictures.captions) == len(stream.pictures.kept["mean"]) == 11
     assert not torch.equal(task.model.subwords.get_extra_state(), words)
     task.batch(0, 2)  # whoever looks at a batch before the run is read back does not settle what words are called
     second = loop.train(task, more, more.out, bar=False)
     assert second.steps == 2
     assert torch.equal(task.model.subwords.get_extra_state(), words)
-    assert torch.equal(task.text, first.task.model.subwords.encode(task.pieces.captions))
+    assert torch.equal(stream.text, first.task.model.subwords.encode(stream.pictures.captions))
 
 
 def test_a_folder_without_captions_cannot_be_drawn_from(trained, album, tmp_path):
@@ -233,21 +234,23 @@ def test_drawn_shares_decide_which_pieces_are_seen(trained):
 def test_held_out_names_are_not_taught(trained):
     from limner.data.scenes import HELD_OUT_NAMES
 
-    pieces = trained("generators/mar").run.task.pieces
+    pieces = trained("generators/mar").run.task.batch.__self__.pictures
     assert not HELD_OUT_NAMES & set(pieces.captions)
     assert pieces.starts[-1] == len(pieces.captions) > 1700
 
 
 def test_permutations_give_way_to_raster_order(trained):
     """The share of permuted pictures is a function of the images seen, so a run that is resumed goes on with it."""
+    from limner.recipes.generators import rar
     from limner.types import Rng
 
-    task = trained("generators/rar").run.task
-    assert [task.order(progress).share for progress in (0.0, 0.5, 0.625, 0.75, 1.0)] == [1.0, 1.0, 0.5, 0.0, 0.0]
+    zoo = trained("generators/rar")
+    task, order = zoo.run.task, rar.annealing(zoo.knobs)
+    assert [order(progress).share for progress in (0.0, 0.5, 0.625, 0.75, 1.0)] == [1.0, 1.0, 0.5, 0.0, 0.0]
     early, late = task.batch(0, 8), task.batch(12, 8)
     assert (float(early["progress"]), float(late["progress"])) == (0.0, 0.75)
     late = {**early, "progress": late["progress"]}
-    raster = task.model.generator.loss(early["tokens"], early["text"], Rng(0), task.order(1.0))
+    raster = task.model.generator.loss(early["tokens"], early["text"], Rng(0), order(1.0))
     assert torch.equal(task.loss(task.model, late, Rng(0))[0], raster)
     assert not torch.equal(task.loss(task.model, early, Rng(0))[0], raster)
 
@@ -262,7 +265,7 @@ def test_a_tokenizer_of_other_tokens_is_refused(trained):
     zoo = {name: trained(f"generators/{name}") for name in ("llamagen", "var", "xar")}
     for name, tokenizer, sentence in (
         ("llamagen", "vae-64", "vae-64 has no codebook"),
-        ("llamagen", "titok-64", "tokens of titok-64 lie as 1x6, .* draws a square: choose one such as vq-vae-64"),
+        ("llamagen", "titok-64", "tokens of titok-64 lie as 6, .* draws one grid .*: choose one such as vq-vae-64"),
         ("var", "vq-vae-64", "vq-vae-64 makes no pyramids: choose one that does, such as multiscale-64"),
         ("xar", "multiscale-64", "multiscale-64 has a codebook"),
     ):

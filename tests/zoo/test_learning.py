@@ -74,11 +74,12 @@ def test_each_caption_draws_its_picture(trained, captions, name, images):
     knobs = replace(zoo.knobs, data=captions, out=out, images=images, **OVERFIT, **steps)
     torch.manual_seed(0)
     task = zoo.recipe.task(knobs)
-    task.pieces.kept = random_tokens(task.pieces.kept)
-    wanted = task.pieces.tokens(torch.arange(4), Rng(0))
+    pictures = task.batch.__self__.pictures
+    pictures.kept = random_tokens(pictures.kept)
+    wanted = pictures.tokens(torch.arange(4), Rng(0))
     model = loop.train(task, knobs, out, bar=False).average.model
     decoder = model.decoder(model.generator)
-    given = model.subwords.encode(task.pieces.captions)
+    given = model.subwords.encode(pictures.captions)
     drawn = replace(decoder, steps=model.steps)(given, Rng([5, 6, 7, 8]))
     distance = apart(drawn, wanted)
     own, others = distance.diagonal(), distance[~torch.eye(4, dtype=torch.bool)]

@@ -149,7 +149,7 @@ def test_the_second_stage_begins_where_the_first_ended(taught, room):
     from limner.recipes.understanding import ross_basis
 
     with contextlib.chdir(room):
-        task = ross_basis.task(given(taught))
+        task = ross_basis.RECIPE.task(given(taught))
     aligned = weights(taught[0])
     for name, value in task.model.connector.state_dict().items():
         assert torch.equal(value.bfloat16(), aligned[f"connector.{name}"].bfloat16()), name
@@ -166,7 +166,7 @@ def test_memory_is_what_the_page_says(taught, room, tmp_path, lora):
 
     with contextlib.chdir(room):
         knobs = given(taught, precision="bf16", lora=lora)
-        run = Run(ross_basis.task(knobs), knobs, tmp_path)
+        run = Run(ross_basis.RECIPE.task(knobs), knobs, tmp_path)
         run.step()
     model, extra, average = run.task.model, run.task.extra, run.average.model
     held = {id(weight): weight for part in (model, extra, average) for weight in part.parameters()}

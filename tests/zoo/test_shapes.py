@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 import limner
 from limner.cli import main
@@ -31,6 +31,7 @@ from limner.tokenizers.frames import FramewiseTokenizer
 from limner.tokenizers.quantizers.continuous import Gaussian
 from limner.train import loop
 from limner.train.settings import Settings
+from limner.train.task import Loss, Task
 from limner.types import Rng
 
 pytestmark = pytest.mark.timeout(300)
@@ -139,28 +140,19 @@ def test_a_grid_that_blocks_do_not_divide_is_refused(tall: Callable[[str], Path]
 FRAMES, SIDE = 4, 16
 
 
-class ClipTask:
+def clip_task(model: ClassToImage) -> Task[ClassToImage, tuple[Tensor, Tensor]]:
     """Trains a generator on clips, whose class is the number of things that move."""
+    videos = Clips(0, size=SIDE, frames=FRAMES)
 
-    extra = None
-
-    def __init__(self, model: ClassToImage) -> None:
-        self.model: nn.Module = model
-        self.videos = Clips(0, size=SIDE, frames=FRAMES)
-
-    def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
-        clips = [self.videos[k] for k in range(start, start + size)]
+    def batch(start: int, size: int) -> tuple[Tensor, Tensor]:
+        clips = [videos[k] for k in range(start, start + size)]
         frames = torch.stack([to_tensor(list(clip.frames)) for clip in clips]).movedim(2, 1)
         return frames, torch.tensor([len(clip.actions) - 1 for clip in clips])
 
-    def loss(self, model: ClassToImage, batch: tuple[Tensor, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Any]]:
+    def loss(model: ClassToImage, batch: tuple[Tensor, Tensor], rng: Rng) -> Loss:
         return model.generator.loss(model.tokenizer.encode(batch[0], rng), batch[1], rng), {}
 
-    def preview(self, model: nn.Module) -> None:
-        return
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        return {}
+    return Task(model, batch, loss)
 
 
 def clip_generator() -> ClassToImage:
@@ -200,7 +192,7 @@ def test_a_clip_is_tokenized_frame_by_frame() -> None:
 def test_a_generator_learns_and_draws_clips(tmp_path: Path) -> None:
     model = clip_generator()
     before = {name: weight.clone() for name, weight in model.named_parameters()}
-    run = loop.train(ClipTask(model), Settings(**SHORT, muon=1e-3), tmp_path, bar=False)
+    run = loop.train(clip_task(model), Settings(**SHORT, muon=1e-3), tmp_path, bar=False)
     assert (run.images, run.steps) == (16, 2)
     moved = [name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])]
     assert len(moved) > len(before) / 4

@@ -27,7 +27,7 @@ def step(recipe: Any, **options: Any):
     from limner.types import Rng
 
     torch.manual_seed(0)
-    task = recipe.task(recipe.Knobs(**{**SMALL, **options}))
+    task = recipe.RECIPE.task(recipe.Knobs(**{**SMALL, **options}))
     task.model.train()
     loss, _ = task.loss(task.model, task.batch(0, 4), Rng(0))
     loss.backward()
@@ -121,7 +121,7 @@ def test_a_classifier_that_there_is_not(trained, options, sentence):
     if given["encoder"] == "clip-64":
         trained("encoders/clip")
     with pytest.raises(InputError, match=sentence):
-        language_basis.task(language_basis.Knobs(**{**SMALL, **given}, classifier=True))
+        language_basis.RECIPE.task(language_basis.Knobs(**{**SMALL, **given}, classifier=True))
 
 
 @pytest.mark.parametrize("phi", ["softmax", "argmax", "gumbel"])

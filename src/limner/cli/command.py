@@ -9,11 +9,13 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias, TypeVar, get_type_hints
 
 import tyro
 
 from limner.errors import InputError
+from limner.train.settings import marked
 
 Options = TypeVar("Options")
 Flag: TypeAlias = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]  # an option that is on when it is named
@@ -29,16 +31,24 @@ def parse(
     """Reads ``arguments`` into a flat dataclass; --help shows the purpose (by default the docstring of the dataclass),
     then ``examples``, then every option.
 
+    Knobs that are marked as rare are explained by --help-all alone.
+
     Exits as argparse does: 0 after --help, 2 with an explanation for arguments that do not fit. An `InputError` of the
     dataclass itself is raised as it is, where tyro would frame it.
     """
+    rare = marked(options, "rare")
+    listed, more = options, ""
+    if "--help-all" in arguments:
+        arguments = ["--help"]
+    elif rare and {"-h", "--help"} & set(arguments):
+        listed, more = without(options, rare), f"\n\n--help-all explains {len(rare)} more, seldom changed."
     messages = io.StringIO()
     try:
         with contextlib.redirect_stderr(messages):
             return tyro.cli(
-                options,
+                listed,
                 prog=program,
-                description=f"{purpose or inspect.cleandoc(options.__doc__ or '')}\n\nExamples:\n{examples}",
+                description=f"{purpose or inspect.cleandoc(options.__doc__ or '')}\n\nExamples:\n{examples}{more}",
                 args=arguments,
                 config=(
                     tyro.conf.FlagCreatePairsOff,
@@ -55,6 +65,14 @@ def parse(
             reason = reason.__context__
         sys.stderr.write(messages.getvalue())
         raise
+
+
+def without(options: type[Options], names: frozenset[str]) -> type[Options]:
+    """The dataclass with some of its options hidden from the command line."""
+    hidden = {
+        name: Annotated[hint, tyro.conf.Suppress] for name, hint in get_type_hints(options).items() if name in names
+    }
+    return dataclass(frozen=True, kw_only=True)(type(options.__name__, (options,), {"__annotations__": hidden}))
 
 
 @contextlib.contextmanager

@@ -11,19 +11,17 @@ import re
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from limner.errors import InputError
 from limner.train.loop import Run
 from limner.train.settings import Settings
 from limner.train.task import Task
-from limner.types import Image, Rng
 
 Unit = Literal["seconds", "flops", "images"]
 UNITS: dict[str, tuple[float, Unit]] = {
@@ -75,38 +73,12 @@ def clock(device: str) -> Callable[[], float]:
     return time.process_time if device == "cpu" else time.monotonic
 
 
-class Quiet:
-    """A task that shows nothing and scores nothing while it trains: what that costs is no training."""
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-
-    @property
-    def model(self) -> nn.Module:
-        """What is trained."""
-        return self.task.model
-
-    @property
-    def extra(self) -> nn.Module | None:
-        """What is trained beside it."""
-        return self.task.extra
-
-    def batch(self, start: int, size: int) -> Any:
-        return self.task.batch(start, size)
-
-    def loss(self, model: nn.Module, batch: Any, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
-        return self.task.loss(model, batch, rng)
-
-    def preview(self, model: nn.Module) -> Image | None:
-        """Nothing."""
-        return None
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Nothing."""
-        return {}
+def quiet(task: Task[Any, Any]) -> Task[Any, Any]:
+    """A task without previews and held-out scores: what those cost is no training."""
+    return replace(task, preview=None, validate=None)
 
 
-def measure(task: Task, knobs: Settings, *, seconds: float) -> Cost:
+def measure(task: Task[Any, Any], knobs: Settings, *, seconds: float) -> Cost:
     """The cost of an image, over at least ``seconds`` of steps and three of them, of a model that is then forgotten."""
     with tempfile.TemporaryDirectory(prefix="limner-") as place:
         run = Run(task, knobs, Path(place))

@@ -14,12 +14,7 @@ from limner.errors import InputError
 from limner.recipe import Recipe
 from limner.store.folder import find_recipe
 from limner.store.knobs import fits, revive
-from limner.train.settings import Settings
-
-# What the comparison itself decides, alike for all.
-DECIDED = frozenset(
-    ("out", "images", "minutes", "seed", "device", "threads", "sample_every", "checkpoint_every", "finetune")
-)
+from limner.train.settings import Settings, marked
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,7 @@ def read_entrant(text: str, shared: str = "") -> Entrant:
 
 def _values(recipe: Recipe, text: str, label: str) -> dict[str, Any]:
     """Knobs by name."""
-    hints = typing.get_type_hints(recipe.knobs)
+    hints, decided = typing.get_type_hints(recipe.knobs), marked(recipe.knobs, "run", "shared")
     values: dict[str, Any] = {}
     for setting in filter(None, text.split(",")):
         name, equals, value = setting.partition("=")
@@ -87,7 +82,7 @@ def _values(recipe: Recipe, text: str, label: str) -> dict[str, Any]:
             raise InputError(
                 f"{label} has no knob {setting!r}: write knob=value; `limner train NAME --help` lists them"
             )
-        if name in DECIDED:
+        if name in decided:
             raise InputError(f"{label} cannot have {name} of its own: a comparison decides it for all alike")
         values[name] = _value(hints[name], value.strip(), f"{label}: {name}")
     return values

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from limner.catalogue.places import commit
-from limner.compare.budget import Budget, Cost, Quiet, images_of, measure, read_budget
+from limner.compare.budget import Budget, Cost, images_of, measure, quiet, read_budget
 from limner.compare.entrants import Entrant, read_entrants
 from limner.compare.parameters import count_parameters, matched
 from limner.errors import InputError
@@ -141,7 +141,7 @@ def _planned(
         torch.set_num_threads(asked.threads)
     torch.manual_seed(0)
     wanted = SHARE * budget.amount if budget.unit == "seconds" else LONGEST
-    task = Quiet(entrant.recipe.task(knobs))
+    task = quiet(entrant.recipe.task(knobs))
     cost = measure(task, knobs, seconds=min(max(wanted, SHORTEST), LONGEST))
     return {
         "recipe": entrant.path,

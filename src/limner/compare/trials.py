@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from limner.catalogue.places import commit
-from limner.compare.budget import Quiet, clock
+from limner.compare.budget import clock, quiet
 from limner.compare.plan import Contestant, Plan
 from limner.store.files import read_card
 from limner.store.folder import save
@@ -33,7 +33,7 @@ def train_to_plan(plan: Plan, contestant: Contestant, seed: int, say: Callable[[
     entrant, knobs = contestant.entrant, contestant.knobs(plan.asked, seed)
     say(f"{entrant.label}, seed {seed}: training on {knobs.images:,} images")
     torch.manual_seed(seed)
-    task = Quiet(entrant.recipe.task(knobs))
+    task = quiet(entrant.recipe.task(knobs))
     newest, _ = checkpoint.newest(folder)
     start = 0 if newest is None else checkpoint.load(newest)[1]["images"]
     now = clock(knobs.device)

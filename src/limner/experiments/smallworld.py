@@ -24,12 +24,11 @@ from limner.generators.heads.head import Head, IteratingHead
 from limner.generators.heads.mixture import MixtureHead
 from limner.generators.heads.regression import RegressionHead
 from limner.languages.subwords import Subwords
-from limner.lessons.captions import TextToImageTask, TokenizedPictures
+from limner.lessons.captions import TokenizedPictures, text_to_image_task
 from limner.models.text_to_image import TextToImage
 from limner.nn.pixels import to_tensor
 from limner.recipes.generators import mar
-from limner.recipes.tokenizers import ae, vae, vq_vae
-from limner.recipes.tokenizers.vae import tokenizer_task
+from limner.recipes.tokenizers import ae, family, vae, vq_vae
 from limner.store.folder import load
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.train.loop import train
@@ -76,7 +75,7 @@ def tokenizer(experiment: Experiment, name: str, seed: int) -> Autoencoder:
     """The tokenizer "ae", "vae", "vq" (dead rows are reborn) or "vq-mortal" (they stay dead) of one seed, trained."""
     shared: dict[str, Any] = {**TOKENIZER, "seed": seed, "images": round(TOKENIZER_IMAGES * experiment.scale)}
     torch.manual_seed(seed)
-    knobs: vae.Knobs
+    knobs: family.Convolutional
     if name == "ae":
         knobs = ae.Knobs(**shared)
         model = ae.build(knobs)
@@ -89,7 +88,7 @@ def tokenizer(experiment: Experiment, name: str, seed: int) -> Autoencoder:
         model = vq_vae.build(knobs)
     folder = experiment.directory.parent / "tokenizers" / f"{name}-{seed}-{knobs.images}"
     experiment.say(f"tokenizer {name}, seed {seed}")
-    trained = train(tokenizer_task(knobs, model), knobs, folder, label=f"{name} seed {seed}").average.model
+    trained = train(family.lesson(knobs, model), knobs, folder, label=f"{name} seed {seed}").average.model
     assert isinstance(trained, Autoencoder)
     return trained.eval()
 
@@ -118,7 +117,7 @@ def generator(experiment: Experiment, latents: str, head: str, seed: int) -> Tex
     subwords = Subwords.trained(pieces.captions, size=knobs.vocabulary, length=knobs.text_length)
     made = mar.generator(knobs, tokens_of, HEADS[head](tokens_of.quantizer.channels, knobs.width))
     drawer = TextToImage(made, subwords, tokens_of)
-    trained = train(TextToImageTask(drawer, pieces, [1.0], seed=seed), knobs, folder, label=name).average.model
+    trained = train(text_to_image_task(drawer, pieces, [1.0], seed=seed), knobs, folder, label=name).average.model
     assert isinstance(trained, TextToImage)
     return trained.eval()
 

@@ -20,7 +20,8 @@ from limner.data.scenes import COLOURS, SHAPES, SIZES, Scenes, Thing
 from limner.encoders import views
 from limner.encoders.features import FeatureNet
 from limner.encoders.views import BACKDROPS, DAMAGES
-from limner.types import Image, Rng
+from limner.train.task import Loss, Task
+from limner.types import Rng
 
 DAMAGE_LEVELS = 3  # every kind of damage is told apart in three strengths
 KINDS = ("emoji", "scene", "emoji", "scene", "emoji", "scene", "emoji", "photo")  # the stream repeats these eight
@@ -69,9 +70,8 @@ class FeatureTraining:
             for split in SPLITS
         }
         self.photos = {split: Photos(split, size=size, seed=seed) for split in SPLITS}
-        self.model: nn.Module = model
+        self.model = model
         self.heads = FeatureHeads(model.pooled_dim, len(places), len(names))
-        self.extra: nn.Module | None = self.heads
         rows = self.heads.name.weight
         first = [int((self.names == place).nonzero()[0]) for place in range(len(places))]
         with torch.no_grad():
@@ -122,9 +122,12 @@ class FeatureTraining:
         behind = views.backdrops(kinds, u[:, 12:24], self.size)
         return views.paste(self.rgba[chosen].float() / 255, behind, zoom, shift, angle, (u[:, 11] > 0.7) & free)
 
-    def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def task(self) -> Task[FeatureNet, dict[str, Tensor]]:
+        """What the loop trains; the heads are not shipped, and previews show what the network sees."""
+        return Task(self.model, self.batch, self.loss, self.heads, lambda _: self.batch(0, 32)["image"], self.validate)
+
+    def loss(self, model: FeatureNet, batch: dict[str, Tensor], rng: Rng) -> Loss:
         """Sum of the cross-entropies of all questions (binary for attributes); accuracies as metrics."""
-        assert isinstance(model, FeatureNet)
         answers = self.heads(model.places(batch["image"]))
         total = answers["name"].new_zeros(())
         metrics: dict[str, Tensor | float] = {}
@@ -142,12 +145,8 @@ class FeatureTraining:
         metrics["accuracy/attributes"] = ((logits > 0) == (target > 0.5)).float().mean()
         return total, metrics
 
-    def preview(self, model: nn.Module) -> Image | None:
-        """The first 32 training pictures as the network sees them (there is nothing drawn to show)."""
-        return self.batch(0, 32)["image"]
-
     @torch.no_grad()
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: FeatureNet) -> dict[str, float]:
         """Accuracies on held-out scenes and on new views of the training emoji."""
         batches = [self._items("heldout", start, 128) for start in range(0, 512, 128)]
         scores = [self.loss(model, batch, Rng(0))[1] for batch in batches]

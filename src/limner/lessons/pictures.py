@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from limner.data.emoji import Emoji
@@ -18,37 +20,9 @@ from limner.data.source import Example, Source
 from limner.data.stream import Kept, Padded, Stream, Variation, chain, mirrored, recoloured, shifted
 from limner.nn.pixels import to_tensor
 from limner.tokenizers.objective import Objective
-from limner.train.settings import Settings
-from limner.types import Image, Rng, Tokenizer
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knobs(Settings):
-    """A tokenizer of small pictures."""
-
-    data: Path | None = None
-    """Folder of your own pictures; without it emoji, scenes and photographs."""
-    finetune: str | None = None
-    """Name or folder of a tokenizer whose decoder alone is trained on: its tokens stay as they are."""
-    size: int | tuple[int, int] = 64
-    """Pixels of a picture: one number for a square, or height and width, as in --size 96 64."""
-    channels: int = 12
-    """Channels of a latent."""
-    l1: float = 0.5
-    """Weight of the absolute difference of pixels."""
-    l2: float = 1.0
-    """Weight of the squared difference of pixels."""
-    perceptual: float = 0.0
-    """Weight of the difference in features."""
-    adversarial: float = 0.0
-    """Weight of the patch discriminator, times its adaptive weight."""
-    images: int = 140_000
-    batch: int = 32
-    lr: float = 2e-3
-    warmup: int = 4_000
-    ema: int = 3_000
-    sample_every: int = 20_000
-    checkpoint_every: int = 20_000
+from limner.tokenizers.tokenizer import QuantizingTokenizer
+from limner.train.task import Task
+from limner.types import Image
 
 
 class Stickers:
@@ -106,54 +80,73 @@ def own_pictures(folder: str, size: Size, seed: int) -> Stream:
     return Stream([Kept(Folder(folder, size=size))], vary=[chain(mirrored, shifted)], seed=seed)
 
 
-class TokenizerTask:
-    """Trains a tokenizer on a stream of pictures.
+def learning_from(data: Path | None, size: Size, seed: int) -> tuple[Stream, dict[str, Source]]:
+    """What a tokenizer learns from, and held-out images by kind: the worlds', or those of the user's folder."""
+    if data is not None:
+        return own_pictures(str(data), size, seed), {"own": Folder(data, size=size)}
+    side = min(extent(size))
+    emoji, scenes = Emoji("heldout", size=side), Scenes(0, split="heldout", size=side, objects=(1, 4))
+    return worlds(size, seed), {"emoji": Padded(emoji, size), "scenes": Padded(scenes, size)}
+
+
+TokenizerTask: TypeAlias = Task[Any, Image]
+
+
+def tokenizer_task(
+    model: QuantizingTokenizer,
+    stream: Stream,
+    objective: Objective,
+    held_out: Mapping[str, Source],
+    extra: nn.Module | None = None,
+) -> TokenizerTask:
+    """Train a tokenizer on a stream of images.
 
     Args:
         model: the tokenizer.
         stream: what it learns from.
         objective: its loss.
-        held_out: pictures of each kind on which it is validated.
+        held_out: images by kind; up to 96 of each are scored and shown.
         extra: what the objective trains beside it, such as a discriminator.
     """
+    images = {
+        name: to_tensor([source[i].image for i in range(min(len(source), 96))]) for name, source in held_out.items()
+    }
 
-    def __init__(
-        self,
-        model: nn.Module,
-        stream: Stream,
-        objective: Objective,
-        held_out: dict[str, Source],
-        extra: nn.Module | None = None,
-    ) -> None:
-        self.model, self.stream, self.objective, self.extra = model, stream, objective, extra
-        self.held_out = {
-            name: to_tensor([source[i].image for i in range(min(len(source), 96))]) for name, source in held_out.items()
-        }
+    def batch(start: int, size: int) -> Image:
+        return to_tensor([example.image for example in stream.take(start, size)])
 
-    def batch(self, start: int, size: int) -> Image:
-        return to_tensor([example.image for example in self.stream.take(start, size)])
+    return Task(
+        cast(nn.Module, model),
+        batch,
+        objective,
+        extra,
+        lambda model: beside_reconstructions(model, images),
+        lambda model: reconstruction_psnr(model, images),
+    )
 
-    def loss(self, model: nn.Module, batch: Image, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
-        return self.objective(model, batch, rng)
 
-    def _reconstruct(self, model: nn.Module, image: Image) -> Image:
-        assert isinstance(model, Tokenizer)
-        assert isinstance(model, nn.Module)
-        device = next(model.parameters()).device
-        return torch.cat([model.decode(model.encode(part.to(device))).cpu() for part in image.split(32)])
+def reconstructed(model: QuantizingTokenizer, image: Image) -> Image:
+    """Images encoded and decoded, 32 at a time, on the CPU."""
+    device = next(cast(nn.Module, model).parameters()).device
+    return torch.cat([model.decode(model.encode(part.to(device))).cpu() for part in image.split(32)])
 
-    def preview(self, model: nn.Module) -> Image:
-        """Held-out pictures above their reconstructions, eight by eight; white ones fill the last row."""
-        images = torch.cat([images[: 32 // len(self.held_out)] for images in self.held_out.values()])
-        images = torch.cat([images, images.new_ones(-len(images) % 8, *images.shape[1:])])
-        rebuilt = self._reconstruct(model, images)
-        rows = [row for pair in zip(images.split(8), rebuilt.split(8), strict=True) for row in pair]
-        return torch.cat(rows)
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Mean PSNR in dB on held-out pictures of each kind."""
-        scores = {}
-        for name, images in self.held_out.items():
-            mse = (self._reconstruct(model, images) - images).square().mean((1, 2, 3))
-            scores[f"psnr/{name}"] = float((10 * torch.log10(4 / mse)).mean())
-        return scores
+def beside_reconstructions(
+    model: QuantizingTokenizer, held_out: Mapping[str, Float[Tensor, "_ 3 h w"]]
+) -> Float[Tensor, "pairs 3 h w"]:
+    """Images above their reconstructions, eight by eight; white ones fill the last row."""
+    shown = torch.cat([images[: 32 // len(held_out)] for images in held_out.values()])
+    shown = torch.cat([shown, shown.new_ones(-len(shown) % 8, *shown.shape[1:])])
+    rebuilt = reconstructed(model, shown)
+    return torch.cat([row for pair in zip(shown.split(8), rebuilt.split(8), strict=True) for row in pair])
+
+
+def reconstruction_psnr(
+    model: QuantizingTokenizer, held_out: Mapping[str, Float[Tensor, "_ 3 h w"]]
+) -> dict[str, float]:
+    """Mean PSNR in dB of the images of each kind."""
+    scores = {}
+    for name, images in held_out.items():
+        mse = (reconstructed(model, images) - images).square().mean((1, 2, 3))
+        scores[f"psnr/{name}"] = float((10 * torch.log10(4 / mse)).mean())
+    return scores

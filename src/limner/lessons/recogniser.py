@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from limner.data.emoji import Emoji
 from limner.data.scenes import COLOURS, SHAPES, SIZES, Scenes, Thing
@@ -16,7 +16,8 @@ from limner.data.scenes.sampling import Split
 from limner.encoders import views
 from limner.encoders.recogniser import CELL, SIDE, Recogniser
 from limner.encoders.views import BACKDROPS
-from limner.types import Image, Rng
+from limner.train.task import Loss, Task
+from limner.types import Rng
 
 GRID = SIDE // CELL
 SPLITS: tuple[Split, ...] = ("train", "heldout", "compositions")
@@ -35,12 +36,10 @@ class RecogniserTraining:
         labels = [emoji[i].label for i in range(len(emoji))]
         self.names = torch.tensor([emoji.canonical(label) for label in labels])
         self.scenes = {split: _worlds(seed, split, emoji) for split in SPLITS}
-        self.model: nn.Module = model
-        self.extra: nn.Module | None = None
+        self.model = model
 
     def begin(self) -> RecogniserTraining:
         """Start the rows of the name head at the principal components of the pictures they name. For a fresh model."""
-        assert isinstance(self.model, Recogniser)
         rows = self.model.name.weight
         with torch.no_grad():
             rows.copy_(views.signatures(self.rgba, rows.shape[1]) * (20 / rows.shape[1]))
@@ -90,9 +89,18 @@ class RecogniserTraining:
         behind = views.backdrops(kinds, u[:, 12:24], SIDE)
         return views.paste(self.rgba[chosen].float() / 255, behind, zoom, shift, angle, torch.zeros(len(u)) > 0)
 
-    def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def task(self) -> Task[Recogniser, dict[str, Tensor]]:
+        """What the loop trains; previews show what the network sees."""
+        return Task(
+            self.model,
+            self.batch,
+            self.loss,
+            preview=lambda _: self.batch(0, 32)["image"],
+            validate=self.validate,
+        )
+
+    def loss(self, model: Recogniser, batch: dict[str, Tensor], rng: Rng) -> Loss:
         """Cross-entropies of name, centre (binary), shape, colour and size at the things, and L1 of the offset."""
-        assert isinstance(model, Recogniser)
         maps, names = model(batch["image"])
         metrics: dict[str, Tensor | float] = {}
         asked = batch["name"] >= 0
@@ -114,14 +122,9 @@ class RecogniserTraining:
         total = total + (maps["offset"][b, :, row, column] - batch["offset"]).abs().sum() / count
         return total, metrics
 
-    def preview(self, model: nn.Module) -> Image | None:
-        """The first 32 training pictures as the network sees them (there is nothing drawn to show)."""
-        return self.batch(0, 32)["image"]
-
     @torch.no_grad()
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: Recogniser) -> dict[str, float]:
         """``accuracy/...``: on unseen softened views, a lower bound; ``read/...``: on clean scenes and emoji."""
-        assert isinstance(model, Recogniser)
         batches = [self.items("heldout", start, 128) for start in range(0, 512, 128)]
         scores = [self.loss(model, batch, Rng(0))[1] for batch in batches]
         means = {name: sum(float(score[name]) for score in scores) / len(scores) for name in scores[0]}

@@ -6,7 +6,9 @@ from typing import Any
 
 from limner.data.images import extent
 from limner.data.scenes import Scenes
+from limner.encoders.matcher import ImageTextModel
 from limner.encoders.recogniser import Recogniser
+from limner.evaluate.encoder import evaluate_encoder
 from limner.evaluate.frechet import FeatureFn
 from limner.evaluate.generator import evaluate_generator
 from limner.evaluate.inception import load_inception
@@ -66,6 +68,11 @@ def generator_scores(model: TextToImage, asked: Question) -> dict[str, Any]:
         feature_fn=feature_fn,
         feature_name=feature_name,
     )
+
+
+def encoder_scores(model: ImageTextModel, asked: Question) -> dict[str, Any]:
+    """What the features know, and whether images lie where their captions do; a seed has no effect."""
+    return evaluate_encoder(model.encoder, model, model=asked.name, weights=weights_hash(asked.name), count=asked.count)
 
 
 def recogniser_scores(model: Recogniser, asked: Question) -> dict[str, Any]:

@@ -9,22 +9,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 from limner.errors import CheckpointError, InputError
-from limner.train.settings import Settings
+from limner.train.settings import Settings, marked
 
 CARD = "recipe.json"
 
 
 def json_knobs(knobs: Settings) -> dict[str, Any]:
-    """Knobs as JSON, without those that only say where and for how long to train."""
-    values = dataclasses.asdict(knobs)
-    for here_only in ("out", "device", "threads", "minutes"):
-        values.pop(here_only)
+    """Knobs as JSON, without those of one run, which only say where and for how long to train."""
+    run = marked(type(knobs), "run")
+    values = {key: value for key, value in dataclasses.asdict(knobs).items() if key not in run}
     return {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
 
 
 def parse_knobs(kind: type[Settings], values: dict[str, Any], source: Path) -> Settings:
-    """Knobs from JSON; raises `CheckpointError` for names that the recipe does not know, and values that do not fit."""
-    hints = typing.get_type_hints(kind)
+    """Knobs from JSON, without those that the recipe has retired (`Settings.retired`); raises `CheckpointError` for
+    names that the recipe does not know, and values that do not fit."""
+    known = {field.name for field in dataclasses.fields(kind)}
+    hints = {name: hint for name, hint in typing.get_type_hints(kind).items() if name in known}
+    values = {name: value for name, value in values.items() if name in known or name not in kind.retired}
     if unknown := values.keys() - hints.keys():
         raise CheckpointError(f"{source / CARD} sets {min(unknown)}, which {kind.__module__} does not know")
     if wrong := [name for name, value in values.items() if not fits(hints[name], value)]:

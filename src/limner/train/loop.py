@@ -25,7 +25,7 @@ from limner.train import checkpoint
 from limner.train.average import WeightAverage
 from limner.train.memory import freed_memory_kept
 from limner.train.optimizer import Optimizer
-from limner.train.settings import Settings
+from limner.train.settings import Settings, marked
 from limner.train.task import Task
 from limner.train.tracking import Tracker
 from limner.types import Rng, derive_seed
@@ -37,7 +37,7 @@ MAX_SKIPPED = 20  # consecutive steps with a non-finite loss or gradient before 
 class Run:
     """The state of a training run: everything that a checkpoint holds."""
 
-    def __init__(self, task: Task, settings: Settings, directory: Path) -> None:
+    def __init__(self, task: Task[Any, Any], settings: Settings, directory: Path) -> None:
         self.task, self.settings, self.directory = task, settings, directory
         device = torch.device(settings.device)
         task.model.to(device)
@@ -72,17 +72,7 @@ class Run:
     def restore(self, folder: Path) -> None:
         """Go back to a checkpoint; raises `CheckpointError` if it was made with other knobs."""
         tensors, state = checkpoint.load(folder)
-        free = {
-            "out",
-            "images",
-            "batch",
-            "accumulate",
-            "minutes",
-            "threads",
-            "device",
-            "sample_every",
-            "checkpoint_every",
-        }
+        free = marked(type(self.settings), "run", "free")
         now = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self.settings).items()}
         for key, value in state["knobs"].items():
             if key not in free and key in now and _plain(now[key]) != _plain(value):
@@ -139,7 +129,9 @@ class Run:
         return values
 
 
-def train(task: Task, settings: Settings, directory: Path, *, label: str = "training", bar: bool = True) -> Run:
+def train(
+    task: Task[Any, Any], settings: Settings, directory: Path, *, label: str = "training", bar: bool = True
+) -> Run:
     """Train ``task`` for ``settings.images`` images, resuming what ``directory`` holds; returns the run at its end.
 
     Ctrl-C and SIGTERM finish the step, save a checkpoint and return; ``run.images < settings.images`` then.
@@ -192,8 +184,8 @@ def show(run: Run, tracker: Tracker) -> None:
     model = run.average.model if run.settings.ema else run.task.model
     model.eval()
     with torch.no_grad():  # in fp32: a diffusion sampler multiplies the rounding of its first steps
-        scores = run.task.validate(model)
-        pictures = run.task.preview(model)
+        scores = run.task.validate(model) if run.task.validate else {}
+        pictures = run.task.preview(model) if run.task.preview else None
     if run.settings.ema == 0:
         model.train()
     if scores:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from limner.errors import InputError
+
+RUN = {"run": True}  # of this run alone: not written on a model's card
+FREE = {"free": True}  # may change when a run is resumed, as those of RUN may
+SHARED = {"shared": True}  # a comparison decides it for all alike, as those of RUN
+RARE = {"rare": True}  # seldom changed: `--help-all` explains it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Counted in images, not steps, so that a change of batch size changes no schedule."""
 
-    out: Path | None = None
+    out: Path | None = field(default=None, metadata=RUN)
     """Folder of the run: checkpoints, logs, samples and the finished model. The same command resumes it."""
-    images: int = 200_000
+    images: int = field(default=200_000, metadata={**FREE, **SHARED})
     """Images to train on."""
-    batch: int = 64
+    batch: int = field(default=64, metadata=FREE)
     """Images per optimizer step."""
-    accumulate: int = 1
+    accumulate: int = field(default=1, metadata={**FREE, **RARE})
     """Split each batch into this many parts to save memory."""
     lr: float = 1e-3
     """Peak learning rate of AdamW."""
@@ -28,30 +33,33 @@ class Settings:
     """Peak learning rate of Muon for the matrices of repeated blocks; 0 leaves all to AdamW."""
     warmup: int = 10_000
     """Images of linear warm-up, before the cosine to zero."""
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant"] = field(default="cosine", metadata=RARE)
     """Learning rate after the warm-up."""
-    weight_decay: float = 0.02
+    weight_decay: float = field(default=0.02, metadata=RARE)
     """Decoupled weight decay of matrices; vectors, biases and embeddings of one axis have none."""
-    beta2: float = 0.99
+    beta2: float = field(default=0.99, metadata=RARE)
     """Second AdamW coefficient; the first is 0.9."""
-    clip: float = 1.0
+    clip: float = field(default=1.0, metadata=RARE)
     """Largest gradient norm; longer gradients are shortened to it."""
     ema: int = 10_000
     """Half-life of the weight average in images; 0 switches averaging off."""
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["bf16", "fp32"] = field(default="bf16", metadata=RARE)
     """Arithmetic of the forward pass; weights and optimizer stay fp32."""
-    seed: int = 0
+    seed: int = field(default=0, metadata=SHARED)
     """Seed of the weights, the order of the data and every draw."""
-    sample_every: int = 50_000
+    sample_every: int = field(default=50_000, metadata={**FREE, **SHARED})
     """Images between sample grids and held-out scores."""
-    checkpoint_every: int = 50_000
+    checkpoint_every: int = field(default=50_000, metadata={**FREE, **SHARED})
     """Images between checkpoints; the last two are kept."""
-    minutes: float = 0.0
+    minutes: float = field(default=0.0, metadata=RUN)
     """Stop, saved and resumable, after this many minutes; 0 is no limit."""
-    device: str = "cpu"
+    device: str = field(default="cpu", metadata=RUN)
     """Where to train: cpu, cuda, mps."""
-    threads: int = 0
+    threads: int = field(default=0, metadata=RUN)
     """CPU threads; 0 leaves torch's choice."""
+
+    retired: ClassVar[frozenset[str]] = frozenset()
+    """Knobs of older cards that never had an effect on this recipe: they are read over."""
 
     def __post_init__(self) -> None:
         for name in ("images", "batch", "accumulate", "sample_every", "checkpoint_every"):
@@ -80,3 +88,11 @@ class Settings:
     def ema_decay(self) -> float:
         """Decay of the weight average per optimizer step."""
         return 0.5 ** (self.batch / self.ema) if self.ema else 0.0
+
+
+def marked(kind: type, *marks: str) -> frozenset[str]:
+    """Names of the knobs that a dataclass, or one that it derives from, marks by ``field(metadata={mark: True})``."""
+    bases = [base for base in kind.__mro__ if is_dataclass(base)]
+    return frozenset(
+        one.name for base in bases for one in fields(base) if any(one.metadata.get(mark) for mark in marks)
+    )

@@ -1,37 +1,36 @@
-"""What the loop trains: anything that makes batches and turns them into a loss."""
+"""What the loop trains: a model, its batches, and the loss that it descends."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
 from limner.types import Image, Rng
 
+ModelT = TypeVar("ModelT", bound=nn.Module)
+BatchT = TypeVar("BatchT")
+Loss: TypeAlias = tuple[Tensor, dict[str, Tensor | float]]  # the scalar to descend, and what to log beside it
 
-@runtime_checkable
-class Task(Protocol):
-    """A model with the stream it learns from and the loss it is taught by.
 
-    The loop knows nothing else about models, so a new system needs no line in it.
+@dataclass(frozen=True)
+class Task(Generic[ModelT, BatchT]):
+    """A model with the stream it learns from and the loss it descends. The loop knows nothing else about models.
+
+    Args:
+        model: what is trained, averaged, saved and shipped.
+        batch: items ``start .. start + size`` of the stream, as CPU tensors: a pure function of the two numbers.
+        loss: of the model (or its average), a batch on the model's device and random numbers.
+        extra: parameters trained beside the model and not shipped, such as a discriminator.
+        preview: a few pictures that show what the model does by now; None if there are none.
+        validate: cheap held-out scores by name; None if there are none.
     """
 
-    @property
-    def model(self) -> nn.Module:
-        """What is trained, averaged, saved and shipped."""
-
-    @property
-    def extra(self) -> nn.Module | None:
-        """Parameters trained beside the model and not shipped, such as a discriminator."""
-
-    def batch(self, start: int, size: int) -> Any:
-        """Items ``start .. start + size`` of the stream, as CPU tensors: a pure function of the two numbers."""
-
-    def loss(self, model: nn.Module, batch: Any, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """The scalar to descend and what to log beside it."""
-
-    def preview(self, model: nn.Module) -> Image | None:
-        """A few pictures that show what the model does by now, or None."""
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Cheap held-out scores."""
+    model: ModelT
+    batch: Callable[[int, int], BatchT]
+    loss: Callable[[ModelT, BatchT, Rng], Loss]
+    extra: nn.Module | None = None
+    preview: Callable[[ModelT], Image | None] | None = None
+    validate: Callable[[ModelT], dict[str, float]] | None = None

@@ -172,7 +172,7 @@ def taught(experiment: Experiment, name: str, seed: int, course: Course, base: R
     model = fresh(course, seed) if base is None else copy.deepcopy(base)
     experiment.say(f"reader {name}, seed {seed}")
     folder: Path = experiment.directory / f"{name}-{seed}-{lessons}"
-    run = train(Reading(model, course, seed), settings, folder, label=name)
+    run = train(Reading(model, course, seed).task(), settings, folder, label=name)
     if run.images < settings.images:
         raise KeyboardInterrupt  # saved; the same command goes on
     return model.eval()

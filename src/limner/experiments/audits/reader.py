@@ -27,7 +27,8 @@ from limner.encoders.recogniser import Recogniser
 from limner.languages.subwords import Subwords
 from limner.nn.blocks import Context, vit_blocks
 from limner.nn.pixels import to_tensor
-from limner.types import Image, Rng
+from limner.train.task import Loss, Task
+from limner.types import Rng
 
 Batch: TypeAlias = tuple[Tensor, ...]  # words [b k], things [b s p], options [b m t], places of the right ones [b]
 THINGS = 4  # sightings of a picture that are read, the surest
@@ -105,10 +106,7 @@ class Course:
 class Reading:
     """The task of teaching a reader a course."""
 
-    extra: nn.Module | None = None
-
     def __init__(self, model: Reader, course: Course, seed: int) -> None:
-        self.model: nn.Module = model
         self.reader, self.course, self.seed = model, course, seed
 
     def batch(self, start: int, size: int) -> Batch:
@@ -116,19 +114,15 @@ class Reading:
         items, things = zip(*(self.course.lesson(self.seed, start + row) for row in range(size)), strict=True)
         return self.reader.encode(items, torch.stack(things))
 
-    def loss(self, model: nn.Module, batch: Batch, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def task(self) -> Task[Reader, Batch]:
+        """What the loop trains."""
+        return Task(self.reader, self.batch, self.loss)
+
+    def loss(self, model: Reader, batch: Batch, rng: Rng) -> Loss:
         """Cross-entropy of the right option."""
         words, things, options, right = batch
         logits = model(words, things, options).float()
         return functional.cross_entropy(logits, right), {"accuracy": (logits.argmax(1) == right).float().mean()}
-
-    def preview(self, model: nn.Module) -> Image | None:
-        """Nothing to show."""
-        return None
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Nothing held out: the audit is the test."""
-        return {}
 
 
 def sightings(recogniser: Recogniser, images: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Float[Tensor, "b s p"]:

@@ -16,8 +16,7 @@ import torch
 from limner.encoders.matcher import ImageTextModel
 from limner.evaluate.linear_probe import probe_scores
 from limner.experiments.experiment import Experiment
-from limner.lessons import pairs as captioned
-from limner.recipes.encoders import clip, superclass
+from limner.recipes.encoders import clip, family, superclass
 from limner.train.loop import Run, train
 
 IMAGES = 16_000  # 62 steps of 256: what a proof of ten minutes affords
@@ -41,28 +40,27 @@ ENCODER: dict[str, Any] = {
 TEXT: dict[str, Any] = {"text_width": 128, "text_depth": 2, "joint": 128}
 
 
-def knobs_of(arm: str, batch: int, seed: int, images: int) -> captioned.Knobs:
+def knobs_of(arm: str, batch: int, seed: int, images: int) -> family.Knobs:
     """Knobs of the arm "superclass" or "clip"."""
     rates = {name: ENCODER[name] * math.sqrt(batch / 32) for name in ("lr", "muon")}
     shared = {**ENCODER, **rates, "batch": batch, "seed": seed, "images": images}
     return superclass.Knobs(**shared) if arm == "superclass" else clip.Knobs(**shared, **TEXT)
 
 
-def task_of(knobs: captioned.Knobs) -> captioned.ImageTextTask:
+def task_of(knobs: family.Knobs) -> family.Lesson:
     """The task of an arm, from the weights of its seed; the encoder starts from the same in both."""
     torch.manual_seed(knobs.seed)
-    start = captioned.encoder(knobs).state_dict()
-    task = clip.task(knobs) if isinstance(knobs, clip.Knobs) else _superclass_task(knobs)
-    assert isinstance(task.model, ImageTextModel)
+    start = family.encoder(knobs).state_dict()
+    task = clip.RECIPE.task(knobs) if isinstance(knobs, clip.Knobs) else _superclass_task(knobs)
     encoder = task.model.encoder
     assert isinstance(encoder, torch.nn.Module)
     encoder.load_state_dict(start)
     return task
 
 
-def _superclass_task(knobs: captioned.Knobs) -> captioned.ImageTextTask:
+def _superclass_task(knobs: family.Knobs) -> family.Lesson:
     assert isinstance(knobs, superclass.Knobs)
-    return superclass.task(knobs)
+    return superclass.RECIPE.task(knobs)
 
 
 def taught(experiment: Experiment, arm: str, batch: int, seed: int) -> ImageTextModel:

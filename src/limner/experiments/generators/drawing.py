@@ -25,7 +25,7 @@ from limner.experiments.experiment import Experiment
 from limner.experiments.smallworld import distance, gap, summary
 from limner.generators.orders import Order
 from limner.languages.subwords import Subwords
-from limner.lessons.captions import TextToImageTask, TokenizedPictures
+from limner.lessons.captions import TokenizedPictures, text_to_image_task
 from limner.models.text_to_image import TextToImage
 from limner.nn.pixels import to_tensor
 from limner.recipe import Recipe
@@ -128,7 +128,7 @@ def folder_of(experiment: Experiment, name: str, seed: int, images: int) -> Path
     return experiment.directory.parent / "drawing" / f"{name}-{seed}-{images}"
 
 
-def finished(task: Task, settings: Settings, folder: Path, label: str) -> Run:
+def finished(task: Task[Any, Any], settings: Settings, folder: Path, label: str) -> Run:
     """The end of a training, resumed or read back; an interrupted one is saved, and the interruption passed on."""
     run = train(task, settings, folder, label=label)
     if run.images < settings.images:
@@ -180,7 +180,7 @@ def trained(experiment: Experiment, arm: Arm, seed: int) -> TextToImage:
     )
     drawer.subwords = Subwords.trained(pieces.captions, size=knobs.vocabulary, length=knobs.text_length)
     shown, order = held_out()[1][:16], arm.order(knobs) if arm.order else None
-    task = TextToImageTask(drawer, pieces, (1.0,), seed=seed, preview=shown, order=order, images=knobs.images)
+    task = text_to_image_task(drawer, pieces, (1.0,), seed=seed, preview=shown, order=order, images=knobs.images)
     model = finished(task, knobs, folder, f"{arm.name} seed {seed}").average.model.eval()
     assert isinstance(model, TextToImage)
     return model

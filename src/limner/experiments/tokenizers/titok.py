@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from limner.experiments.experiment import Experiment, Finding
 from limner.experiments.smallworld import distance, gap, held_out, summary
-from limner.recipes.tokenizers import titok, vae
+from limner.recipes.tokenizers import family, titok
 from limner.tokenizers.oned import Cells, JointTransformer, OneDTokenizer, PatchPixels, Vit
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Quantizer
 from limner.tokenizers.quantizers.vector import VectorQuantizer
@@ -113,7 +113,7 @@ def trained(experiment: Experiment, name: str, seed: int) -> QuantizingTokenizer
     where: Path = experiment.directory / f"{folder}-{seed}-{images}"
     experiment.say(f"{name}, seed {seed}")
     torch.manual_seed(seed)
-    run = train(vae.tokenizer_task(knobs, build(name, knobs)), knobs, where, label=f"{folder} seed {seed}")
+    run = train(family.lesson(knobs, build(name, knobs)), knobs, where, label=f"{folder} seed {seed}")
     if run.images < images:
         raise KeyboardInterrupt
     model = run.average.model.eval()

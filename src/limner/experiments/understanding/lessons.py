@@ -23,7 +23,8 @@ from limner.evaluate.linear_probe import over_pictures
 from limner.languages.language import LanguageModel
 from limner.models.vision_language import VisionLanguageModel
 from limner.nn.pixels import to_tensor
-from limner.types import Image, Patches, Rng, derive_seed
+from limner.train.task import Loss, Task
+from limner.types import Patches, Rng, derive_seed
 from limner.unified.conversation import Vocabulary, pack, segments_of
 from limner.unified.reconstruction import Objective
 from limner.unified.segments import NOTHING, Packed, Segment, lay_out
@@ -64,10 +65,8 @@ def captioned(captions: Sequence[str], rows: Sequence[Sequence[Turn]], vocabular
 class Reading:
     """The task of teaching a language model to read captions and to answer questions about them."""
 
-    extra: nn.Module | None = None
-
-    def __init__(self, model: nn.Module, source: Scenes, vocabulary: Vocabulary, turns: int) -> None:
-        self.model: nn.Module = model
+    def __init__(self, model: LanguageModel, source: Scenes, vocabulary: Vocabulary, turns: int) -> None:
+        self.model = model
         self.source, self.vocabulary = SceneConversations(source, turns=turns), vocabulary
 
     def batch(self, start: int, size: int) -> Batch:
@@ -76,19 +75,14 @@ class Reading:
         captions = [talk.turns[-1].answer for talk in talks]
         return captioned(captions, [talk.turns for talk in talks], self.vocabulary).to_dict()
 
-    def loss(self, model: nn.Module, batch: Batch, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def task(self) -> Task[Any, Batch]:
+        """What the loop trains."""
+        return Task(cast(nn.Module, self.model), self.batch, self.loss)
+
+    def loss(self, model: LanguageModel, batch: Batch, rng: Rng) -> Loss:
         """Cross-entropy of captions and answers."""
-        assert isinstance(model, LanguageModel)
         packed = Packed.from_dict(batch)
         return learned(packed, model, model(model.embed(packed.ids), packed.positions, packed.visible())), {}
-
-    def preview(self, model: nn.Module) -> Image | None:
-        """Nothing to show."""
-        return None
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Nothing held out: pictures are the test."""
-        return {}
 
 
 @dataclass(frozen=True)
@@ -147,7 +141,7 @@ class Seeing:
         describe: bool = False,
         supervision: Supervision | None = None,
     ) -> None:
-        self.model: nn.Module = model
+        self.model = model
         self.pictures, self.seed = pictures, seed
         self.shuffled, self.describe, self.supervision = shuffled, describe, supervision
         objective = supervision.objective if supervision else None
@@ -156,7 +150,6 @@ class Seeing:
 
     def batch(self, start: int, size: int) -> Batch:
         """Rows ``start .. start + size - 1`` of shuffled epochs."""
-        assert isinstance(self.model, VisionLanguageModel)
         rows = [self._row(index) for index in range(start, start + size)]
         talks = [self.pictures.turns[row] for row in rows]
         packed = pack(
@@ -179,9 +172,12 @@ class Seeing:
         rng = np.random.default_rng(derive_seed(self.seed, "epoch", epoch))
         return int(rng.permutation(len(self.pictures.turns))[place])
 
-    def loss(self, model: nn.Module, batch: Batch, rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def task(self) -> Task[VisionLanguageModel, Batch]:
+        """What the loop trains."""
+        return Task(self.model, self.batch, self.loss, self.extra)
+
+    def loss(self, model: VisionLanguageModel, batch: Batch, rng: Rng) -> Loss:
         """Cross-entropy of answers, and what supervision adds."""
-        assert isinstance(model, VisionLanguageModel)
         packed, hidden = look(model, batch, self.pictures.grid)
         answers = model.answer_loss(packed, hidden)
         if self.supervision is None:
@@ -189,14 +185,6 @@ class Seeing:
         seen, _ = model.at_pictures(packed, hidden)
         lost = self.supervision.objective.errors(seen, batch["values"], rng).mean()
         return answers + lost, {"answers": answers.detach(), "given back": lost.detach()}
-
-    def preview(self, model: nn.Module) -> Image | None:
-        """Nothing to show."""
-        return None
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Nothing yet: the held-out album is the test."""
-        return {}
 
 
 def look(model: VisionLanguageModel, batch: Batch, grid: tuple[int, int]) -> tuple[Packed, Float[Tensor, "b n d"]]:

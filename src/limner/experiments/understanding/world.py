@@ -40,7 +40,7 @@ from limner.experiments.understanding.lessons import (
 )
 from limner.languages.subwords import Subwords
 from limner.languages.transformer import LanguageTransformer
-from limner.lessons.pairs import ImageTextTask
+from limner.lessons.pairs import image_text_task
 from limner.models.vision_language import VisionLanguageModel
 from limner.recipes.encoders import superclass
 from limner.train.loop import train
@@ -104,7 +104,7 @@ def folder_of(experiment: Experiment, name: str, seed: int, images: int) -> Path
     return experiment.directory.parent / "understanding" / f"{name}-{seed}-{images}"
 
 
-def finished(experiment: Experiment, task: Task, settings: Settings, name: str) -> Any:
+def finished(experiment: Experiment, task: Task[Any, Any], settings: Settings, name: str) -> Any:
     """The averaged model at the end of a training, resumed or read back."""
     folder = folder_of(experiment, name, settings.seed, settings.images)
     experiment.say(f"{name}, seed {settings.seed}")
@@ -145,8 +145,8 @@ def superclass_of(experiment: Experiment, vocabulary: Subwords, seed: int) -> Su
     torch.manual_seed(seed)
     model = superclass.build(knobs)
     model.subwords = vocabulary
-    task = ImageTextTask(model, knobs)
-    task.stream = Stream([scenes(derive_seed(seed, "captions"), "train", SIZE, 1_000_000)], seed=seed)
+    pairs = Stream([scenes(derive_seed(seed, "captions"), "train", SIZE, 1_000_000)], seed=seed)
+    task = image_text_task(model, pairs, SIZE)
     trained = finished(experiment, task, knobs, "encoder")
     assert isinstance(trained, ImageTextModel)
     assert isinstance(trained.taught, SubwordClassifier)
@@ -159,7 +159,7 @@ def language_of(experiment: Experiment, vocabulary: Subwords, seed: int) -> Lang
     model = LanguageTransformer(len(vocabulary), width=WIDTH, depth=DEPTH, heads=WIDTH // 64)
     source = scenes(derive_seed(seed, "read"), "train", SIZE, 1_000_000)
     settings = Settings(seed=seed, images=round(READING_ROWS * experiment.scale), **READING)
-    trained = finished(experiment, Reading(model, source, vocabulary, TURNS), settings, "reading")
+    trained = finished(experiment, Reading(model, source, vocabulary, TURNS).task(), settings, "reading")
     assert isinstance(trained, LanguageTransformer)
     return trained
 
@@ -176,13 +176,13 @@ def taught(experiment: Experiment, arm: Arm, seed: int) -> VisionLanguageModel:
     aligning = images // ALIGNED if arm.aligned else 0
     language.requires_grad_(not (arm.frozen or arm.aligned))
     if aligning:
-        alone = Seeing(model, shared.taught, seed, describe=True)
+        alone = Seeing(model, shared.taught, seed, describe=True).task()
         first = finished(experiment, alone, Settings(seed=seed, images=aligning, **SEEING), f"{arm.name}-first")
         connector.load_state_dict(first.connector.state_dict())
         language.requires_grad_(not arm.frozen)
     torch.manual_seed(derive_seed(seed, "supervision"))
     supervision = arm.supervise(shared) if arm.supervise is not None else None
-    task = Seeing(model, shared.taught, seed, shuffled=arm.shuffled, supervision=supervision)
+    task = Seeing(model, shared.taught, seed, shuffled=arm.shuffled, supervision=supervision).task()
     trained = finished(experiment, task, Settings(seed=seed, images=images - aligning, **SEEING), arm.name)
     assert isinstance(trained, VisionLanguageModel)
     return trained

@@ -18,13 +18,12 @@ from limner.encoders.objectives.infonce import InfoNce
 from limner.encoders.text import TextTransformer
 from limner.encoders.two_towers import Objective, TwoTowers
 from limner.languages.subwords import Subwords
-from limner.lessons import pairs as captioned
-from limner.lessons.pairs import ImageTextTask, encoder, encoder_scores, image_text_task
 from limner.recipe import Claim, Recipe
+from limner.recipes.encoders import family
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(captioned.Knobs):
+class Knobs(family.Knobs):
     """A vision and a text tower."""
 
     text_width: int = 128
@@ -45,7 +44,9 @@ def two_towers(knobs: Knobs, objective: Objective) -> ImageTextModel:
         heads=max(knobs.text_width // 64, 1),
         activation=functional.silu,
     )
-    return ImageTextModel(TwoTowers(encoder(knobs), text, objective, joint=knobs.joint), Subwords(knobs.text_length))
+    return ImageTextModel(
+        TwoTowers(family.encoder(knobs), text, objective, joint=knobs.joint), Subwords(knobs.text_length)
+    )
 
 
 def build(knobs: Knobs) -> ImageTextModel:
@@ -53,19 +54,16 @@ def build(knobs: Knobs) -> ImageTextModel:
     return two_towers(knobs, InfoNce())
 
 
-def task(knobs: Knobs) -> ImageTextTask:
-    """How it is trained."""
-    return image_text_task(knobs, build(knobs))
-
-
+TINY = {**family.TINY, "text_width": 64, "text_depth": 1, "joint": 16}
 RECIPE = Recipe(
     system="clip",
     state="works",
     paper="arXiv:2103.00020",
     knobs=Knobs,
     build=build,
-    task=task,
-    score=encoder_scores,
+    lesson=family.lesson,
+    score=family.score,
+    tiny=TINY,
     claims=(
         Claim(
             text="colour and shape of unseen scenes and the group of unseen emoji are classified by words alone, "

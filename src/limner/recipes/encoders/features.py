@@ -11,11 +11,12 @@ compare with no older ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from limner.encoders.features import FeatureNet
-from limner.lessons.features import FeatureTraining
 from limner.recipe import Recipe
 from limner.train.settings import Settings
+from limner.train.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +43,18 @@ def build(knobs: Knobs) -> FeatureNet:
     return FeatureNet(knobs.widths, knobs.depths, knobs.pooled)
 
 
-def task(knobs: Knobs) -> FeatureTraining:
-    """How it is trained."""
-    return FeatureTraining(build(knobs), seed=knobs.seed)
+def lesson(knobs: Knobs, model: FeatureNet) -> Task[FeatureNet, Any]:
+    """Training on damaged images of limner's own worlds."""
+    from limner.lessons.features import FeatureTraining
+
+    return FeatureTraining(model, seed=knobs.seed).task()
 
 
-RECIPE = Recipe(state="works", paper="arXiv:1801.03924", knobs=Knobs, build=build, task=task)
+RECIPE = Recipe(
+    state="works",
+    paper="arXiv:1801.03924",
+    knobs=Knobs,
+    build=build,
+    lesson=lesson,
+    tiny={"widths": (4, 4, 8), "depths": (0, 0, 0), "pooled": 8},
+)

@@ -18,13 +18,12 @@ from limner.encoders.matcher import ImageTextModel
 from limner.encoders.objectives.subword_set import SubwordFrequency
 from limner.encoders.subwords import SubwordClassifier, SubwordHead
 from limner.languages.subwords import Subwords
-from limner.lessons import pairs as captioned
-from limner.lessons.pairs import ImageTextTask, encoder, encoder_scores, image_text_task
 from limner.recipe import Claim, Recipe
+from limner.recipes.encoders import family
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(captioned.Knobs):
+class Knobs(family.Knobs):
     """A SuperClass."""
 
     head_depth: int = 0
@@ -37,12 +36,7 @@ def build(knobs: Knobs) -> ImageTextModel:
     """A freshly initialised SuperClass."""
     head = SubwordHead(knobs.width, knobs.vocabulary, depth=knobs.head_depth, normalised=knobs.head_depth > 0)
     frequency = SubwordFrequency(knobs.vocabulary, knobs.drop)
-    return ImageTextModel(SubwordClassifier(encoder(knobs), head, frequency), Subwords(knobs.text_length))
-
-
-def task(knobs: Knobs) -> ImageTextTask:
-    """How it is trained."""
-    return image_text_task(knobs, build(knobs))
+    return ImageTextModel(SubwordClassifier(family.encoder(knobs), head, frequency), Subwords(knobs.text_length))
 
 
 RECIPE = Recipe(
@@ -51,8 +45,9 @@ RECIPE = Recipe(
     paper="arXiv:2411.03313",
     knobs=Knobs,
     build=build,
-    task=task,
-    score=encoder_scores,
+    lesson=family.lesson,
+    score=family.score,
+    tiny=family.TINY,
     claims=(
         Claim(
             text="with equal encoders, pictures and steps, a linear probe reads SuperClass as well as CLIP, or better",

@@ -14,31 +14,20 @@ from dataclasses import dataclass
 
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import constant
-from limner.errors import InputError
 from limner.generators.backbones.blockwise import BlockwiseTransformer
 from limner.generators.generator import Generator
 from limner.generators.heads.trunk import Diffusion, TrunkHead
 from limner.generators.orders import Cells
-from limner.languages.subwords import Subwords
-from limner.lessons import captions as captioned
-from limner.lessons.captions import (
-    TextToImageTask,
-    frozen_tokenizer,
-    one_grid,
-    text_condition,
-    text_to_image_task,
-)
 from limner.models.text_to_image import TextToImage
 from limner.recipe import Claim, Recipe
-from limner.recipes.scores import generator_scores
+from limner.recipes.generators import family
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(captioned.Knobs):
+class Knobs(family.Knobs):
     """A transformer that denoises blocks of latents."""
 
     tokenizer: str = "vae-64"
-    width: int = 192
     depth: int = 4
     """Blocks of the transformer."""
     block: int = 4
@@ -47,45 +36,23 @@ class Knobs(captioned.Knobs):
     """Predict the velocity; the paper's predicts epsilon, which needs far longer training."""
     head_steps: int = 25
     """Steps of DPM-Solver++ that draw a block."""
-    vocabulary: int = 1024
 
 
 def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised ACDiT over its tokenizer."""
-    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False)
-    grid = one_grid(knobs.tokenizer, tokenizer)
-    if knobs.block < 1 or grid[0] % knobs.block or grid[1] % knobs.block:
-        raise InputError(
-            f"--block {knobs.block} does not divide the {grid[0]}x{grid[1]} latents of {knobs.tokenizer}: choose 2 or 4"
-        )
-    backbone = BlockwiseTransformer(
-        axes=grid,
-        split=(1, 1),
-        width=knobs.width,
-        depth=knobs.depth,
-        heads=knobs.heads,
-        prefix=knobs.text_length,
-    )
-    process = Diffusion(knobs.head_steps, velocity=knobs.velocity)
+    tokenizer = family.frozen_tokenizer(knobs.tokenizer, discrete=False)
+    grid = family.one_grid(knobs.tokenizer, tokenizer, knobs.block, "block")
+    width, process = knobs.width, Diffusion(knobs.head_steps, velocity=knobs.velocity)
     generator = Generator(
         count=grid[0] * grid[1],
         order=Cells(grid, (knobs.block, knobs.block)),
-        backbone=backbone,
-        head=TrunkHead(tokenizer.quantizer.channels, knobs.width, process, bias=False),
-        condition=text_condition(knobs),
+        backbone=BlockwiseTransformer(
+            axes=grid, split=(1, 1), width=width, depth=knobs.depth, heads=knobs.heads, prefix=knobs.text_length
+        ),
+        head=TrunkHead(tokenizer.quantizer.channels, width, process, bias=False),
+        condition=family.text_condition(knobs),
     )
-    return TextToImage(
-        generator,
-        Subwords(knobs.text_length),
-        tokenizer,
-        guidance=knobs.guidance,
-        decoder=lambda generator: Decoder(generator, guidance=constant),
-    )
-
-
-def task(knobs: Knobs) -> TextToImageTask:
-    """How it is trained."""
-    return text_to_image_task(knobs, build(knobs))
+    return family.text_to_image(knobs, generator, tokenizer, lambda made: Decoder(made, guidance=constant))
 
 
 RECIPE = Recipe(
@@ -94,8 +61,9 @@ RECIPE = Recipe(
     paper="arXiv:2412.07720",
     knobs=Knobs,
     build=build,
-    task=task,
-    score=generator_scores,
+    lesson=family.lesson,
+    score=family.score,
+    tiny={**family.TINY, "depth": 1, "block": 2, "head_steps": 3},
     claims=(
         Claim(
             text="what is kept of clean blocks changes nothing: drawings with and without it differ by rounding alone",

@@ -25,77 +25,52 @@ from limner.generators.embeddings import ScaleEmbedding
 from limner.generators.generator import Generator
 from limner.generators.heads.trunk import Flow, TrunkHead
 from limner.generators.orders import Scales
-from limner.languages.subwords import Subwords
-from limner.lessons import captions as captioned
-from limner.lessons.captions import (
-    TextToImageTask,
-    frozen_tokenizer,
-    one_grid,
-    text_condition,
-    text_to_image_task,
-)
 from limner.models.text_to_image import TextToImage
 from limner.recipe import Claim, Recipe
-from limner.recipes.scores import generator_scores
+from limner.recipes.generators import family
 from limner.tokenizers.pyramid import Pyramid, PyramidTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(captioned.Knobs):
+class Knobs(family.Knobs):
     """A transformer over scales of latents, and blocks that denoise a scale."""
 
     tokenizer: str = "vae-64"
-    width: int = 192
     depth: int = 4
     """Blocks of the transformer that reads the coarser scales."""
     head_depth: int = 2
     """Blocks that denoise a scale."""
     shared: bool = True
-    """Let one layer make what steers all blocks of the transformer."""
+    """Let one layer make the modulation of all blocks of the transformer."""
     spatial: bool = True
-    """Steer each place by its own meaning, or all of a scale by their mean."""
+    """Modulate each position by its own meaning, or all of a scale by their mean."""
     head_steps: int = 25
     """Euler steps that draw a scale."""
-    vocabulary: int = 1024
 
 
 def generator(knobs: Knobs, pyramid: Pyramid) -> Generator:
     """A freshly initialised FlowAR that draws these pyramids."""
+    layout, width, text = pyramid.layout, knobs.width, knobs.text_length
     semantics = ScaleTransformer(
-        layout=pyramid.layout,
-        width=knobs.width,
-        depth=knobs.depth,
-        heads=knobs.heads,
-        prefix=knobs.text_length,
-        shared=knobs.shared,
+        layout=layout, width=width, depth=knobs.depth, heads=knobs.heads, prefix=text, shared=knobs.shared
     )
     return Generator(
-        count=pyramid.layout.length,
-        order=Scales(pyramid.layout),
+        count=layout.length,
+        order=Scales(layout),
         backbone=FlowScales(semantics, depth=knobs.head_depth, heads=knobs.heads, spatial=knobs.spatial),
         head=TrunkHead(pyramid.channels, knobs.width, Flow(knobs.head_steps, stochastic=False)),
-        condition=text_condition(knobs),
+        condition=family.text_condition(knobs),
         embed=ScaleEmbedding(pyramid.channels, knobs.width, pyramid),
     )
 
 
 def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised FlowAR over its tokenizer; raises `InputError` if doubling does not lead to its grid."""
-    plain = frozen_tokenizer(knobs.tokenizer, discrete=False)
-    one_grid(knobs.tokenizer, plain)
+    plain = family.frozen_tokenizer(knobs.tokenizer, discrete=False)
+    family.one_grid(knobs.tokenizer, plain)
     tokenizer = PyramidTokenizer(plain)
-    return TextToImage(
-        generator(knobs, tokenizer.quantizer),
-        Subwords(knobs.text_length),
-        tokenizer,
-        guidance=knobs.guidance,
-        decoder=lambda generator: Decoder(generator, guidance=with_steps),
-    )
-
-
-def task(knobs: Knobs) -> TextToImageTask:
-    """How it is trained."""
-    return text_to_image_task(knobs, build(knobs))
+    made = generator(knobs, tokenizer.quantizer)
+    return family.text_to_image(knobs, made, tokenizer, lambda made: Decoder(made, guidance=with_steps))
 
 
 RECIPE = Recipe(
@@ -104,8 +79,9 @@ RECIPE = Recipe(
     paper="arXiv:2412.15205",
     knobs=Knobs,
     build=build,
-    task=task,
-    score=generator_scores,
+    lesson=family.lesson,
+    score=family.score,
+    tiny={**family.TINY, "depth": 1, "head_depth": 1, "head_steps": 3},
     claims=(
         Claim(
             text="steered at each place by the meaning there, flow matching draws better than by the mean of the scale",

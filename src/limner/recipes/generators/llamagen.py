@@ -18,68 +18,35 @@ from limner.generators.generator import Generator
 from limner.generators.heads.categorical import CategoricalHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Raster
-from limner.languages.subwords import Subwords
-from limner.lessons import captions as captioned
-from limner.lessons.captions import (
-    TextToImageTask,
-    frozen_tokenizer,
-    one_grid,
-    text_condition,
-    text_to_image_task,
-)
 from limner.models.text_to_image import TextToImage
 from limner.nn.norms import gated_hidden
 from limner.recipe import Claim, Recipe
-from limner.recipes.scores import generator_scores
-from limner.tokenizers.quantizers.quantizer import Discrete
+from limner.recipes.generators import family
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(captioned.Knobs):
+class Knobs(family.Codes):
     """A causal transformer over ids."""
 
-    tokenizer: str = "vq-vae-64"
-    width: int = 192
-    depth: int = 4
-    """Blocks of the transformer."""
-    vocabulary: int = 1024
     top_k: int = 1000
     """Likeliest ids that are drawn from; 0 is all."""
 
 
 def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised LlamaGen over its tokenizer."""
-    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
-    assert isinstance(tokenizer.quantizer, Discrete)
-    grid = one_grid(knobs.tokenizer, tokenizer)
-    backbone = LlamaTransformer(
-        grid=grid,
-        prefix=knobs.text_length,
-        width=knobs.width,
-        depth=knobs.depth,
-        heads=knobs.heads,
-        hidden=gated_hidden(knobs.width),
-        muted=False,
-    )
+    tokenizer, entries, grid = family.grid_of_codes(knobs.tokenizer)
+    width, text, hidden = knobs.width, knobs.text_length, gated_hidden(knobs.width)
     generator = Generator(
         count=grid[0] * grid[1],
         order=Raster(),
-        backbone=backbone,
-        head=CategoricalHead(tokenizer.quantizer.entries, knobs.width),
-        condition=text_condition(knobs),
+        backbone=LlamaTransformer(
+            grid=grid, prefix=text, width=width, depth=knobs.depth, heads=knobs.heads, hidden=hidden, muted=False
+        ),
+        head=CategoricalHead(entries, width),
+        condition=family.text_condition(knobs),
     )
-    return TextToImage(
-        generator,
-        Subwords(knobs.text_length),
-        tokenizer,
-        guidance=knobs.guidance,
-        decoder=lambda generator: Decoder(generator, SamplingOptions(top_k=knobs.top_k), guidance=constant),
-    )
-
-
-def task(knobs: Knobs) -> TextToImageTask:
-    """How it is trained."""
-    return text_to_image_task(knobs, build(knobs))
+    options = SamplingOptions(top_k=knobs.top_k)
+    return family.text_to_image(knobs, generator, tokenizer, lambda made: Decoder(made, options, guidance=constant))
 
 
 RECIPE = Recipe(
@@ -87,8 +54,9 @@ RECIPE = Recipe(
     paper="arXiv:2406.06525",
     knobs=Knobs,
     build=build,
-    task=task,
-    score=generator_scores,
+    lesson=family.lesson,
+    score=family.score,
+    tiny={**family.TINY, "depth": 1},
     claims=(
         Claim(
             text="with guidance of 2 the same transformer draws better than with none",

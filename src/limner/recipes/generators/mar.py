@@ -20,26 +20,31 @@ from limner.generators.generator import Generator
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.heads.head import Head
 from limner.generators.orders import RandomMasked
-from limner.languages.subwords import Subwords
-from limner.lessons import captions as captioned
-from limner.lessons.captions import TextToImageTask, frozen_tokenizer, text_condition, text_to_image_task
 from limner.models.text_to_image import TextToImage
 from limner.recipe import Claim, Recipe
-from limner.recipes.scores import generator_scores
+from limner.recipes.generators import family
 from limner.types import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(captioned.Knobs):
-    """A masked autoregressive generator and its denoising MLP."""
+class Masked(family.Knobs):
+    """A masked autoregressive generator, whatever its head."""
 
     tokenizer: str = "vae-64"
+    width: int = 256
+    vocabulary: int = 1536
     patch: int = 2
     """Latents on a side that make one token."""
     encoder_depth: int = 2
     """Blocks that read condition and known tokens."""
     decoder_depth: int = 3
     """Blocks that read all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(Masked):
+    """A masked autoregressive generator and its denoising MLP."""
+
     head_width: int = 256
     """Width of the denoising MLP."""
     head_depth: int = 3
@@ -52,7 +57,7 @@ class Knobs(captioned.Knobs):
     """Largest weight of a timestep's squared error; 1 is the paper's, more learns what to draw sooner."""
 
 
-def generator(knobs: Knobs, tokenizer: Tokenizer, head: Head) -> Generator:
+def generator(knobs: Masked, tokenizer: Tokenizer, head: Head) -> Generator:
     """The masked autoregressive generator of these knobs around a head."""
     count = tokenizer.layout.length // knobs.patch**2
     return Generator(
@@ -69,13 +74,13 @@ def generator(knobs: Knobs, tokenizer: Tokenizer, head: Head) -> Generator:
             position_std=0.5,
         ),
         head=head,
-        condition=text_condition(knobs),
+        condition=family.text_condition(knobs),
     )
 
 
 def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised MAR over its tokenizer."""
-    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False, patch=knobs.patch)
+    tokenizer = family.frozen_tokenizer(knobs.tokenizer, discrete=False, patch=knobs.patch)
     head = DiffusionHead(
         tokenizer.quantizer.channels * knobs.patch**2,
         knobs.width,
@@ -85,18 +90,7 @@ def build(knobs: Knobs) -> TextToImage:
         velocity=knobs.velocity,
         emphasis=knobs.emphasis,
     )
-    return TextToImage(
-        generator(knobs, tokenizer, head),
-        Subwords(knobs.text_length),
-        tokenizer,
-        patch=knobs.patch,
-        guidance=knobs.guidance,
-    )
-
-
-def task(knobs: Knobs) -> TextToImageTask:
-    """How it is trained."""
-    return text_to_image_task(knobs, build(knobs))
+    return family.text_to_image(knobs, generator(knobs, tokenizer, head), tokenizer, patch=knobs.patch)
 
 
 RECIPE = Recipe(
@@ -105,8 +99,9 @@ RECIPE = Recipe(
     paper="arXiv:2406.11838",
     knobs=Knobs,
     build=build,
-    task=task,
-    score=generator_scores,
+    lesson=family.lesson,
+    score=family.score,
+    tiny={**family.TINY, "encoder_depth": 1, "decoder_depth": 1, "head_width": 16, "head_depth": 1},
     claims=(
         Claim(
             text="with equal backbone and budget a diffusion head draws better than a mixture, that than squared error",

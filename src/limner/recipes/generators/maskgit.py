@@ -21,30 +21,17 @@ from limner.generators.backbones.bert import Bert
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import CategoricalHead
 from limner.generators.orders import ArccosMasked
-from limner.languages.subwords import Subwords
-from limner.lessons import captions as captioned
-from limner.lessons.captions import (
-    TextToImageTask,
-    frozen_tokenizer,
-    text_condition,
-    text_to_image_task,
-)
 from limner.models.text_to_image import TextToImage
 from limner.recipe import Claim, Recipe
-from limner.recipes.scores import generator_scores
-from limner.tokenizers.quantizers.quantizer import Discrete
+from limner.recipes.generators import family
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(captioned.Knobs):
+class Knobs(family.Codes):
     """A masked transformer over ids, which itself reads the caption."""
 
-    tokenizer: str = "vq-vae-64"
-    width: int = 192
     depth: int = 3
-    """Blocks of the transformer."""
     text_depth: int = 0
-    vocabulary: int = 1024
     known_weight: float = 0.1
     """Weight of the loss of tokens that are not masked."""
     passes: int = 8
@@ -57,38 +44,24 @@ class Knobs(captioned.Knobs):
 
 def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised MaskGIT over its tokenizer."""
-    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
-    assert isinstance(tokenizer.quantizer, Discrete)
-    count = tokenizer.layout.length
+    tokenizer, entries = family.codes(knobs.tokenizer)
+    count, width, text = tokenizer.layout.length, knobs.width, knobs.text_length
     generator = Generator(
         count=count,
         order=ArccosMasked(),
-        backbone=Bert(
-            count=count,
-            prefix=knobs.text_length,
-            width=knobs.width,
-            depth=knobs.depth,
-            heads=knobs.heads,
-            hidden=4 * knobs.width,
-        ),
-        head=CategoricalHead(tokenizer.quantizer.entries, knobs.width),
-        condition=text_condition(knobs),
+        backbone=Bert(count=count, prefix=text, width=width, depth=knobs.depth, heads=knobs.heads, hidden=4 * width),
+        head=CategoricalHead(entries, width),
+        condition=family.text_condition(knobs),
         known_weight=knobs.known_weight,
     )
-    return TextToImage(
+    return family.text_to_image(
+        knobs,
         generator,
-        Subwords(knobs.text_length),
         tokenizer,
-        guidance=knobs.guidance,
+        lambda made: Decoder(made, guidance=linear, temperature=annealed, step=most_confident),
         temperature=knobs.temperature,
         steps=min(knobs.passes, count),
-        decoder=lambda generator: Decoder(generator, guidance=linear, temperature=annealed, step=most_confident),
     )
-
-
-def task(knobs: Knobs) -> TextToImageTask:
-    """How it is trained."""
-    return text_to_image_task(knobs, build(knobs))
 
 
 RECIPE = Recipe(
@@ -96,8 +69,9 @@ RECIPE = Recipe(
     paper="arXiv:2202.04200",
     knobs=Knobs,
     build=build,
-    task=task,
-    score=generator_scores,
+    lesson=family.lesson,
+    score=family.score,
+    tiny={**family.TINY, "depth": 1},
     claims=(
         Claim(
             text="8 parallel passes draw as well (within 10 % of the distance) as 16 passes of the same transformer",

@@ -18,68 +18,38 @@ from limner.generators.generator import Generator
 from limner.generators.heads.categorical import LinearCategoricalHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Diagonals
-from limner.languages.subwords import Subwords
-from limner.lessons import captions as captioned
-from limner.lessons.captions import (
-    TextToImageTask,
-    frozen_tokenizer,
-    one_grid,
-    text_condition,
-    text_to_image_task,
-)
 from limner.models.text_to_image import TextToImage
 from limner.nn.norms import gated_hidden
 from limner.recipe import Claim, Recipe
-from limner.recipes.scores import generator_scores
-from limner.tokenizers.quantizers.quantizer import Discrete
+from limner.recipes.generators import family
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(captioned.Knobs):
-    """A transformer over diagonals of ids."""
+class Knobs(family.Codes):
+    """A transformer over diagonals of ids, with one more block that looks downwards."""
 
-    tokenizer: str = "vq-vae-64"
     width: int = 128
     depth: int = 5
-    """Blocks of the transformer, without the one that looks downwards."""
-    vocabulary: int = 1024
     top_k: int = 1000
     """Likeliest ids that are drawn from; 0 is all."""
 
 
 def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised NAR over its tokenizer."""
-    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
-    assert isinstance(tokenizer.quantizer, Discrete)
-    grid = one_grid(knobs.tokenizer, tokenizer)
+    tokenizer, entries, grid = family.grid_of_codes(knobs.tokenizer)
+    width, text, hidden = knobs.width, knobs.text_length, gated_hidden(knobs.width)
     backbone = DiagonalTransformer(
-        grid=grid,
-        prefix=knobs.text_length,
-        width=knobs.width,
-        depth=knobs.depth,
-        heads=knobs.heads,
-        hidden=gated_hidden(knobs.width),
-        muted=False,
+        grid=grid, prefix=text, width=width, depth=knobs.depth, heads=knobs.heads, hidden=hidden, muted=False
     )
     generator = Generator(
         count=grid[0] * grid[1],
         order=Diagonals(columns=grid[1]),
         backbone=backbone,
-        head=LinearCategoricalHead(tokenizer.quantizer.entries, knobs.width, context=backbone.width, bias=False),
-        condition=text_condition(knobs),
+        head=LinearCategoricalHead(entries, width, context=backbone.width, bias=False),
+        condition=family.text_condition(knobs),
     )
-    return TextToImage(
-        generator,
-        Subwords(knobs.text_length),
-        tokenizer,
-        guidance=knobs.guidance,
-        decoder=lambda generator: Decoder(generator, SamplingOptions(top_k=knobs.top_k), guidance=constant),
-    )
-
-
-def task(knobs: Knobs) -> TextToImageTask:
-    """How it is trained."""
-    return text_to_image_task(knobs, build(knobs))
+    options = SamplingOptions(top_k=knobs.top_k)
+    return family.text_to_image(knobs, generator, tokenizer, lambda made: Decoder(made, options, guidance=constant))
 
 
 RECIPE = Recipe(
@@ -88,8 +58,9 @@ RECIPE = Recipe(
     paper="arXiv:2503.10696",
     knobs=Knobs,
     build=build,
-    task=task,
-    score=generator_scores,
+    lesson=family.lesson,
+    score=family.score,
+    tiny={**family.TINY, "depth": 1},
     claims=(
         Claim(
             text="15 passes along diagonals draw as well (within 10 %) as 64 from left to right by as many blocks",

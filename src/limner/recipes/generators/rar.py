@@ -20,30 +20,15 @@ from limner.generators.backbones.rar import AdaptiveCausalTransformer
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import CategoricalHead
 from limner.generators.orders import Permuted, annealed_share
-from limner.languages.subwords import Subwords
-from limner.lessons import captions as captioned
-from limner.lessons.captions import (
-    TextToImageTask,
-    frozen_tokenizer,
-    one_grid,
-    text_condition,
-    text_to_image_task,
-)
 from limner.models.text_to_image import TextToImage
 from limner.recipe import Claim, Recipe
-from limner.recipes.scores import generator_scores
-from limner.tokenizers.quantizers.quantizer import Discrete
+from limner.recipes.generators import family
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(captioned.Knobs):
+class Knobs(family.Codes):
     """A causal transformer over ids in any order."""
 
-    tokenizer: str = "vq-vae-64"
-    width: int = 192
-    depth: int = 4
-    """Blocks of the transformer."""
-    vocabulary: int = 1024
     anneal_from: float = 0.5
     """Part of the training after which the share of permuted pictures falls from 1; 0 with --anneal-to 0 is raster."""
     anneal_to: float = 0.75
@@ -54,30 +39,19 @@ class Knobs(captioned.Knobs):
 
 def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised RAR over its tokenizer."""
-    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
-    assert isinstance(tokenizer.quantizer, Discrete)
-    rows, columns = one_grid(knobs.tokenizer, tokenizer)
-    backbone = AdaptiveCausalTransformer(
-        count=rows * columns,
-        prefix=knobs.text_length,
-        width=knobs.width,
-        depth=knobs.depth,
-        heads=knobs.heads,
-    )
+    tokenizer, entries, (rows, columns) = family.grid_of_codes(knobs.tokenizer)
+    count, text = rows * columns, knobs.text_length
     generator = Generator(
-        count=rows * columns,
+        count=count,
         order=Permuted(),
-        backbone=backbone,
-        head=CategoricalHead(tokenizer.quantizer.entries, knobs.width),
-        condition=text_condition(knobs),
+        backbone=AdaptiveCausalTransformer(
+            count=count, prefix=text, width=knobs.width, depth=knobs.depth, heads=knobs.heads
+        ),
+        head=CategoricalHead(entries, knobs.width),
+        condition=family.text_condition(knobs),
     )
-    return TextToImage(
-        generator,
-        Subwords(knobs.text_length),
-        tokenizer,
-        guidance=knobs.guidance,
-        decoder=lambda generator: Decoder(generator, guidance=power_cosine(knobs.power)),
-    )
+    schedule = power_cosine(knobs.power)
+    return family.text_to_image(knobs, generator, tokenizer, lambda made: Decoder(made, guidance=schedule))
 
 
 def annealing(knobs: Knobs) -> Callable[[float], Permuted]:
@@ -85,9 +59,9 @@ def annealing(knobs: Knobs) -> Callable[[float], Permuted]:
     return lambda progress: Permuted(annealed_share(progress, knobs.anneal_from, knobs.anneal_to))
 
 
-def task(knobs: Knobs) -> TextToImageTask:
-    """How it is trained."""
-    return text_to_image_task(knobs, build(knobs), order=annealing(knobs))
+def lesson(knobs: Knobs, model: TextToImage) -> family.Lesson:
+    """As the family's, with an order that becomes raster."""
+    return family.lesson(knobs, model, annealing(knobs))
 
 
 RECIPE = Recipe(
@@ -95,8 +69,9 @@ RECIPE = Recipe(
     paper="arXiv:2411.00776",
     knobs=Knobs,
     build=build,
-    task=task,
-    score=generator_scores,
+    lesson=lesson,
+    score=family.score,
+    tiny={**family.TINY, "depth": 1},
     claims=(
         Claim(
             text="permuted, then annealed to raster, the same transformer draws better than after raster alone",

@@ -15,36 +15,29 @@ from limner.generators.backbones.causal import CausalTransformer
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import CategoricalHead
 from limner.generators.orders import Raster
-from limner.languages.subwords import Subwords
-from limner.lessons.captions import TextToImageTask, frozen_tokenizer, text_condition, text_to_image_task
 from limner.models.text_to_image import TextToImage
 from limner.recipe import Recipe
-from limner.recipes.generators import mar
-from limner.recipes.scores import generator_scores
-from limner.tokenizers.quantizers.vector import VectorQuantizer
+from limner.recipes.generators import family
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(mar.Knobs):
-    """As MAR; the patch is 1, there is no denoising MLP, and the transformer itself reads the caption."""
+class Knobs(family.Codes):
+    """A causal transformer over ids, which itself reads the caption."""
 
-    tokenizer: str = "vq-vae-64"
-    patch: int = 1
     width: int = 128
-    depth: int = 4
-    """Blocks of the transformer."""
     text_depth: int = 0
-    vocabulary: int = 1024
     corrupt: float = 0.1
     """Share of known tokens replaced by another picture's in training."""
     guidance: float = 1.5
     images: int = 130_000
+    retired = frozenset(
+        ("patch", "encoder_depth", "decoder_depth", "head_width", "head_depth", "head_steps", "velocity", "emphasis")
+    )
 
 
 def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised raster model over its tokenizer."""
-    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
-    assert isinstance(tokenizer.quantizer, VectorQuantizer)
+    tokenizer, entries = family.codes(knobs.tokenizer)
     count = tokenizer.layout.length
     generator = Generator(
         count=count,
@@ -57,16 +50,19 @@ def build(knobs: Knobs) -> TextToImage:
             heads=knobs.heads,
             activation=functional.silu,
         ),
-        head=CategoricalHead(tokenizer.quantizer.entries, knobs.width),
-        condition=text_condition(knobs),
+        head=CategoricalHead(entries, knobs.width),
+        condition=family.text_condition(knobs),
         corrupt=knobs.corrupt,
     )
-    return TextToImage(generator, Subwords(knobs.text_length), tokenizer, guidance=knobs.guidance)
+    return family.text_to_image(knobs, generator, tokenizer)
 
 
-def task(knobs: Knobs) -> TextToImageTask:
-    """How it is trained."""
-    return text_to_image_task(knobs, build(knobs))
-
-
-RECIPE = Recipe(state="works", paper="arXiv:1711.00937", knobs=Knobs, build=build, task=task, score=generator_scores)
+RECIPE = Recipe(
+    state="works",
+    paper="arXiv:1711.00937",
+    knobs=Knobs,
+    build=build,
+    lesson=family.lesson,
+    score=family.score,
+    tiny={**family.TINY, "text_depth": 1, "depth": 1},
+)

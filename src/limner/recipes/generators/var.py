@@ -23,27 +23,22 @@ from limner.generators.generator import Generator
 from limner.generators.heads.codes import CodeHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Scales
-from limner.languages.subwords import Subwords
-from limner.lessons import captions as captioned
-from limner.lessons.captions import TextToImageTask, frozen_tokenizer, text_condition, text_to_image_task
 from limner.models.text_to_image import TextToImage
 from limner.recipe import Claim, Recipe
-from limner.recipes.scores import generator_scores
+from limner.recipes.generators import family
 from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(captioned.Knobs):
+class Knobs(family.Knobs):
     """A transformer over scales."""
 
     tokenizer: str = "multiscale-64"
-    width: int = 192
     depth: int = 3
     """Blocks of the transformer."""
     text_depth: int = 0
     shared: bool = True
-    """Let one layer make what steers all blocks, as in the largest of the paper's models: a quarter is saved."""
-    vocabulary: int = 1024
+    """Let one layer make the modulation of all blocks, as in the largest of the paper's models: a quarter is saved."""
     top_k: int = 900
     """Likeliest codes that are drawn from; 0 is all."""
     top_p: float = 0.96
@@ -58,44 +53,29 @@ class Knobs(captioned.Knobs):
 
 def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised VAR over its tokenizer; raises `InputError` if that makes no pyramids."""
-    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=True)
-    quantizer = tokenizer.quantizer
+    tokenizer = family.frozen_tokenizer(knobs.tokenizer, discrete=True)
+    quantizer, layout = tokenizer.quantizer, tokenizer.layout
     if not isinstance(quantizer, MultiScaleQuantizer):
         raise InputError(f"{knobs.tokenizer} makes no pyramids: choose one that does, such as multiscale-64")
-    backbone = ScaleTransformer(
-        layout=tokenizer.layout,
-        width=knobs.width,
-        depth=knobs.depth,
-        heads=knobs.heads,
-        prefix=knobs.text_length,
-        shared=knobs.shared,
-    )
+    width, text = knobs.width, knobs.text_length
     generator = Generator(
-        count=tokenizer.layout.length,
-        order=Scales(tokenizer.layout),
-        backbone=backbone,
-        head=CodeHead(quantizer.entries, knobs.width),
-        condition=text_condition(knobs),
-        embed=ScaleEmbedding(quantizer.channels, knobs.width, quantizer),
-    )
-    return TextToImage(
-        generator,
-        Subwords(knobs.text_length),
-        tokenizer,
-        guidance=knobs.guidance,
-        temperature=knobs.temperature,
-        decoder=lambda generator: Decoder(
-            generator,
-            SamplingOptions(top_k=knobs.top_k, top_p=knobs.top_p),
-            guidance=with_steps,
-            temperature=annealed if knobs.cooled else constant,
+        count=layout.length,
+        order=Scales(layout),
+        backbone=ScaleTransformer(
+            layout=layout, width=width, depth=knobs.depth, heads=knobs.heads, prefix=text, shared=knobs.shared
         ),
+        head=CodeHead(quantizer.entries, width),
+        condition=family.text_condition(knobs),
+        embed=ScaleEmbedding(quantizer.channels, width, quantizer),
     )
-
-
-def task(knobs: Knobs) -> TextToImageTask:
-    """How it is trained."""
-    return text_to_image_task(knobs, build(knobs))
+    options, cooling = SamplingOptions(top_k=knobs.top_k, top_p=knobs.top_p), annealed if knobs.cooled else constant
+    return family.text_to_image(
+        knobs,
+        generator,
+        tokenizer,
+        lambda made: Decoder(made, options, guidance=with_steps, temperature=cooling),
+        temperature=knobs.temperature,
+    )
 
 
 RECIPE = Recipe(
@@ -104,8 +84,9 @@ RECIPE = Recipe(
     paper="arXiv:2404.02905",
     knobs=Knobs,
     build=build,
-    task=task,
-    score=generator_scores,
+    lesson=family.lesson,
+    score=family.score,
+    tiny={**family.TINY, "text_depth": 1, "depth": 1},
     claims=(
         Claim(
             text="next-scale draws better in 6 passes than next-token in 64, at equal parameters and images",

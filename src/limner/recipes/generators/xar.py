@@ -15,27 +15,17 @@ from dataclasses import dataclass
 
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import with_steps
-from limner.errors import InputError
 from limner.generators.backbones.cells import CellTransformer
 from limner.generators.generator import Generator
 from limner.generators.heads.trunk import Flow, TrunkHead
 from limner.generators.orders import Cells
-from limner.languages.subwords import Subwords
-from limner.lessons import captions as captioned
-from limner.lessons.captions import (
-    TextToImageTask,
-    frozen_tokenizer,
-    one_grid,
-    text_condition,
-    text_to_image_task,
-)
 from limner.models.text_to_image import TextToImage
 from limner.recipe import Claim, Recipe
-from limner.recipes.scores import generator_scores
+from limner.recipes.generators import family
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(captioned.Knobs):
+class Knobs(family.Knobs):
     """A transformer that denoises cells of latents."""
 
     tokenizer: str = "vae-64"
@@ -51,47 +41,30 @@ class Knobs(captioned.Knobs):
     """Train on a noised past, or on a clean one."""
     head_steps: int = 25
     """Steps of Euler-Maruyama that draw a cell; the paper's are 50."""
-    vocabulary: int = 1024
     images: int = 170_000
     batch: int = 32
 
 
 def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised xAR over its tokenizer."""
-    tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False)
-    grid = one_grid(knobs.tokenizer, tokenizer)
-    if knobs.cell < 1 or grid[0] % knobs.cell or grid[1] % knobs.cell:
-        raise InputError(
-            f"--cell {knobs.cell} does not divide the {grid[0]}x{grid[1]} latents of {knobs.tokenizer}: choose 2 or 4"
-        )
-    backbone = CellTransformer(
-        grid=grid,
-        width=knobs.width,
-        encoder_depth=knobs.encoder_depth,
-        decoder_depth=knobs.decoder_depth,
-        heads=knobs.heads,
-        noisy=knobs.noisy,
-        prefix=knobs.text_length,
-    )
+    tokenizer = family.frozen_tokenizer(knobs.tokenizer, discrete=False)
+    grid = family.one_grid(knobs.tokenizer, tokenizer, knobs.cell, "cell")
     generator = Generator(
         count=grid[0] * grid[1],
         order=Cells(grid, (knobs.cell, knobs.cell)),
-        backbone=backbone,
+        backbone=CellTransformer(
+            grid=grid,
+            width=knobs.width,
+            encoder_depth=knobs.encoder_depth,
+            decoder_depth=knobs.decoder_depth,
+            heads=knobs.heads,
+            noisy=knobs.noisy,
+            prefix=knobs.text_length,
+        ),
         head=TrunkHead(tokenizer.quantizer.channels, knobs.width, Flow(knobs.head_steps)),
-        condition=text_condition(knobs),
+        condition=family.text_condition(knobs),
     )
-    return TextToImage(
-        generator,
-        Subwords(knobs.text_length),
-        tokenizer,
-        guidance=knobs.guidance,
-        decoder=lambda generator: Decoder(generator, guidance=with_steps),
-    )
-
-
-def task(knobs: Knobs) -> TextToImageTask:
-    """How it is trained."""
-    return text_to_image_task(knobs, build(knobs))
+    return family.text_to_image(knobs, generator, tokenizer, lambda made: Decoder(made, guidance=with_steps))
 
 
 RECIPE = Recipe(
@@ -100,8 +73,9 @@ RECIPE = Recipe(
     paper="arXiv:2502.20388",
     knobs=Knobs,
     build=build,
-    task=task,
-    score=generator_scores,
+    lesson=family.lesson,
+    score=family.score,
+    tiny={**family.TINY, "text_depth": 1, "encoder_depth": 1, "decoder_depth": 1, "cell": 2, "head_steps": 3},
     claims=(
         Claim(
             text="trained on a past as noisy as the present, the same transformer draws better than on a clean one",

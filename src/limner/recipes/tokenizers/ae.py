@@ -1,7 +1,7 @@
 """AE: the same convolutional autoencoder with nothing between encoder and decoder.
 
-Hinton & Salakhutdinov, doi:10.1126/science.1127647. It rebuilds best, but its latents follow
-no law one could draw from.
+Hinton & Salakhutdinov, doi:10.1126/science.1127647. It reconstructs best, but its latents follow no distribution that
+one could sample from.
 
     limner train ae --out runs/ae
 """
@@ -10,29 +10,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limner.lessons.pictures import TokenizerTask
 from limner.recipe import Claim, Recipe
-from limner.recipes.scores import tokenizer_scores
-from limner.recipes.tokenizers import vae
+from limner.recipes.tokenizers import family
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.quantizers.continuous import Identity
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(vae.Knobs):
-    """As the VAE; ``kl`` has no effect."""
+class Knobs(family.Convolutional):
+    """A convolutional autoencoder."""
 
-    kl: float = 0.0
+    retired = frozenset({"kl"})
 
 
 def build(knobs: Knobs) -> Autoencoder:
     """A freshly initialised autoencoder."""
-    return vae.autoencoder(knobs, Identity(knobs.channels))
-
-
-def task(knobs: Knobs) -> TokenizerTask:
-    """How it is trained."""
-    return vae.tokenizer_task(knobs, build(knobs))
+    return family.autoencoder(knobs, Identity(knobs.channels))
 
 
 RECIPE = Recipe(
@@ -41,8 +34,9 @@ RECIPE = Recipe(
     paper="doi:10.1126/science.1127647",
     knobs=Knobs,
     build=build,
-    task=task,
-    score=tokenizer_scores,
+    lesson=family.lesson,
+    score=family.score,
+    tiny=family.TINY,
     claims=(
         Claim(
             text="with equal networks and steps, AE rebuilds unseen pictures as well as VAE or better, VAE than VQ-VAE",

@@ -1,4 +1,4 @@
-"""The tokenizer that VAR draws with: a picture as a pyramid of codes, each scale what the coarser ones have left over.
+"""The tokenizer that VAR draws with: an image as a pyramid of codes, each scale the residual of the coarser ones.
 
 Tian et al., arXiv:2404.02905, Section 3.2 and Algorithms 1 and 2. One codebook serves all scales; what is enlarged is
 smoothed by a convolution, and fewer scales decode to a coarser picture. Deviations of the small size: around it the
@@ -13,11 +13,9 @@ from dataclasses import dataclass
 
 from limner.data.images import extent
 from limner.errors import InputError
-from limner.lessons.pictures import TokenizerTask
 from limner.nn.convolution import channels_last
 from limner.recipe import Recipe
-from limner.recipes.scores import tokenizer_scores
-from limner.recipes.tokenizers import vae
+from limner.recipes.tokenizers import family
 from limner.tokenizers.autoencoder import decoder, encoder
 from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
 from limner.tokenizers.scales import ScaleAutoencoder
@@ -25,24 +23,18 @@ from limner.types import Layout
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(vae.Knobs):
-    """A pyramid of codes in place of the Gaussian; ``kl`` has no effect."""
+class Knobs(family.Codebook, family.Convolutional):
+    """A pyramid of codes."""
 
     channels: int = 16
     widths: tuple[int, ...] = (32, 96, 160)
-    kl: float = 0.0
+    entries: int = 2048
     sides: tuple[int, ...] = (1, 2, 3, 4, 6, 8)
     """Tokens on the longer side per scale, coarse to fine; the last must be that of the latents."""
-    entries: int = 2048
-    """Rows of the codebook."""
     phis: int = 4
     """Convolutions that smooth what is enlarged, shared by the scales."""
-    commitment: float = 0.25
-    """Weight that holds the encoder to the rows it chose."""
-    revive_below: float = 0.1
-    """A row chosen less often than this share of an even division is reborn; 0 lets rows die."""
-
     images: int = 80_000
+    retired = frozenset({"kl"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,9 +70,12 @@ def build(knobs: Knobs) -> ScaleAutoencoder:
     return model
 
 
-def task(knobs: Knobs) -> TokenizerTask:
-    """How it is trained."""
-    return vae.tokenizer_task(knobs, build(knobs))
-
-
-RECIPE = Recipe(state="works", paper="arXiv:2404.02905", knobs=Knobs, build=build, task=task, score=tokenizer_scores)
+RECIPE = Recipe(
+    state="works",
+    paper="arXiv:2404.02905",
+    knobs=Knobs,
+    build=build,
+    lesson=family.lesson,
+    score=family.score,
+    tiny={**family.TINY, "entries": 32, "sides": (1, 2, 4)},
+)

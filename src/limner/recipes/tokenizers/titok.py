@@ -1,7 +1,7 @@
-"""TiTok: a picture as a line of 32 tokens that belong to no place.
+"""TiTok: an image as a line of 32 tokens, none of which belongs to a position.
 
-Yu et al., An Image is Worth 32 Tokens, arXiv:2406.07550, Section 3.2. Learnt queries read all cells of the picture and
-become the tokens; masks, one per cell, read the tokens and become the picture. Deviations of the small size: one stage
+Yu et al., An Image is Worth 32 Tokens, arXiv:2406.07550, Section 3.2. Learnt queries read all cells of the image and
+become the tokens; masks, one per cell, read the tokens and become the image. Deviations of the small size: one stage
 that learns pixels at once, as the later released models do; a codebook of averages whose dead rows are reborn, soon, as
 codes at first name tokens and not pictures; no discriminator; Muon.
 
@@ -14,17 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limner.errors import InputError
-from limner.lessons import pictures as worlds
-from limner.lessons.pictures import TokenizerTask
 from limner.recipe import Claim, Recipe
-from limner.recipes.scores import tokenizer_scores
-from limner.recipes.tokenizers import vae
+from limner.recipes.tokenizers import family
 from limner.tokenizers.oned import LatentEncoder, MaskDecoder, OneDTokenizer, PatchPixels, Vit
 from limner.tokenizers.quantizers.vector import VectorQuantizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(worlds.Knobs):
+class Knobs(family.Codebook):
     """Two vision transformers around a codebook."""
 
     count: int = 32
@@ -37,12 +34,7 @@ class Knobs(worlds.Knobs):
     """Blocks of the encoder."""
     decoder_depth: int = 3
     """Blocks of the decoder."""
-    entries: int = 4096
-    """Rows of the codebook."""
-    commitment: float = 0.25
-    """Weight that holds the encoder to the rows it chose."""
     revive_below: float = 0.5
-    """A row chosen less often than this share of an even division is reborn; 0 lets rows die."""
     images: int = 120_000
     lr: float = 1e-3
     muon: float = 3e-3
@@ -76,19 +68,15 @@ def build(knobs: Knobs) -> OneDTokenizer:
     )
 
 
-def task(knobs: Knobs) -> TokenizerTask:
-    """How it is trained."""
-    return vae.tokenizer_task(knobs, build(knobs))
-
-
 RECIPE = Recipe(
     system="titok",
     state="works",
     paper="arXiv:2406.07550",
     knobs=Knobs,
     build=build,
-    task=task,
-    score=tokenizer_scores,
+    lesson=family.lesson,
+    score=family.score,
+    tiny={"size": 32, "width": 64, "encoder_depth": 1, "decoder_depth": 1, "count": 6, "entries": 32, "channels": 4},
     claims=(
         Claim(
             text="8 tokens of a line rebuild better than 16 of a grid with as many bits (96) by the same transformers",

@@ -9,26 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limner.lessons.pictures import TokenizerTask
 from limner.recipe import Claim, Recipe
-from limner.recipes.scores import tokenizer_scores
-from limner.recipes.tokenizers import vae
+from limner.recipes.tokenizers import family
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.quantizers.vector import VectorQuantizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(vae.Knobs):
-    """A codebook in place of the Gaussian; ``kl`` has no effect."""
+class Knobs(family.Codebook, family.Convolutional):
+    """A convolutional autoencoder around a codebook."""
 
     channels: int = 16
-    kl: float = 0.0
-    entries: int = 4096
-    """Rows of the codebook."""
-    commitment: float = 0.25
-    """Weight that holds the encoder to the rows it chose."""
-    revive_below: float = 0.1
-    """A row chosen less often than this share of an even division is reborn; 0 lets rows die."""
+    retired = frozenset({"kl"})
 
 
 def build(knobs: Knobs) -> Autoencoder:
@@ -36,12 +28,7 @@ def build(knobs: Knobs) -> Autoencoder:
     quantizer = VectorQuantizer(
         knobs.entries, knobs.channels, commitment=knobs.commitment, revive_below=knobs.revive_below
     )
-    return vae.autoencoder(knobs, quantizer)
-
-
-def task(knobs: Knobs) -> TokenizerTask:
-    """How it is trained."""
-    return vae.tokenizer_task(knobs, build(knobs))
+    return family.autoencoder(knobs, quantizer)
 
 
 RECIPE = Recipe(
@@ -50,8 +37,9 @@ RECIPE = Recipe(
     paper="arXiv:1711.00937",
     knobs=Knobs,
     build=build,
-    task=task,
-    score=tokenizer_scores,
+    lesson=family.lesson,
+    score=family.score,
+    tiny={**family.TINY, "entries": 32},
     claims=(
         Claim(
             text="with rebirth of dead rows at least 90 % of 512 codes are used, without it fewer",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from limner.recipes.understanding.parts import adopt_aligned, require_weights
 from limner.store.files import is_described, weights_hash
 from limner.store.folder import load
 from limner.tokenizers.tokenizer import QuantizingTokenizer
+from limner.train.task import Loss, Task
 from limner.types import Image, Rng
 from limner.unified.conversation import pack_conversations
 from limner.unified.reconstruction import Reconstruction
@@ -44,6 +45,17 @@ ASKED = 500  # and when evaluating
 SHOWN = 32  # of those that it is checked on are drawn in previews
 HELD_OUT = 20  # one row of so many of a file is held out, up to CHECKED
 CHECKED_AT_ONCE = 8
+TINY: dict[str, Any] = {  # knobs of the smallest model that sees, for the tests
+    "size": 16,
+    "encoder_width": 64,
+    "encoder_depth": 1,
+    "width": 64,
+    "depth": 1,
+    "vocabulary": 384,
+    "turns": 2,
+}
+
+SeeingTask: TypeAlias = Task[VisionLanguageModel, dict[str, Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +120,8 @@ def said(sources: Iterable[Conversations]) -> Iterable[str]:
                 yield from turn[:2]
 
 
-class ConversationTask:
-    """Trains a `VisionLanguageModel` on conversations, most of them about pictures.
+class ConversationLesson:
+    """What teaches a `VisionLanguageModel`: conversations, most of them about pictures.
 
     Args:
         model: what is trained.
@@ -129,8 +141,7 @@ class ConversationTask:
         weight: float = 1.0,
         length: int | None = None,
     ) -> None:
-        self.model: nn.Module = model
-        self.extra: nn.Module | None = reconstruction
+        self.model = model
         self.sources, self.held_out = sources, held_out
         self.reconstruction, self.weight, self.length = reconstruction, weight, length
 
@@ -143,16 +154,19 @@ class ConversationTask:
         return self._packed(talks)
 
     def _packed(self, talks: Sequence[Conversation]) -> dict[str, Tensor]:
-        assert isinstance(self.model, VisionLanguageModel)
         packed = pack_conversations(talks, self.model.vocabulary, self.model.slots, length=self.length)
         size = self.model.encoder.size
         blank = np.zeros((size, size, 3), np.uint8)
         images = [blank if talk.image is None else talk.image for talk in talks]
         return {"image": to_tensor(images), **packed.to_dict()}
 
-    def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def task(self) -> SeeingTask:
+        """What the loop trains; without a reconstruction there is nothing to preview."""
+        preview = None if self.reconstruction is None else self.preview
+        return Task(self.model, self.batch, self.loss, self.reconstruction, preview, self.validate)
+
+    def loss(self, model: VisionLanguageModel, batch: dict[str, Tensor], rng: Rng) -> Loss:
         """Cross-entropy of the answers, and what reconstruction adds."""
-        assert isinstance(model, VisionLanguageModel)
         packed = Packed.from_dict(batch)
         pictured = packed.pictured()
         vectors = model.vectors(batch["image"][pictured]) if pictured.any() else None
@@ -164,9 +178,8 @@ class ConversationTask:
         lost = self.reconstruction(seen, batch["image"], has_picture, rng)
         return answers + self.weight * lost, {"answers": answers.detach(), "reconstruction": lost.detach()}
 
-    def preview(self, model: nn.Module) -> Image | None:
+    def preview(self, model: VisionLanguageModel) -> Image | None:
         """Held-out pictures, eight in a row, above what the model holds of them; nothing if it only speaks."""
-        assert isinstance(model, VisionLanguageModel)
         shown = [talk.image for talk in self.held_out if talk.image is not None][:SHOWN]
         if self.reconstruction is None or not shown:
             return None
@@ -177,9 +190,8 @@ class ConversationTask:
         image = resized(image, rebuilt.shape[-1])
         return torch.cat([row for pair in zip(image.split(8), rebuilt.split(8), strict=True) for row in pair])
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: VisionLanguageModel) -> dict[str, float]:
         """Answers to a few held-out questions, or, where no one answer is right, how unlikely those given are."""
-        assert isinstance(model, VisionLanguageModel)
         images, turns = asked_of(self.held_out)
         if not turns:
             return {"heldout/answers": self._unlikely(model)} if self.held_out else {}
@@ -201,9 +213,9 @@ class ConversationTask:
         return total / count
 
 
-def conversation_task(
+def conversation_lesson(
     knobs: Knobs, model: VisionLanguageModel, reconstruction: Reconstruction | None = None, weight: float = 1.0
-) -> ConversationTask:
+) -> ConversationLesson:
     """Train on talk about pictures, with the encoder's weights and, for the small language model, a vocabulary of what
     is said, and by what else pictures teach; raises `InputError` if ``--encoder`` names none or one of other sizes, and
     errors as those of `lessons`, `adopt_aligned` and, for ``--subwords``, `subwords_of`."""
@@ -213,7 +225,7 @@ def conversation_task(
         model.vocabulary = _vocabulary(knobs, taught)
     adopt_encoder(knobs, model)
     adopt_aligned(knobs, model, reconstruction)
-    return ConversationTask(model, taught, held_out, reconstruction, weight, knobs.length)
+    return ConversationLesson(model, taught, held_out, reconstruction, weight, knobs.length)
 
 
 def _vocabulary(knobs: Knobs, taught: Sequence[Conversations]) -> Subwords:
@@ -227,7 +239,7 @@ def _vocabulary(knobs: Knobs, taught: Sequence[Conversations]) -> Subwords:
 
 
 def adopt_encoder(knobs: Knobs, model: VisionLanguageModel) -> None:
-    """Start from the encoder that the knobs name, if they do; errors as those of `conversation_task`."""
+    """Start from the encoder that the knobs name, if they do; errors as those of `conversation_lesson`."""
     if knobs.encoder is None or is_described(knobs.encoder):
         return
     given = load(knobs.encoder)

@@ -35,7 +35,14 @@ from limner.languages.subwords import Subwords
 from limner.models.vision_language import VisionLanguageModel
 from limner.recipe import Claim, Recipe
 from limner.recipes.understanding import llava
-from limner.recipes.understanding.asked import ConversationTask, conversation_task, said, seeing_scores
+from limner.recipes.understanding.asked import (
+    TINY,
+    ConversationLesson,
+    SeeingTask,
+    conversation_lesson,
+    said,
+    seeing_scores,
+)
 from limner.recipes.understanding.parts import parts, seer
 from limner.store.folder import load
 from limner.unified.segments import KINDS
@@ -120,7 +127,7 @@ def connector(knobs: Knobs, features: int, words: Words, chosen: Int[Tensor, "en
 
 
 def build(knobs: Knobs) -> VisionLanguageModel:
-    """A freshly initialised model that sees in words; which words are the most frequent, only `task` knows."""
+    """A freshly initialised model that sees in words; which words are the most frequent, only `lesson` knows."""
     made = parts(knobs)
     words, features = made.language.words.detach(), made.encoder.width
     joined = connector(knobs, features, words, random_subset(len(words), knobs.entries, knobs.seed))
@@ -128,21 +135,21 @@ def build(knobs: Knobs) -> VisionLanguageModel:
     return seer(knobs, made, joined)
 
 
-def task(knobs: Knobs) -> ConversationTask:
-    """How it is trained; errors as those of `settle` and `conversation_task`."""
-    made = conversation_task(knobs, build(knobs))
+def lesson(knobs: Knobs, model: VisionLanguageModel) -> SeeingTask:
+    """How it is trained; errors as those of `settle` and `conversation_lesson`."""
+    made = conversation_lesson(knobs, model)
     settle(knobs, made)
-    return made
+    return made.task()
 
 
-def settle(knobs: Knobs, made: ConversationTask) -> None:
+def settle(knobs: Knobs, made: ConversationLesson) -> None:
     """Decide which words are mixed, and how far, by what is said and shown; what was aligned is settled.
 
     Raises `InputError` for a ``--classifier`` that there is not.
     """
     if knobs.aligned is not None:
         return
-    model = cast(VisionLanguageModel, made.model)
+    model = made.model
     table = model.language.words.detach()
     chosen = random_subset(len(table), knobs.entries, knobs.seed)
     if knobs.basis == "frequent":
@@ -186,8 +193,9 @@ RECIPE = Recipe(
     paper="arXiv:2503.19404",
     knobs=Knobs,
     build=build,
-    task=task,
+    lesson=lesson,
     score=seeing_scores,
+    tiny=TINY,
     claims=(
         Claim(
             text="mixtures of the language model's own words answer as many questions right as an MLP, within 2 points",

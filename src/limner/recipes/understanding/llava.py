@@ -19,7 +19,7 @@ from limner.connectors.mlp import MlpConnector
 from limner.models.vision_language import VisionLanguageModel
 from limner.recipe import Claim, Recipe
 from limner.recipes.understanding import asked
-from limner.recipes.understanding.asked import ConversationTask, conversation_task, seeing_scores
+from limner.recipes.understanding.asked import TINY, SeeingTask, conversation_lesson, seeing_scores
 from limner.recipes.understanding.parts import parts, seer
 
 
@@ -34,9 +34,9 @@ def build(knobs: Knobs) -> VisionLanguageModel:
     return seer(knobs, made, MlpConnector(made.encoder.width, made.language.width))
 
 
-def task(knobs: Knobs) -> ConversationTask:
+def lesson(knobs: asked.Knobs, model: VisionLanguageModel) -> SeeingTask:
     """How it is trained."""
-    return conversation_task(knobs, build(knobs))
+    return conversation_lesson(knobs, model).task()
 
 
 RECIPE = Recipe(
@@ -45,8 +45,9 @@ RECIPE = Recipe(
     paper="arXiv:2304.08485",
     knobs=Knobs,
     build=build,
-    task=task,
+    lesson=lesson,
     score=seeing_scores,
+    tiny=TINY,
     claims=(
         Claim(
             text="it is the picture that answers: with its picture a LLaVA answers at least 20 points more questions "

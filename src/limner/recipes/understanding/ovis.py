@@ -19,7 +19,8 @@ from limner.connectors.ovis import OvisConnector
 from limner.models.vision_language import VisionLanguageModel
 from limner.recipe import Claim, Recipe
 from limner.recipes.understanding import llava
-from limner.recipes.understanding.asked import ConversationTask, conversation_task, seeing_scores
+from limner.recipes.understanding.asked import TINY, seeing_scores
+from limner.recipes.understanding.llava import lesson
 from limner.recipes.understanding.parts import parts, seer
 
 
@@ -59,19 +60,15 @@ def build(knobs: Knobs) -> VisionLanguageModel:
     return model
 
 
-def task(knobs: Knobs) -> ConversationTask:
-    """How it is trained."""
-    return conversation_task(knobs, build(knobs))
-
-
 RECIPE = Recipe(
     system="ovis",
     state="works",
     paper="arXiv:2405.20797",
     knobs=Knobs,
     build=build,
-    task=task,
+    lesson=lesson,
     score=seeing_scores,
+    tiny={**TINY, "entries": 32},
     claims=(
         Claim(
             text="a visual vocabulary answers more questions right than an MLP of as many parameters",

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from limner.models.vision_language import VisionLanguageModel
 from limner.recipe import Recipe
 from limner.recipes.understanding import language_basis, ross_d
-from limner.recipes.understanding.asked import ConversationTask, conversation_task, seeing_scores
+from limner.recipes.understanding.asked import TINY, SeeingTask, conversation_lesson, seeing_scores
 from limner.recipes.understanding.language_basis import build, settle
 from limner.recipes.understanding.ross_d import reconstruction
 
@@ -27,12 +28,11 @@ class Knobs(language_basis.Knobs, ross_d.Knobs):
     """A LLaVA that sees in words and can be drawn from."""
 
 
-def task(knobs: Knobs) -> ConversationTask:
-    """How it is trained; errors as those of `conversation_task`, `settle` and `reconstruction`."""
-    model = build(knobs)
-    made = conversation_task(knobs, model, reconstruction(knobs, model), knobs.weight)
+def lesson(knobs: Knobs, model: VisionLanguageModel) -> SeeingTask:
+    """How it is trained; errors as those of `conversation_lesson`, `settle` and `reconstruction`."""
+    made = conversation_lesson(knobs, model, reconstruction(knobs, model), knobs.weight)
     settle(knobs, made)
-    return made
+    return made.task()
 
 
 RECIPE = Recipe(
@@ -40,6 +40,7 @@ RECIPE = Recipe(
     paper="arXiv:2410.09575",
     knobs=Knobs,
     build=build,
-    task=task,
+    lesson=lesson,
     score=seeing_scores,
+    tiny={**TINY, "denoiser_width": 32, "denoiser_depth": 1, "draws": 1, "basis": "clusters", "entries": 32},
 )

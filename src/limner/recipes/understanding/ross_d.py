@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from limner.models.vision_language import VisionLanguageModel
 from limner.recipe import Claim, Recipe
 from limner.recipes.understanding import llava
-from limner.recipes.understanding.asked import ConversationTask, conversation_task, latents_of, seeing_scores
+from limner.recipes.understanding.asked import TINY, SeeingTask, conversation_lesson, latents_of, seeing_scores
 from limner.recipes.understanding.llava import build
 from limner.unified.denoiser import TokenDenoiser
 from limner.unified.reconstruction import Denoising, Reconstruction
@@ -63,10 +63,9 @@ def reconstruction(knobs: Knobs, model: VisionLanguageModel) -> Reconstruction:
     return Reconstruction(target, objective, shuffled=knobs.shuffled, stopped=knobs.stopped)
 
 
-def task(knobs: Knobs) -> ConversationTask:
-    """How it is trained; errors as those of `conversation_task` and `reconstruction`."""
-    model = build(knobs)
-    return conversation_task(knobs, model, reconstruction(knobs, model), knobs.weight)
+def lesson(knobs: Knobs, model: VisionLanguageModel) -> SeeingTask:
+    """How it is trained; errors as those of `conversation_lesson` and `reconstruction`."""
+    return conversation_lesson(knobs, model, reconstruction(knobs, model), knobs.weight).task()
 
 
 RECIPE = Recipe(
@@ -75,8 +74,9 @@ RECIPE = Recipe(
     paper="arXiv:2410.09575",
     knobs=Knobs,
     build=build,
-    task=task,
+    lesson=lesson,
     score=seeing_scores,
+    tiny={**TINY, "denoiser_width": 32, "denoiser_depth": 1, "draws": 2},
     claims=(
         Claim(
             text="denoising the picture's latents answers more questions right than answers alone teach",

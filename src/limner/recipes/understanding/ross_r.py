@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from limner.models.vision_language import VisionLanguageModel
 from limner.recipe import Claim, Recipe
 from limner.recipes.understanding import llava
-from limner.recipes.understanding.asked import ConversationTask, conversation_task, latents_of, seeing_scores
+from limner.recipes.understanding.asked import TINY, SeeingTask, conversation_lesson, latents_of, seeing_scores
 from limner.recipes.understanding.llava import build
 from limner.unified.reconstruction import Reconstruction, Regression
 from limner.unified.targets import Pixels, Target
@@ -37,15 +38,14 @@ class Knobs(llava.Knobs):
     """A control: reconstruction teaches the language model nothing."""
 
 
-def task(knobs: Knobs) -> ConversationTask:
-    """How it is trained; errors as those of `conversation_task` and `latents_of`."""
-    model = build(knobs)
+def lesson(knobs: Knobs, model: VisionLanguageModel) -> SeeingTask:
+    """How it is trained; errors as those of `conversation_lesson` and `latents_of`."""
     target: Target = (
         Pixels(model.encoder.size, model.slots) if knobs.latents is None else latents_of(knobs.latents, model)
     )
     objective = Regression(model.language.width, target.channels, cosine=knobs.cosine)
     reconstruction = Reconstruction(target, objective, shuffled=knobs.shuffled, stopped=knobs.stopped)
-    return conversation_task(knobs, model, reconstruction, knobs.weight)
+    return conversation_lesson(knobs, model, reconstruction, knobs.weight).task()
 
 
 RECIPE = Recipe(
@@ -54,8 +54,9 @@ RECIPE = Recipe(
     paper="arXiv:2410.09575",
     knobs=Knobs,
     build=build,
-    task=task,
+    lesson=lesson,
     score=seeing_scores,
+    tiny=TINY,
     claims=(
         Claim(
             text="giving back the picture, as pixels or as latents, answers more questions right than answers alone "

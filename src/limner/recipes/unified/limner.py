@@ -27,7 +27,7 @@ from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from limner.connectors.basis import LanguageBasis
 from limner.data.conversations import SceneConversations
@@ -39,16 +39,18 @@ from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.orders import RandomMasked
 from limner.languages.language import LanguageModel
 from limner.languages.subwords import Subwords
-from limner.lessons.captions import TextToImageTask, frozen_tokenizer, tokenized_worlds
+from limner.lessons.captions import TextToImageTask, draw_prompts, text_to_image_task, tokenized_worlds
 from limner.models.limner import Limner
 from limner.models.text_to_image import TextToImage
 from limner.models.vision_language import VisionLanguageModel
 from limner.recipe import Question, Recipe
+from limner.recipes.generators.family import frozen_tokenizer
 from limner.recipes.scores import generator_scores
 from limner.recipes.understanding import language_basis
 from limner.recipes.understanding.asked import (
     CHECKED,
-    ConversationTask,
+    TINY,
+    ConversationLesson,
     adopt_encoder,
     said,
     seeing_scores,
@@ -59,6 +61,7 @@ from limner.recipes.understanding.language_basis import MEASURED
 from limner.recipes.understanding.parts import parts
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.train.settings import Settings
+from limner.train.task import Loss, Task
 from limner.types import Image, Rng
 from limner.unified.denoiser import TokenDenoiser
 from limner.unified.drawing import LanguageBackbone, Prompt, WordSpan
@@ -201,8 +204,8 @@ def grounding_loss(shares: Float[Tensor, "b n v"], ids: Int[Tensor, "b n k"]) ->
     return (weight * missed.sum(2) / words.sum(2).clamp_min(1)).sum() / weight.sum().clamp_min(1)
 
 
-class LimnerTask:
-    """Trains a `Limner` on pictures to talk about and captions to draw.
+class LimnerLesson:
+    """What teaches a `Limner`: pictures to talk about and captions to draw.
 
     Args:
         model: what is trained.
@@ -221,9 +224,8 @@ class LimnerTask:
         knobs: Knobs,
     ) -> None:
         self.model = model
-        self.extra: nn.Module | None = reconstruction
         held_out = talks(Scenes(0, split="heldout", size=knobs.size, objects=(1, 4)), CHECKED)
-        self.seeing = ConversationTask(model.seer, taught, held_out)
+        self.seeing = ConversationLesson(model.seer, taught, held_out)
         self.taught, self.drawing, self.reconstruction, self.knobs = taught, drawing, reconstruction, knobs
 
     def batch(self, start: int, size: int) -> dict[str, dict[str, Tensor]]:
@@ -245,11 +247,12 @@ class LimnerTask:
         longest = max(map(len, ids.values()))
         return torch.tensor([[ids[text] + [0] * (longest - len(ids[text])) for text in row] for row in names])
 
-    def loss(
-        self, model: nn.Module, batch: dict[str, dict[str, Tensor]], rng: Rng
-    ) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def task(self) -> Task[Limner, dict[str, dict[str, Tensor]]]:
+        """What the loop trains."""
+        return Task(self.model, self.batch, self.loss, self.reconstruction, self.preview, self.validate)
+
+    def loss(self, model: Limner, batch: dict[str, dict[str, Tensor]], rng: Rng) -> Loss:
         """The sum of the four, each of which is logged."""
-        assert isinstance(model, Limner)
         seer, knobs, (seen, drawn) = model.seer, self.knobs, (batch["seeing"], batch["drawing"])
         packed = Packed.from_dict(seen)
         patches = seer.encoder(seen["image"])
@@ -266,20 +269,17 @@ class LimnerTask:
         total = torch.stack([weight * loss for weight, loss in zip(weights, losses.values(), strict=True)]).sum()
         return total, {name: loss.detach() for name, loss in losses.items()}
 
-    def preview(self, model: nn.Module) -> Image:
+    def preview(self, model: Limner) -> Image:
         """What the model draws of the preview prompts."""
-        assert isinstance(model, Limner)
-        return self.drawing.preview(model.drawer)
+        return draw_prompts(model.drawer)
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: Limner) -> dict[str, float]:
         """Answers to a few held-out questions."""
-        assert isinstance(model, Limner)
         return self.seeing.validate(model.seer)
 
 
-def task(knobs: Knobs) -> LimnerTask:
-    """How it is trained; errors as those of `conversation_task` and of `language_basis`."""
-    model = build(knobs)
+def lesson(knobs: Knobs, model: Limner) -> Task[Limner, dict[str, dict[str, Tensor]]]:
+    """How it is trained; errors as those of `conversation_lesson` and of `language_basis`."""
     seer, drawer = model.seer, model.drawer
     tokenizer = cast(Autoencoder, drawer.tokenizer)
     pieces = tokenized_worlds(tokenizer, knobs.scenes, knobs.seed, (knobs.out or Path("runs")) / "cache")
@@ -292,11 +292,11 @@ def task(knobs: Knobs) -> LimnerTask:
     words = cast(LanguageBasis, seer.connector)
     if knobs.encoder is not None:
         language_basis.start(knobs.encoder, words, drawer.subwords, range(knobs.vocabulary))
-    drawing = TextToImageTask(drawer, pieces, SHARES, seed=knobs.seed)
-    made = LimnerTask(model, taught, drawing, reconstruction(knobs, seer, tokenizer), knobs)
+    drawing = text_to_image_task(drawer, pieces, SHARES, seed=knobs.seed)
+    made = LimnerLesson(model, taught, drawing, reconstruction(knobs, seer, tokenizer), knobs)
     with torch.no_grad():
         words.settle(seer.language.words, seer.encoder(made.seeing.batch(0, MEASURED)["image"]).vectors)
-    return made
+    return made.task()
 
 
 def reconstruction(knobs: Knobs, seer: VisionLanguageModel, tokenizer: Autoencoder) -> Reconstruction:
@@ -317,6 +317,16 @@ RECIPE = Recipe(
     paper="arXiv:2503.19404",
     knobs=Knobs,
     build=build,
-    task=task,
+    lesson=lesson,
     score=scores,
+    tiny={
+        **TINY,
+        "vocabulary": 512,
+        "text_length": 48,
+        "scenes": 8,
+        "rank": 16,
+        "head_width": 16,
+        "head_depth": 1,
+        "denoiser_width": 32,
+    },
 )
