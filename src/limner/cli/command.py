@@ -41,7 +41,7 @@ def parse(
     if "--help-all" in arguments:
         arguments = ["--help"]
     elif rare and {"-h", "--help"} & set(arguments):
-        listed, more = without(options, rare), f"\n\n--help-all explains {len(rare)} more, seldom changed."
+        listed, more = without(options, rare), f"\n\nAll options, also {len(rare)} that are seldom changed: --help-all"
     messages = io.StringIO()
     try:
         with contextlib.redirect_stderr(messages):
