@@ -105,6 +105,26 @@ def test_other_sizes_are_resized(folder):
     assert torch.allclose(encoder(plain).pooled, encoder(torch.full((1, 3, 32, 32), 0.3)).pooled, atol=1e-5)
 
 
+@torch.no_grad()
+def test_the_towers_attention_is_the_weight_of_patches(folder, image):
+    from limner.encoders.class_attention import ClassWeighted
+    from limner.encoders.pretrained import PretrainedEncoder
+
+    encoder = PretrainedEncoder.read(folder, layer=-2)
+    before = encoder(image)
+    weighted = ClassWeighted(encoder, start=1)(image)
+    assert torch.allclose(weighted.vectors, before.vectors, atol=1e-5)
+    model = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+    tower = getattr(model, "vision_model", model)
+    mean, deviation = (torch.tensor(PIXELS[key])[:, None, None] for key in ("image_mean", "image_std"))
+    maps = tower(pixel_values=((image + 1) / 2 - mean) / deviation, output_attentions=True).attentions
+    if not maps or maps[0] is None:
+        pytest.skip("this version of the library does not list the attention of this tower")
+    extra = maps[0].shape[-1] - 16
+    rows = [one.mean(1)[:, 0, 1:] if extra else one.mean(1).mean(1) for one in maps]
+    assert torch.allclose(weighted.weight, sum(rows[1:-1]), atol=1e-5)
+
+
 def test_gradients_reach_the_tower(folder, image):
     from limner.encoders.pretrained import PretrainedEncoder
 

@@ -49,18 +49,6 @@ def test_the_embedding_is_the_convolution():
     assert torch.allclose(model.enter(channels_last)[0], convolved, atol=1e-5)
 
 
-@torch.no_grad()
-def test_attention_maps_are_those_of_the_pass():
-    model = encoder(class_token=True)
-    maps = model.attention(pictures())
-    assert maps.shape == (3, 2, 2, 17, 17)
-    assert torch.allclose(maps.sum(-1), torch.ones(3, 2, 2, 17), atol=1e-5)
-    block, (x, _) = model.blocks[0], model.enter(pictures())
-    value = block.attn.qkv(block.norm1(x)).unflatten(-1, (3, 2, 8))[:, :, 2].transpose(1, 2)
-    attended = block.attn.proj((maps[:, 0] @ value).transpose(1, 2).flatten(2))
-    assert torch.allclose(attended, block.attn(block.norm1(x)), atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [

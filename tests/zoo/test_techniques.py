@@ -121,3 +121,21 @@ def test_knobs_are_read_from_text(monkeypatch):
     assert techniques.read_technique("guided:name=null")[1] == Scale()
     with pytest.raises(InputError, match="cached is 'maybe', which is no bool"):
         techniques.read_technique("guided:cached=maybe")
+
+
+@pytest.mark.parametrize("host", ["understanding/language_basis", "unified/limner"])
+def test_pruned_patches_are_read_no_more(trained, host):
+    """VTC-CLS: fewer tokens for the language model, each at its own learned position, and blanks among the words."""
+    import limner
+    from limner.store.techniques import with_techniques
+
+    name, image = trained(host).name, torch.rand(1, 3, 16, 16) * 2 - 1
+    plain, model = (getattr(one, "seer", one) for one in (limner.load(name), limner.load(name)))
+    pruned = with_techniques(model, ["vtc-cls:keep=3"])
+    assert (plain.slots, pruned.slots) == (4, 3)
+    with torch.no_grad():
+        row, column = pruned.reduce(pruned.encoder(image), None).positions[0].T
+        assert torch.allclose(pruned.vectors(image), plain.vectors(image)[:, 2 * row + column], atol=1e-6)
+    read = [patch[0].word for patches in pruned.words(image).patches for patch in patches]
+    assert read.count("") == 1
+    assert isinstance(pruned.see(image, "What colour is it?"), str)

@@ -11,6 +11,7 @@ import torch
 from einops import rearrange
 from torch import nn
 
+from limner.encoders.class_attention import Received, attended
 from limner.encoders.patch_embedding import PatchEmbedding, encoded, interpolated, side_of_grid
 from limner.nn.blocks import EVERYTHING, Attention, Block, Stack
 from limner.nn.norms import RmsNorm, SwiGlu
@@ -56,3 +57,7 @@ class Aimv2(nn.Module):
         x, positions = encoded(self.blocks, x, rows, columns, EVERYTHING)
         vectors = self.norm(x)
         return Patches(vectors, positions, vectors.mean(1))
+
+    def attended(self, image: Image) -> tuple[Patches, Received]:
+        """See `limner.encoders.class_attention.Attentive`; there is no class token."""
+        return attended(self, self.blocks, 0, image)

@@ -19,6 +19,7 @@ from einops import rearrange
 from torch import nn
 from torch.nn import functional
 
+from limner.encoders.class_attention import Received, attended
 from limner.encoders.patch_embedding import PatchEmbedding, encoded, interpolated, side_of_grid
 from limner.nn import rope
 from limner.nn.blocks import Attention, Block, Context, Stack
@@ -62,6 +63,10 @@ class NativeTransformer(nn.Module):
         rotate = rope.Rotary(rope.grid(rows, columns, self.width // self.heads).to(x.device), rope.rotate_halves)
         vectors, positions = encoded(self.blocks, x, rows, columns, Context(rotate=rotate))
         return Patches(vectors, positions, self.norm(vectors).mean(1))
+
+    def attended(self, image: Image) -> tuple[Patches, Received]:
+        """See `limner.encoders.class_attention.Attentive`; there is no class token."""
+        return attended(self, self.blocks, 0, image)
 
 
 def native_size(height: int, width: int, *, multiple: int, least: int, most: int) -> tuple[int, int]:

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.encoders.class_attention import Received
 from limner.errors import InputError
 from limner.types import Image, Patches
 
@@ -100,9 +102,8 @@ class PretrainedEncoder(nn.Module):
             image = functional.interpolate(image, size=(self.size, self.size), mode="bicubic", antialias=True)
         pixels = ((image.clamp(-1, 1) + 1) / 2 - self.mean) / self.deviation
         states: list[Tensor] = []  # versions differ in which towers list them all, but not in what a block returns
-        hook = self._block().register_forward_hook(
-            lambda block, x, y: states.append(y if isinstance(y, Tensor) else y[0])
-        )
+        block = self._blocks()[self.layer if self.layer < 0 else self.layer - 1]
+        hook = block.register_forward_hook(lambda block, x, y: states.append(y if isinstance(y, Tensor) else y[0]))
         try:
             seen = self.tower(pixel_values=pixels)
         finally:
@@ -110,7 +111,31 @@ class PretrainedEncoder(nn.Module):
         vectors = seen.last_hidden_state if self.layer == -1 else states[0]
         return Patches.on_grid(vectors[:, -(self.side**2) :], self.side, self.side, seen.pooler_output)
 
-    def _block(self) -> nn.Module:
-        count = self.tower.config.num_hidden_layers
-        stacks = (part for part in self.tower.modules() if isinstance(part, nn.ModuleList) and len(part) == count)
-        return next(stacks)[self.layer if self.layer < 0 else self.layer - 1]
+    def attended(self, image: Image) -> tuple[Patches, Received]:
+        """See `limner.encoders.class_attention.Attentive`. From the first call on the tower computes its attention
+        without fused kernels, which do not return it."""
+        tower: Any = self.tower
+        if hasattr(tower, "set_attn_implementation"):
+            tower.set_attn_implementation("eager")
+        else:  # in early versions of the library CLIP's inner tower is no model of its own
+            tower.config._attn_implementation = "eager"
+        maps: dict[int, Tensor] = {}
+
+        def record(layer: int, module: nn.Module, x: Any, y: Any) -> None:
+            if isinstance(y, tuple) and len(y) > 1 and isinstance(y[1], Tensor) and y[1].ndim == 4:
+                maps[layer] = y[1]  # [b heads tokens tokens]
+
+        parts = [(layer, part) for layer, block in enumerate(self._blocks()) for part in block.modules()]
+        hooks = [part.register_forward_hook(partial(record, layer)) for layer, part in parts]
+        try:
+            patches = self(image)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        rows = torch.stack([maps[layer] for layer in sorted(maps)], 1)
+        before = rows.shape[-1] - self.side**2
+        return patches, rows[..., : 1 if before else None, before:].mean((2, 3))
+
+    def _blocks(self) -> nn.ModuleList:
+        count = cast(Any, self.tower).config.num_hidden_layers
+        return next(part for part in self.tower.modules() if isinstance(part, nn.ModuleList) and len(part) == count)

@@ -10,7 +10,7 @@ class token, where there is one, is read only by the pooling "class"; the mean i
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from einops import rearrange
@@ -18,9 +18,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.encoders.class_attention import Received, attended
 from limner.encoders.patch_embedding import PatchEmbedding, Stem, encoded, interpolated, side_of_grid
 from limner.errors import InputError
-from limner.nn.blocks import EVERYTHING, Block, vit_blocks
+from limner.nn.blocks import EVERYTHING, vit_blocks
 from limner.types import Image, Patches
 
 
@@ -87,12 +88,6 @@ class VisionTransformer(nn.Module):
             x = torch.cat([self.class_token.to(x.dtype).expand(len(x), 1, -1), x], 1)
         return self.norm_first(x + position.to(x.dtype)), (rows, columns)
 
-    @torch.no_grad()
-    def attention(self, image: Image) -> Float[Tensor, "b depth heads tokens tokens"]:
-        """How much each token (row) attends to each (column), block by block; rows sum to 1."""
-        x, _ = self.enter(image)
-        maps = []
-        for block in self.blocks:
-            maps.append(cast(Block, block).weights(x))
-            x = block(x)
-        return torch.stack(maps, 1)
+    def attended(self, image: Image) -> tuple[Patches, Received]:
+        """See `limner.encoders.class_attention.Attentive`."""
+        return attended(self, self.blocks, int(self.class_token is not None), image)

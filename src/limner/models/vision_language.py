@@ -85,6 +85,20 @@ class VisionLanguageModel(nn.Module):
         scale = float(language.words.detach().std())
         self.position = nn.Parameter(scale * torch.randn(self.slots, language.width)) if placed else None
 
+    def reducing(self, reduce: Reduce, encoder: VisionEncoder | None = None) -> VisionLanguageModel:
+        """The same model with another reduction, and with the encoder that gives the patches what it reads; modules and
+        weights are shared."""
+        made = VisionLanguageModel(
+            encoder or self.encoder,
+            self.connector,
+            self.language,
+            self.vocabulary,
+            learns_to_see=self.learns_to_see,
+            reduce=reduce,
+        )
+        made.position = self.position
+        return made.train(self.training)
+
     @property
     def slots(self) -> int:
         """Tokens of a square image of the encoder's size."""

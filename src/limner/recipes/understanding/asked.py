@@ -48,7 +48,7 @@ CHECKED_AT_ONCE = 8
 TINY: dict[str, Any] = {  # knobs of the smallest model that sees, for the tests
     "size": 16,
     "encoder_width": 64,
-    "encoder_depth": 1,
+    "encoder_depth": 2,
     "width": 64,
     "depth": 1,
     "vocabulary": 384,
