@@ -173,7 +173,7 @@ def test_masked_and_cached(golden: Golden) -> None:
 @pytest.mark.parametrize("golden", goldens("acdit", having="out.sched.sigmas"))
 def test_visited_noise_levels(golden: Golden) -> None:
     signal = torch.from_numpy(Diffusion().schedule.signal)
-    for suffix in ("", "25"):
+    for suffix in (key.removeprefix("timesteps") for key in golden.under("out.sched.") if "timesteps" in key):
         wanted = golden[f"out.sched.timesteps{suffix}"]
         timesteps = linspace_timesteps(len(signal), len(wanted))
         assert timesteps == wanted.tolist()
@@ -190,6 +190,19 @@ DRAWINGS = [
 
 def test_no_golden_is_missing() -> None:
     assert DRAWINGS
+
+
+def drawn_labels(golden: Golden, mode: str) -> Tensor:
+    """Of the images that were drawn: recorded with them, or the first of those trained on."""
+    batch = len(golden[f"out.{mode}.latents"])
+    recorded = (key for key in (f"in.{mode}.labels", "in.sample.labels", "in.labels") if key in golden.tensors)
+    return golden[next(recorded)][:batch]
+
+
+def recorded_noise(golden: Golden, mode: str) -> list[Tensor]:
+    """Of every block in turn; without guidance it may be recorded once for both ways of drawing."""
+    keys = (f"in.{mode}.init_noise", "in.sample.init_noise", "in.sample_cfg.init_noise", "in.sample_nocfg.init_noise")
+    return list(golden[next(key for key in keys if key in golden.tensors)])
 
 
 @pytest.mark.parametrize("cached", [True, False])
@@ -209,11 +222,11 @@ def test_drawing(golden: Golden, mode: str, cached: bool) -> None:
         return answers[-1]
 
     generator.head.answer = witness
-    replay = Replay(normal=list(golden[f"in.{mode}.init_noise"]))
+    replay = Replay(normal=recorded_noise(golden, mode))
     options = SamplingOptions(guidance=golden.config["cfg"] if mode == "sample_cfg" else 1.0)
     drawn: list[Tensor] = []
     tokens = Decoder(generator, options, guidance=constant, cached=cached)(
-        golden["in.sample.labels"],
+        drawn_labels(golden, mode),
         replay,
         watch=lambda step, total, tokens, plan: drawn.append(tokens[:, plan[0] == step]),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from limner.store.official.ovis import (
     clip,
     navit,
     official_eyes,
+    quick_gelu,
     siglip,
     tower_sizes,
 )
@@ -243,13 +245,14 @@ def pictures(golden: Golden) -> list[Tensor]:
 def test_pictures_of_any_size(golden: Golden) -> None:
     eyes = native(golden)
     assert isinstance(eyes.encoder, NativeTransformer)
+    stride = eyes.connector.stride
     images = pictures(golden)
     seen = [eyes.encoder(image) for image in images]
     for name, states in (
         ("vit_hidden_last", seen),
         ("vit_last_hidden_state_after_post_ln", [one._replace(vectors=eyes.encoder.norm(one.vectors)) for one in seen]),
     ):
-        grouped = [neighbours(one, 2).unflatten(2, (4, -1))[0] for one in states]
+        grouped = [neighbours(one, stride).unflatten(2, (stride**2, -1))[0] for one in states]
         agree(torch.cat(grouped).flatten(0, 1), golden[f"out.{name}"])
     merged = torch.cat([eyes.merged(image) for image in images], 1)
     agree(merged[0], golden["out.features"])
@@ -285,9 +288,17 @@ def test_a_picture_of_no_whole_patches_is_refused() -> None:
 # Ovis 2 of the library
 
 
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": functional.silu,
+    "gelu": functional.gelu,
+    "gelu_pytorch_tanh": partial(functional.gelu, approximate="tanh"),
+    "quick_gelu": quick_gelu,
+    "relu": functional.relu,
+}
+
+
 def library(golden: Golden) -> Eyes:
     config = golden.config["vision_config"]
-    assert (config["qkv_bias"], config["mlp_bias"], config["hidden_act"]) == (False, False, "silu")
     marks = config["num_visual_indicator_tokens"]
     phi: Phi = Softmax(learned=False)
     if config["tokenize_function"] == "gumbel_argmax":
@@ -298,10 +309,12 @@ def library(golden: Golden) -> Eyes:
         config,
         entries=config["vocab_size"] - marks,
         indicators=marks,
-        words=golden.config["hidden_size"],
+        words=golden["state.model.visual_embeddings_table.weight"].shape[1],
         stride=config["hidden_stride"],
     )
-    eyes = read(golden, made, partial(aimv2, normalised=True), phi)
+    made = replace(made, qkv_bias=config["qkv_bias"], mlp_bias=config["mlp_bias"])
+    tower = partial(aimv2, normalised=True, activation=ACTIVATIONS[config["hidden_act"]], eps=config["rms_norm_eps"])
+    eyes = read(golden, made, tower, phi)
     phi.train()  # the library draws in evaluation too
     return eyes
 
@@ -328,9 +341,8 @@ def test_what_the_library_s_language_model_says(golden: Golden) -> None:
     text = transformers.AutoConfig.for_model(**config["text_config"])
     language = transformers.AutoModelForCausalLM.from_config(text).eval()
     own = golden.under("state.model.language_model.")
-    language.load_state_dict(
-        {**{f"model.{key}": value for key, value in own.items()}, "lm_head.weight": golden["state.lm_head.weight"]}
-    )
+    head = golden.tensors.get("state.lm_head.weight", own["embed_tokens.weight"])  # one matrix where they are tied
+    language.load_state_dict({**{f"model.{key}": value for key, value in own.items()}, "lm_head.weight": head})
     visual = eyes(golden["in.pixel_values"]).flatten(0, 1)
     atom, marks, texts = config["image_token_id"], config["visual_indicator_token_ids"], golden["in.input_ids"]
     crops = in_rows(texts, visual, atom)
@@ -344,6 +356,51 @@ def test_what_the_library_s_language_model_says(golden: Golden) -> None:
     agree(
         functional.cross_entropy(said[:, :-1].flatten(0, 1), golden["in.labels"][:, 1:].flatten()), golden["out.loss"]
     )
+
+
+OTHER = {  # a second case, of whatever version of the library is installed
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "image_size": 24,
+    "patch_size": 6,
+    "rms_norm_eps": 1e-3,
+    "qkv_bias": True,
+    "mlp_bias": True,
+    "hidden_act": "gelu",
+    "vocab_size": 41,
+    "num_visual_indicator_tokens": 4,
+    "hidden_stride": 2,
+}
+
+
+@torch.no_grad()
+def test_the_library_with_other_options() -> None:
+    """Biases everywhere, another activation, a language model of another family: the file says most of it."""
+    transformers = pytest.importorskip("transformers", reason="pip install 'limner[llm]'")
+    text = {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    language = transformers.LlamaConfig(**text, vocab_size=50, attention_bias=True, mlp_bias=True)
+    vision = transformers.models.ovis2.Ovis2VisionConfig(**OTHER)
+    config = transformers.Ovis2Config(vision_config=vision, text_config=language, hidden_size=48)
+    torch.manual_seed(0)
+    model = transformers.Ovis2ForConditionalGeneration(config).eval()
+    for weight in model.parameters():
+        weight.normal_(0, 0.2)
+    state = model.state_dict()
+    release = recognise(state, Path("ovis2"))
+    sizes = Sizes(
+        size=24, patch=6, width=64, depth=3, heads=2, hidden=96, entries=37, words=48, indicators=4, stride=2,
+        qkv_bias=True, mlp_bias=True,
+    )  # fmt: skip
+    tower = partial(aimv2, normalised=True, activation=functional.gelu, eps=1e-3)
+    eyes = official_eyes(sizes, tower).eval()
+    release.fill(eyes, state)
+    image = torch.rand(2, 3, 24, 24) * 2 - 1
+    seen = model.model.vision_tower(image)
+    codes = seen[1] if len(seen[1].shape) == 3 else seen[0]
+    agree(eyes.connector.phi(eyes.connector.scores(eyes.merged(image))), codes)
+    agree(eyes(image), functional.pad(codes, (0, 4)) @ state["model.visual_embeddings_table.weight"])
 
 
 # Files
@@ -360,7 +417,7 @@ def test_every_release_is_told_from_the_others_and_read(tmp_path: Path) -> None:
         release = recognise(golden.state(), golden.path)
         assert release in RELEASES
         found.append(release.kind)
-        with pytest.raises(CheckpointError, match="of width 48 was never published"):
+        with pytest.raises(CheckpointError, match=r"of width \d+ was never published"):
             release.build(release.prepare(golden.state()))
     assert set(kinds) - set(found) == {"Ovis 2 seeing part"}
 

@@ -90,6 +90,20 @@ class Release:
         """Is the key one of the signature?"""
         return any(pattern.fullmatch(key) for pattern in self._patterns())
 
+    def prepared(self, state: State) -> State:
+        """A state dict as ``build`` reads it."""
+        return state if self.prepare is None else self.prepare(state)
+
+    def fill(self, model: nn.Module, state: State) -> Report:
+        """Load a state dict of the authors into a model of its sizes; errors as those of `fill`."""
+        return fill(model, self.prepared(state), self.names, skip=self.skip)
+
+    def load(self, state: State) -> nn.Module:
+        """The model of a state dict of the authors; raises `CheckpointError` where it does not fit."""
+        model = self.build(self.prepared(state))
+        self.fill(model, state)
+        return model
+
     def _patterns(self) -> list[re.Pattern[str]]:
         return [re.compile(re.escape(key).replace(r"\*", ".*")) for key in self.signature]
 

@@ -61,7 +61,7 @@ def load_released(path: Path, *, trust: bool = False, side: int | None = None) -
     release = recognise(state, path)
     if release.beside is not None:
         state = {**release.beside(path), **state}
-    return _filled(release, state, state if release.prepare is None else release.prepare(state), side)
+    return _filled(release, state, release.prepared(state), side)
 
 
 def class_drawer(released: Released, tokenizer: nn.Module, source: object) -> ClassToImage:

@@ -53,10 +53,12 @@ def sizes_of(state: State, size: int, *, prefix: str = "") -> Sizes:
         raise CheckpointError(f"the state has no blocks under {decoder}.mid and {decoder}.up: give a MaskGIT-VQGAN")
     widths = [state[f"{decoder}.up.{i}.block.0.conv1.weight"].shape[0] for i in range(levels)]
     entries, channels = state[f"{prefix}quantize.embedding.weight"].shape
+    first = state.get("encoder.conv_in.weight") if not prefix else None  # of a decoder alone nothing hangs on it
+    base = widths[0] if first is None else len(first)
     return Sizes(
         size=size,
-        width=widths[0],
-        multipliers=tuple(width // widths[0] for width in widths),
+        width=base,
+        multipliers=tuple(width // base for width in widths),
         depth=depth,
         channels=channels,
         entries=entries,

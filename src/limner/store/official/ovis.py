@@ -46,7 +46,7 @@ from limner.types import Image
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
     """How large the seeing part of an Ovis is: ``entries`` visual words beside the ``indicators``, vectors of ``words``
-    channels, ``stride`` patches on a side of each."""
+    channels, ``stride`` patches on a side of each; ``qkv_bias`` and ``mlp_bias`` of an AIMv2."""
 
     size: int
     patch: int
@@ -58,6 +58,8 @@ class Sizes:
     words: int
     indicators: int
     stride: int = 1
+    qkv_bias: bool = False
+    mlp_bias: bool = False
 
 
 # CLIP-L/14-336 before Llama3-8B (scripts/v1 of the official code); AIMv2-L/14-448 before Qwen2.5-0.5B (README of Ovis
@@ -120,8 +122,14 @@ def _vit(
     return encoder
 
 
-def aimv2(sizes: Sizes, *, normalised: bool = False) -> VisionEncoder:
-    """AIMv2, before its last norm or after."""
+def aimv2(
+    sizes: Sizes,
+    *,
+    normalised: bool = False,
+    activation: Callable[[Tensor], Tensor] = functional.silu,
+    eps: float = 1e-5,
+) -> VisionEncoder:
+    """AIMv2, before its last norm or after; no weights tell ``activation`` and ``eps``, which are those released."""
     return Aimv2(
         size=sizes.size,
         patch=sizes.patch,
@@ -130,6 +138,10 @@ def aimv2(sizes: Sizes, *, normalised: bool = False) -> VisionEncoder:
         heads=sizes.heads,
         hidden=sizes.hidden,
         normalised=normalised,
+        qkv_bias=sizes.qkv_bias,
+        mlp_bias=sizes.mlp_bias,
+        activation=activation,
+        eps=eps,
     )
 
 
@@ -245,19 +257,21 @@ def levelled(state: State) -> dict[str, Tensor]:
     return {**state, position: state[position][0]}
 
 
-TOWER_HEADS = {1024: 16, 1152: 16}  # CLIP-L, SigLIP so400m; no shape tells them
-AIM_HEADS = {1024: 8, 1536: 12, 2048: 16}  # AIMv2 L, H and 1B (arXiv:2411.14402, Table 1)
+TOWER_HEADS = {768: 12, 1024: 16, 1152: 16, 1280: 16}  # CLIP and SigLIP B, L, so400m, CLIP H; no shape tells them
+AIM_HEADS = {1024: 8, 1536: 12, 2048: 16, 3072: 24}  # AIMv2 L, H, 1B and 3B (arXiv:2411.14402, Table 1)
 
 
 def sizes_of(
     state: State, embed: str, position: str, blocks: str, hidden: str, heads: dict[int, int], head: str, table: str
 ) -> Sizes:
-    """The sizes of a prepared state dict; the arguments after it are the names of what tells them. Raises
+    """The sizes of a prepared state dict; the arguments after it are the names of what tells them, but ``heads``, which
+    are those of published widths: nothing tells them. Raises
     `CheckpointError` if the encoder's width is none of the published ones."""
     width, _, patch, _ = state[embed].shape
     if width not in heads:
         raise CheckpointError(f"an Ovis of width {width} was never published: build it by official_eyes(Sizes(...))")
     entries, inputs = state[head].shape
+    gated = heads is AIM_HEADS
     rows, words = state[table].shape
     depth = depth_of(state, blocks)
     return Sizes(
@@ -271,6 +285,8 @@ def sizes_of(
         words=words,
         indicators=rows - entries,
         stride=math.isqrt(inputs // width),
+        qkv_bias=gated and any(key.startswith(f"{blocks}.0.") and key.endswith("qkv.bias") for key in state),
+        mlp_bias=gated and f"{blocks}.0.{hidden.removesuffix('weight')}bias" in state,
     )
 
 

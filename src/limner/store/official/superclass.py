@@ -5,7 +5,7 @@ github.com/x-cls/superclass. This is no recipe: it builds the encoder and classi
 knobs, and fills them from a state dict of the official ``Classifier``::
 
     model = official_classifier(VIT_L_16).eval()
-    fill_classifier(model, state)
+    fill(model, state, NAMES)
     patches = model.encoder(image)
 
 Every official tensor has one of ours of the same shape. Their buffers ``cap_fq`` and ``num_samples`` are our
@@ -16,42 +16,40 @@ Every official tensor has one of ours of the same shape. Their buffers ``cap_fq`
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from limner.encoders.objectives.subword_set import SubwordFrequency
 from limner.encoders.subwords import SubwordClassifier, SubwordHead
 from limner.encoders.vit import VisionTransformer
 from limner.errors import CheckpointError
-from limner.store.release import Release, State, depth_of, fill
+from limner.store.release import Release, State, depth_of
 from limner.types import Image
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How large a SuperClass is. ``heads`` None: 64 channels each, as in all of theirs; ``head_depth`` counts the
-    residual MLPs before the classifier."""
+    """How large a SuperClass is; ``hidden`` channels of the encoder's MLPs, ``head_depth`` residual MLPs of
+    ``head_hidden`` channels before the classifier."""
 
     width: int
     depth: int
     patch: int
+    heads: int
+    hidden: int
     size: int = 224
-    heads: int | None = None
-    hidden: int | None = None
     vocabulary: int = 49408
     head_depth: int = 0
     head_hidden: int | None = None
 
 
 # Model configurations CLS-ViT-B-16, L-16 and L-14 of the official code (Table 1 of the paper).
-VIT_B_16 = Sizes(width=768, depth=12, patch=16)
-VIT_L_16 = Sizes(width=1024, depth=24, patch=16)
-VIT_L_14 = Sizes(width=1024, depth=24, patch=14)
+VIT_B_16 = Sizes(width=768, depth=12, patch=16, heads=12, hidden=3072)
+VIT_L_16 = Sizes(width=1024, depth=24, patch=16, heads=16, hidden=4096)
+VIT_L_14 = Sizes(width=1024, depth=24, patch=14, heads=16, hidden=4096)
 
-HEAD_WIDTH = 64  # channels of a head of attention, the official code's default
+HEAD_WIDTH = 64  # channels of a head of attention, the official code's default; no shape tells them
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's pixels in [0, 1], as the official code's constants have them
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
@@ -64,17 +62,12 @@ def official_classifier(sizes: Sizes, drop: tuple[int, ...] = ()) -> SubwordClas
         patch=sizes.patch,
         width=sizes.width,
         depth=sizes.depth,
-        heads=sizes.heads or sizes.width // HEAD_WIDTH,
+        heads=sizes.heads,
         hidden=sizes.hidden,
         class_token=True,
     )
     head = SubwordHead(sizes.width, sizes.vocabulary, depth=sizes.head_depth, hidden=sizes.head_hidden)
     return SubwordClassifier(encoder, head, SubwordFrequency(sizes.vocabulary, drop))
-
-
-def fill_classifier(model: SubwordClassifier, state: Mapping[str, Tensor]) -> None:
-    """Load the state dict of the official ``Classifier``; raises `CheckpointError` naming what does not fit."""
-    fill(model, state, NAMES)
 
 
 def official_pixels(image: Image) -> Image:
@@ -84,7 +77,8 @@ def official_pixels(image: Image) -> Image:
 
 
 def sizes_of(state: State) -> Sizes:
-    """The sizes that the shapes of a state dict tell; raises `CheckpointError` where they tell none."""
+    """The sizes that the shapes of a state dict tell, with heads of 64 channels as all of theirs have; raises
+    `CheckpointError` where they tell none."""
     width, _, patch, _ = state["visual.conv1.weight"].shape
     tokens, depth = len(state["visual.positional_embedding"]), depth_of(state, "visual.transformer.resblocks")
     grid = math.isqrt(tokens - 1)
@@ -98,6 +92,7 @@ def sizes_of(state: State) -> Sizes:
         depth=depth,
         patch=patch,
         size=grid * patch,
+        heads=max(1, width // HEAD_WIDTH),
         hidden=len(state["visual.transformer.resblocks.0.mlp.c_fc.weight"]),
         vocabulary=len(state["text_decoder.text_projection.weight"]),
         head_depth=head_depth,
