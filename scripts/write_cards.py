@@ -41,7 +41,7 @@ ALL = 32  # words of a patch that are read, so that means over the picture miss 
 
 def samples(model: Any, folder: Path) -> str:
     """Write a page of what the model does; returns the line of the card that shows it, empty if there is nothing."""
-    if isinstance(model, TextToImage | Limner):
+    if isinstance(model, TextToImage):
         drawn = model.draw(list(PREVIEW), n=1, seed=0)
         pictures.save(pictures.grid(drawn, 8, PREVIEW, cell=96), folder / SAMPLES, quality=90)
         line = f"![one drawing of each prompt, seed 0, none chosen]({SAMPLES})"

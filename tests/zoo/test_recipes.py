@@ -52,7 +52,7 @@ def outputs(path: str, model) -> torch.Tensor:
     if path in SEERS:
         return seen(model)
     if path in BOTH:
-        return torch.cat([part.flatten() for part in (seen(model.seer), drawn(model.drawer))])
+        return torch.cat([part.flatten() for part in (seen(model.vision_language), drawn(model))])
     return drawn(model)
 
 
@@ -118,7 +118,7 @@ def test_a_saved_model_is_the_trained_one(trained, path):
     if path in SEERS:
         fresh.vocabulary = model.vocabulary
     if path in BOTH:
-        fresh.drawer.subwords.vocabulary = model.drawer.subwords.vocabulary
+        fresh.subwords.vocabulary = model.subwords.vocabulary
     with torch.no_grad():
         assert torch.equal(outputs(path, model), outputs(path, halved(zoo.run.average.model)))
         assert not torch.equal(outputs(path, model), outputs(path, fresh))

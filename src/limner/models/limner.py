@@ -1,65 +1,78 @@
 """One model that sees and draws: the language model that answers about pictures is the backbone that makes them.
 
-    limner.see(picture, question)     encoder -> connector -> language model -> words             `VisionLanguageModel`
-    limner.draw(caption)              words -> language model -> diffusion head -> latents        `TextToImage`
-
-What is seen and what is drawn enter the language model at one place, as combinations of its own words.
+limner.see(picture, question)     encoder -> connector -> language model -> words             `VisionLanguageModel`
+limner.draw(caption)              words -> language model -> head -> tokens -> tokenizer      `TextToImage`
+limner.unified().loss(rows, rng)  both, as rows of segments                                   `Unified`
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Unpack
+from collections.abc import Mapping
 
-from PIL import Image as Pillow
 from torch import nn
 
 from limner.data.preprocess import Given
-from limner.decode.options import DrawOptions
+from limner.generators.generator import Generator
 from limner.languages.subwords import Subwords
-from limner.models.text_to_image import Show, TextToImage
+from limner.models.text_to_image import TextToImage
 from limner.models.vision_language import VisionLanguageModel
+from limner.types import Tokenizer
+from limner.unified.drawing import LanguageBackbone, Prompt
+from limner.unified.model import Unified
 from limner.unified.words import PatchWords
 
 
-class Limner(nn.Module):
-    """A `VisionLanguageModel` and a `TextToImage` around one language model and one vocabulary.
+class Limner(TextToImage):
+    """A `TextToImage` that also sees, by the same language model.
 
     Args:
-        seer: holds the language model, which is saved with it.
-        drawer: its generator uses the same language model (`limner.unified.drawing`).
+        vision_language: sees; holds the language model, which is saved with it.
+        generator: draws, with a backbone and a condition made of that language model (`limner.unified.drawing`).
+        subwords: of captions.
+        tokenizer, patch, guidance: see `TextToImage`.
     """
 
-    def __init__(self, seer: VisionLanguageModel, drawer: TextToImage) -> None:
-        super().__init__()
-        self.seer, self.drawer = seer, drawer
+    former_names: Mapping[str, str] = {
+        "drawer.generator.condition.nothing": "generator.condition.nothing.weight",
+        "drawer.": "",
+        "seer.": "vision_language.",
+    }
+
+    def __init__(
+        self,
+        vision_language: VisionLanguageModel,
+        generator: Generator,
+        subwords: Subwords,
+        tokenizer: Tokenizer,
+        *,
+        patch: int = 1,
+        guidance: float = 1.0,
+    ) -> None:
+        super().__init__(generator, subwords, tokenizer, patch=patch, guidance=guidance)
+        self.vision_language = vision_language
 
     @property
     def size(self) -> int:
         """Pixels on a side of what it sees."""
-        return self.seer.size
-
-    @property
-    def subwords(self) -> Subwords:
-        """The vocabulary, of both."""
-        return self.drawer.subwords
+        return self.vision_language.size
 
     def see(self, image: Given, question: str | None = None) -> str:
         """An answer, or without a question a description; see `VisionLanguageModel.see`."""
-        return self.seer.see(image, question)
+        return self.vision_language.see(image, question)
 
     def words(self, image: Given, count: int = 5) -> PatchWords:
         """The heaviest words of every patch; see `VisionLanguageModel.words`."""
-        return self.seer.words(image, count)
+        return self.vision_language.words(image, count)
 
-    def draw(
-        self,
-        prompt: str | Sequence[str],
-        *,
-        n: int = 1,
-        seed: int = 0,
-        watch: Show | None = None,
-        **options: Unpack[DrawOptions],
-    ) -> list[Pillow.Image]:
-        """``n`` pictures of each prompt; see `TextToImage.draw`."""
-        return self.drawer.draw(prompt, n=n, seed=seed, watch=watch, **options)
+    def unified(self) -> Unified:
+        """The same parts as a model of segments: ``seen`` tokens are the connector's vectors, ``drawn`` ones the
+        generator's, and ``special`` ones stand for a caption that is withheld."""
+        generator, condition = self.generator, self.generator.condition
+        assert isinstance(generator.backbone, LanguageBackbone)
+        assert isinstance(condition, Prompt)
+        inputs: dict[str, nn.Module] = {"special": condition.nothing}
+        if generator.embed is not None:
+            inputs["drawn"] = generator.embed
+        heads = {"drawn": generator.head}
+        language = self.vision_language.language
+        return Unified(language, inputs, heads, masking=generator.backbone, order=generator.order)

@@ -10,6 +10,7 @@ import difflib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def fill(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
-    """Load every tensor into the model, or raise `CheckpointError` naming the first key or shape that does not fit."""
+    """Load every tensor into the model, or raise `CheckpointError` naming the first key or shape that does not fit.
+
+    Prefixes by which the model's parts were once called are in its ``former_names``, if it has any.
+    """
+    former: Mapping[str, str] = getattr(model, "former_names", {})
+    for old, new in former.items():
+        tensors = {new + name.removeprefix(old) if name.startswith(old) else name: t for name, t in tensors.items()}
     own = model.state_dict()
     for problem, names in (("lacks", own.keys() - tensors.keys()), ("has unknown", tensors.keys() - own.keys())):
         if names:

@@ -122,11 +122,13 @@ class Prompt(nn.Module):
         super().__init__()
         self.borrowed = Borrowed(language)
         self.count = count
-        self.nothing = nn.Parameter(float(language.words.detach().std()) * torch.randn(count, language.width))
+        self.nothing = nn.Embedding(count, language.width)
+        with torch.no_grad():
+            self.nothing.weight.mul_(language.words.std())
 
     def forward(self, given: Int[Tensor, "b k"], dropped: Bool[Tensor, "b"]) -> Prefix:
         x = self.borrowed.module.embed(given)
-        return torch.where(dropped[:, None, None], self.nothing.to(x.dtype), x)
+        return torch.where(dropped[:, None, None], self.nothing.weight.to(x.dtype), x)
 
 
 class WordSpan(nn.Module):

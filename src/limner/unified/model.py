@@ -121,7 +121,7 @@ class Unified(nn.Module):
     def losses(
         self, packed: Packed, states: Vectors, masked: Bool[Tensor, "b n"], rng: Rng
     ) -> dict[str, Float[Tensor, ""]]:
-        """The same from last hidden states, for lessons that ask more of these."""
+        """The same from last hidden states, for lessons that have other losses of these."""
         found: dict[str, Tensor] = {}
         for kind in KINDS:
             learned = packed.learned(kind) & (masked | ~packed.masked())

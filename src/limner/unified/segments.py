@@ -177,12 +177,12 @@ def _row(row: Sequence[Segment], number: int, length: int | None) -> tuple[list[
         position, last = ends.setdefault(segment.branch, ends[0])
         own = range(start, start + count)
         causal = segment.rule == "causal"
-        ids = [0] * count if segment.ids is None else list(map(int, segment.ids))
+        ids = [0] * count if segment.ids is None else segment.ids
         sources = [NOTHING] * count
         if segment.learned:
             sources = [last, *own[:-1]] if causal else list(own)
         runs: tuple[Sequence[int], ...] = (
-            ids,
+            ids.tolist() if isinstance(ids, Tensor) else ids,
             [KINDS.index(segment.kind)] * count,
             range(count),
             [0 if causal else block] * count,

@@ -19,29 +19,24 @@ enter through the principal directions of the same table of words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from limner.connectors.basis import LanguageBasis
-from limner.data.conversations import SceneConversations
 from limner.data.scenes import Scenes
-from limner.data.scenes.patches import patch_names
 from limner.evaluate.report import merged
 from limner.generators.generator import Generator
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.orders import RandomMasked
-from limner.languages.language import LanguageModel
 from limner.languages.subwords import Subwords
-from limner.lessons.captions import TextToImageTask, draw_prompts, text_to_image_task, tokenized_worlds
+from limner.lessons.captions import text_to_image_task, tokenized_worlds
+from limner.lessons.grounding import GroundedConversations
+from limner.lessons.joint import Part, drawing, joint_task
 from limner.models.limner import Limner
-from limner.models.text_to_image import TextToImage
 from limner.models.vision_language import VisionLanguageModel
 from limner.recipe import Question, Recipe
 from limner.recipes.generators.family import frozen_tokenizer
@@ -61,12 +56,10 @@ from limner.recipes.understanding.language_basis import MEASURED
 from limner.recipes.understanding.parts import parts
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.train.settings import Settings
-from limner.train.task import Loss, Task
-from limner.types import Image, Rng
+from limner.train.task import Task
 from limner.unified.denoiser import TokenDenoiser
 from limner.unified.drawing import LanguageBackbone, Prompt, WordSpan
 from limner.unified.reconstruction import Denoising, Reconstruction
-from limner.unified.segments import Packed
 from limner.unified.targets import FoldedLatents, side_of
 
 SHARES = (0.25, 0.3, 0.15, 0.15, 0.15)  # of emoji, and of scenes of one thing and of two, see `captioned_worlds`
@@ -159,27 +152,14 @@ def build(knobs: Knobs) -> Limner:
     seeing = knobs.seeing()
     encoder, language, _ = parts(seeing)
     words, subwords = language.words.detach(), Subwords(knobs.text_length)
-    joined = language_basis.connector(seeing, encoder.width, words, torch.arange(len(words)))
-    joined.settle(words, torch.randn(1, (knobs.size // knobs.patch) ** 2, encoder.width))
-    seer = VisionLanguageModel(encoder, joined, language, subwords, learns_to_see=True, placed=True)
+    connector = language_basis.connector(seeing, encoder.width, words, torch.arange(len(words)))
+    connector.settle(words, torch.randn(1, (knobs.size // knobs.patch) ** 2, encoder.width))
+    model = VisionLanguageModel(encoder, connector, language, subwords, learns_to_see=True, placed=True)
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False, patch=knobs.folded)
-    channels = tokenizer.quantizer.channels * knobs.folded**2
-    made = generator(knobs, language, tokenizer.layout.length // knobs.folded**2, channels)
-    return Limner(seer, TextToImage(made, subwords, tokenizer, patch=knobs.folded, guidance=knobs.guidance))
-
-
-def generator(knobs: Knobs, language: LanguageModel, count: int, channels: int) -> Generator:
-    """Masked autoregression over ``count`` tokens with the language model as its backbone."""
-    head = DiffusionHead(
-        channels,
-        knobs.width,
-        width=knobs.head_width,
-        depth=knobs.head_depth,
-        steps=knobs.head_steps,
-        velocity=True,
-        emphasis=1000.0,
-    )
-    return Generator(
+    channels, count = tokenizer.quantizer.channels * knobs.folded**2, tokenizer.layout.length // knobs.folded**2
+    size = {"width": knobs.head_width, "depth": knobs.head_depth, "steps": knobs.head_steps}
+    head = DiffusionHead(channels, knobs.width, **size, velocity=True, emphasis=1000.0)
+    generator = Generator(
         count=count,
         order=RandomMasked(),
         backbone=LanguageBackbone(language, count),
@@ -187,129 +167,48 @@ def generator(knobs: Knobs, language: LanguageModel, count: int, channels: int) 
         condition=Prompt(language, knobs.text_length),
         embed=WordSpan(channels, language.words, knobs.rank),
     )
+    return Limner(model, generator, subwords, tokenizer, patch=knobs.folded, guidance=knobs.guidance)
 
 
-def grounding_loss(shares: Float[Tensor, "b n v"], ids: Int[Tensor, "b n k"]) -> Float[Tensor, ""]:
-    """Cross-entropy between words and their shares in a patch, in nats; all things of a picture, and its background,
-    count alike, however many patches they fill.
-
-    Args:
-        shares: of every word in every patch.
-        ids: words of what a patch shows, padded with 0; nothing but 0 where that is unclear.
-    """
-    words, patches = ids > 0, (ids > 0).any(2)
-    alike = ((ids[:, :, None] == ids[:, None]).all(3) & patches[:, :, None]).sum(1).clamp_min(1)
-    weight = patches / alike
-    missed = -shares.float().clamp_min(1e-8).log().gather(2, ids) * words
-    return (weight * missed.sum(2) / words.sum(2).clamp_min(1)).sum() / weight.sum().clamp_min(1)
-
-
-class LimnerLesson:
-    """What teaches a `Limner`: pictures to talk about and captions to draw.
-
-    Args:
-        model: what is trained.
-        taught: scenes that are talked about, taken in turn.
-        drawing: captions and latents.
-        reconstruction: of what was seen; trained beside the model and not shipped.
-        knobs: weights of the losses.
-    """
-
-    def __init__(
-        self,
-        model: Limner,
-        taught: Sequence[SceneConversations],
-        drawing: TextToImageTask,
-        reconstruction: Reconstruction,
-        knobs: Knobs,
-    ) -> None:
-        self.model = model
-        held_out = talks(Scenes(0, split="heldout", size=knobs.size, objects=(1, 4)), CHECKED)
-        self.seeing = ConversationLesson(model.seer, taught, held_out)
-        self.taught, self.drawing, self.reconstruction, self.knobs = taught, drawing, reconstruction, knobs
-
-    def batch(self, start: int, size: int) -> dict[str, dict[str, Tensor]]:
-        """Conversations ``start .. start + size``, and ``drawn`` times as many captions."""
-        drawn = self.knobs.drawn
-        return {
-            "seeing": self.seeing.batch(start, size),
-            "shown": {"ids": self.shown(start, size)},
-            "drawing": self.drawing.batch(start * drawn, size * drawn),
-        }
-
-    def shown(self, start: int, size: int) -> Int[Tensor, "b n k"]:
-        """Words of what each patch shows, padded with 0; emoji have none."""
-        seer = self.model.seer
-        count = len(self.taught)
-        sources = [(self.taught[k % count].scenes, k // count) for k in range(start, start + size)]
-        names = [patch_names(scenes[k % len(scenes)], self.knobs.size // self.knobs.patch) for scenes, k in sources]
-        ids = {text: seer.vocabulary.ids(text) for row in names for text in row}
-        longest = max(map(len, ids.values()))
-        return torch.tensor([[ids[text] + [0] * (longest - len(ids[text])) for text in row] for row in names])
-
-    def task(self) -> Task[Limner, dict[str, dict[str, Tensor]]]:
-        """What the loop trains."""
-        return Task(self.model, self.batch, self.loss, self.reconstruction, self.preview, self.validate)
-
-    def loss(self, model: Limner, batch: dict[str, dict[str, Tensor]], rng: Rng) -> Loss:
-        """The sum of the four, each of which is logged."""
-        seer, knobs, (seen, drawn) = model.seer, self.knobs, (batch["seeing"], batch["drawing"])
-        packed = Packed.from_dict(seen)
-        patches = seer.encoder(seen["image"])
-        hidden = seer.hidden(packed, seer.connect(patches))
-        looks, has_picture = seer.at_pictures(packed, hidden)
-        shares = cast(LanguageBasis, seer.connector).coefficients(patches.vectors, seer.language.words)
-        losses = {
-            "answers": seer.answer_loss(packed, hidden),
-            "reconstruction": self.reconstruction(looks, seen["image"], has_picture, rng),
-            "grounding": grounding_loss(shares, batch["shown"]["ids"]),
-            "drawing": self.drawing.loss(model.drawer, drawn, rng)[0],
-        }
-        weights = (1.0, knobs.reconstruction, knobs.grounding, knobs.drawing)
-        total = torch.stack([weight * loss for weight, loss in zip(weights, losses.values(), strict=True)]).sum()
-        return total, {name: loss.detach() for name, loss in losses.items()}
-
-    def preview(self, model: Limner) -> Image:
-        """What the model draws of the preview prompts."""
-        return draw_prompts(model.drawer)
-
-    def validate(self, model: Limner) -> dict[str, float]:
-        """Answers to a few held-out questions."""
-        return self.seeing.validate(model.seer)
-
-
-def lesson(knobs: Knobs, model: Limner) -> Task[Limner, dict[str, dict[str, Tensor]]]:
+def lesson(knobs: Knobs, model: Limner) -> Task[Limner, list[Any]]:
     """How it is trained; errors as those of `conversation_lesson` and of `language_basis`."""
-    seer, drawer = model.seer, model.drawer
-    tokenizer = cast(Autoencoder, drawer.tokenizer)
-    pieces = tokenized_worlds(tokenizer, knobs.scenes, knobs.seed, (knobs.out or Path("runs")) / "cache")
-    taught = sources(knobs.seeing(), OFTEN)
-    texts = chain(said(taught), pieces.captions)
-    drawer.subwords.vocabulary = Subwords.trained(
-        texts, size=knobs.vocabulary, length=knobs.text_length, speaks=True
-    ).vocabulary
-    adopt_encoder(knobs.seeing(), seer)
-    words = cast(LanguageBasis, seer.connector)
+    seeing, sees, subwords = knobs.seeing(), model.vision_language, model.subwords
+    tokenizer, words = cast(Autoencoder, model.tokenizer), cast(LanguageBasis, sees.connector)
+    pictures = tokenized_worlds(tokenizer, knobs.scenes, knobs.seed, (knobs.out or Path("runs")) / "cache")
+    about = sources(seeing, OFTEN)
+    size, length, texts = knobs.vocabulary, knobs.text_length, chain(said(about), pictures.captions)
+    subwords.vocabulary = Subwords.trained(texts, size=size, length=length, speaks=True).vocabulary
+    adopt_encoder(seeing, sees)
     if knobs.encoder is not None:
-        language_basis.start(knobs.encoder, words, drawer.subwords, range(knobs.vocabulary))
-    drawing = text_to_image_task(drawer, pieces, SHARES, seed=knobs.seed)
-    made = LimnerLesson(model, taught, drawing, reconstruction(knobs, seer, tokenizer), knobs)
+        language_basis.start(knobs.encoder, words, subwords, range(size))
+    held_out = talks(Scenes(0, split="heldout", size=knobs.size, objects=(1, 4)), CHECKED)
+    answers, given_back = ConversationLesson(sees, about, held_out), reconstruction(knobs, sees, tokenizer)
+    scenes, grid = [one.scenes for one in about], knobs.size // knobs.patch
+    seen = GroundedConversations(answers.batch, scenes, subwords, grid, given_back)
+    drawn = text_to_image_task(model, pictures, SHARES, seed=knobs.seed)
     with torch.no_grad():
-        words.settle(seer.language.words, seer.encoder(made.seeing.batch(0, MEASURED)["image"]).vectors)
-    return made.task()
+        words.settle(sees.language.words, sees.encoder(answers.batch(0, MEASURED)["image"]).vectors)
+    return joint_task(
+        model,
+        [Part(seen.batch, seen.losses), drawing(drawn.batch, model.generator.drop, knobs.seed, times=knobs.drawn)],
+        {"reconstruction": knobs.reconstruction, "grounding": knobs.grounding, "drawn": knobs.drawing},
+        extra=given_back,
+        preview=drawn.preview,
+        validate=lambda trained: answers.validate(trained.vision_language),
+    )
 
 
-def reconstruction(knobs: Knobs, seer: VisionLanguageModel, tokenizer: Autoencoder) -> Reconstruction:
-    """Denoising of what is seen from the hidden states at its slots."""
-    target = FoldedLatents(tokenizer, tokenizer.quantizer.channels, seer.slots)
-    side, width = side_of(seer.slots), knobs.denoiser_width
+def reconstruction(knobs: Knobs, model: VisionLanguageModel, tokenizer: Autoencoder) -> Reconstruction:
+    """Denoising of what is seen from the hidden states there."""
+    target = FoldedLatents(tokenizer, tokenizer.quantizer.channels, model.slots)
+    side, width = side_of(model.slots), knobs.denoiser_width
     network = TokenDenoiser(target.channels, knobs.width, side, width=width, depth=3, heads=max(width // 32, 1))
     return Reconstruction(target, Denoising(knobs.width, network, draws=knobs.draws))
 
 
-def scores(model: Limner, asked: Question) -> dict[str, Any]:
+def scores(model: Limner, question: Question) -> dict[str, Any]:
     """Answers, as `seeing_scores`, and drawings, as `generator_scores`."""
-    return merged(seeing_scores(model.seer, asked), generator_scores(model.drawer, asked))
+    return merged(seeing_scores(model.vision_language, question), generator_scores(model, question))
 
 
 RECIPE = Recipe(
