@@ -15,13 +15,14 @@ from limner.generators.generator import Generator
 from limner.generators.heads.categorical import CategoricalHead
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.heads.head import Head, SamplingOptions
+from limner.generators.heads.words import WordHead
 from limner.generators.orders import RandomMasked, Raster
 from limner.languages.transformer import LanguageTransformer
 from limner.train.loop import train
 from limner.train.settings import Settings
 from limner.types import Image, Rng
 from limner.unified.drawing import CausalLanguageBackbone, LanguageBackbone, Prompt, WordSpan
-from limner.unified.model import Unified, WordHead
+from limner.unified.model import Unified
 from limner.unified.segments import Packed, Segment, lay_out
 
 WORDS, WIDTH, COUNT, CHANNELS, PROMPT = 12, 48, 6, 3, 2

@@ -19,8 +19,8 @@ from limner.decode.decoder import Decoder
 from limner.decode.step import until
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.generators.generator import Generator
-from limner.generators.heads.categorical import SoftmaxHead
 from limner.generators.heads.head import SamplingOptions
+from limner.generators.heads.words import WordHead
 from limner.generators.orders import Raster
 from limner.languages.language import LanguageModel, Vectors
 from limner.nn.cache import Rewindable
@@ -57,7 +57,7 @@ def complete(
         count=limit,
         order=Raster(),
         backbone=GrowingText(language, visible, lengths, limit),
-        head=SubwordHead(language),
+        head=WordHead(language),
         condition=PromptVectors(x.shape[1]),
     )
     assert rng is not None or options.temperature == 0, "a temperature above 0 needs an rng"
@@ -113,22 +113,6 @@ class GrowingText(nn.Module):
         return torch.cat(
             [functional.pad(self.visible[:, done:], (0, len(index) - prompt)), written[:, prompt - done :]], dim=1
         )
-
-
-class SubwordHead(SoftmaxHead):
-    """The table of words of a language model, in and out."""
-
-    def __init__(self, language: LanguageModel) -> None:
-        super().__init__()
-        self.language = language
-
-    def embed(self, ids: Int[Tensor, "b n"]) -> Vectors:
-        """Input vectors of subwords."""
-        return self.language.embed(ids)
-
-    def logits(self, contexts: Contexts) -> Float[Tensor, "b m v"]:
-        """Unnormalised log-probability of every subword."""
-        return self.language.logits(contexts).float()
 
 
 @dataclass

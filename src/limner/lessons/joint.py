@@ -1,6 +1,8 @@
 """Several losses of one model, learned together.
 
-L = sum_k w_k L_k,    each L_k a mean over its own batch, such as answers about pictures, or pictures of captions
+    L = sum_k w_k L_k
+
+Each L_k is a mean over a batch of its own stream, such as answers about pictures, or pictures of captions.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """One model that sees and draws: the language model that answers about pictures is the backbone that makes them.
 
-limner.see(picture, question)     encoder -> connector -> language model -> words             `VisionLanguageModel`
-limner.draw(caption)              words -> language model -> head -> tokens -> tokenizer      `TextToImage`
-limner.unified().loss(rows, rng)  both, as rows of segments                                   `Unified`
+    limner.see(picture, question)     encoder -> connector -> language model -> words             `VisionLanguageModel`
+    limner.draw(caption)              words -> language model -> head -> tokens -> tokenizer      `TextToImage`
+    limner.unified().loss(rows, rng)  both, as rows of segments                                   `Unified`
+
+What is seen and what is drawn enter the language model at one place; both are read by the same blocks.
 """
 
 from __future__ import annotations

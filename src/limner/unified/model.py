@@ -14,44 +14,17 @@ from collections.abc import Mapping
 from typing import cast
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from limner.errors import InputError
-from limner.generators.heads.categorical import SoftmaxHead
 from limner.generators.heads.head import Head
+from limner.generators.heads.words import WordHead
 from limner.generators.orders import Order, RandomMasked
 from limner.languages.language import LanguageModel, Vectors
-from limner.nn.borrowed import Borrowed
 from limner.types import Rng
 from limner.unified.drawing import LanguageBackbone
 from limner.unified.segments import KINDS, Kind, Packed, embed
-
-
-class WordHead(SoftmaxHead):
-    """Subwords by the language model's own logits; embedded by its own table.
-
-    Args:
-        language: whose; not part of this module's state.
-    """
-
-    def __init__(self, language: LanguageModel) -> None:
-        super().__init__()
-        self.borrowed = Borrowed(language)
-
-    def embed(self, ids: Int[Tensor, "*b"]) -> Float[Tensor, "*b d"]:
-        """Rows of the table."""
-        return self.borrowed.module.embed(ids)
-
-    def logits(self, contexts: Float[Tensor, "b m d"]) -> Float[Tensor, "b m v"]:
-        """Unnormalised log-probability of every subword."""
-        return self.borrowed.module.logits(contexts).float()
-
-    def loss(self, contexts: Float[Tensor, "b m d"], tokens: Int[Tensor, "b m"], rng: Rng) -> Float[Tensor, "b m"]:
-        """Cross-entropy in nats."""
-        logits = self.logits(contexts).flatten(0, 1)
-        return functional.cross_entropy(logits, tokens.flatten(), reduction="none").view_as(tokens)
 
 
 class Unified(nn.Module):
