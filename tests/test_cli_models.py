@@ -78,8 +78,8 @@ def test_the_tokens_reported_are_those_of_the_picture(album, tokenizers):
     tokens = model.encode(to_tensor([image]))[0]
     assert (part.tokens[1, 2] == tokens[1 * 4 + 2].numpy()).all()
     assert (part.original == image).all()
-    assert part._replace(rebuilt=image).psnr == float("inf")
-    assert abs(part._replace(rebuilt=np.zeros_like(image), original=np.full_like(image, 255)).psnr) < 1e-9
+    assert part._replace(reconstruction=image).psnr == float("inf")
+    assert abs(part._replace(reconstruction=np.zeros_like(image), original=np.full_like(image, 255)).psnr) < 1e-9
 
 
 def test_a_tokenizer_does_not_draw(command_line, tokenizers):

@@ -28,8 +28,9 @@ def state_of(golden: Golden) -> dict[str, Tensor]:
 @cache
 def filled(golden: Golden) -> FlexTok:
     state = state_of(golden)
-    groups = golden.config["vae_base_cfg"]["norm_num_groups"]  # the one size that the released ones do not vary
-    tokenizer = official_tokenizer(replace(sizes_of(state), groups=groups)).eval()
+    sizes = sizes_of(state)
+    groups = golden.config["vae_base_cfg"]["norm_num_groups"]  # which neither shapes nor the graph tell: always 32
+    tokenizer = official_tokenizer(replace(sizes, vae=replace(sizes.vae, groups=groups))).eval()
     fill(tokenizer, state, NAMES, skip=RELEASES[0].skip)
     return tokenizer
 
@@ -140,16 +141,16 @@ def test_sizes_are_read_from_shapes_and_the_graph(golden: Golden) -> None:
     state, graph = state_of(golden), golden.config["hydra"]
     sizes = sizes_of(state)
     encoder, decoder = graph["encoder"]["module_dict"], graph["decoder"]["module_dict"]
-    for half, (trunk, node) in enumerate((("enc_transformer", encoder), ("dec_transformer", decoder))):
-        assert (sizes.widths[half], sizes.depths[half]) == (node[trunk]["dim"], node[trunk]["depth"])
-        assert sizes.heads[half] == node[trunk]["dim"] // node[trunk]["head_dim"]
+    trunks = encoder["enc_transformer"], decoder["dec_transformer"]
+    for found, trunk in zip((sizes.encoder, sizes.decoder), trunks, strict=True):
+        assert found[:3] == (trunk["dim"], trunk["depth"], trunk["dim"] // trunk["head_dim"])
     assert sizes.count == encoder["enc_register_module"]["n_max"]
     assert sizes.kinds == decoder["dec_transformer"]["adaLN_expansion"]
-    assert [sizes.patch] * 2 == encoder["enc_patch_emb"]["patch_sizes"]
-    assert sizes.channels == graph["vae"]["latent_channels"]
+    assert [sizes.latents.patch] * 2 == encoder["enc_patch_emb"]["patch_sizes"]
+    assert sizes.latents.channels == sizes.vae.channels == graph["vae"]["latent_channels"]
     widths = golden.config["vae_base_cfg"]["block_out_channels"]
-    assert [sizes.vae_width * multiplier for multiplier in sizes.multipliers] == widths
-    assert sizes.vae_depth == golden.config["vae_base_cfg"]["layers_per_block"]
+    assert [sizes.vae.width * multiplier for multiplier in sizes.vae.multipliers] == widths
+    assert sizes.vae.depth == golden.config["vae_base_cfg"]["layers_per_block"]
     assert recognise(golden.state(), Path("model.safetensors")) is RELEASES[0]
     without = {key: value for key, value in state.items() if key != GRAPH}
     with pytest.raises(CheckpointError, match="nothing beside the weights says how FlexTok was built"):

@@ -123,7 +123,7 @@ def reconstructed(name: str, original: np.ndarray) -> tuple[dict[str, float], li
     for model in TOKENIZERS:
         part = tokenize_sources(limner.load(model), [original])[0]
         scores[model] = round(part.psnr, 2)
-        row += [pictures.token_map(part.tokens), part.rebuilt]
+        row += [pictures.token_map(part.tokens), part.reconstruction]
         captions += [f"its {part.bits:,} bits in {model}", f"reconstructed, {part.psnr:.1f} dB"]
     return scores, row, captions
 

@@ -24,31 +24,38 @@ LATENT_BITS = 16  # a number of a latent, as bf16
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokenize an image and reconstruct it."""
+    """Tokenize an image and reconstruct it; of ordered tokens also from the first 1, 2, 4 ... alone."""
 
     image: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="")]
-    """Picture files; each is cut to its central square and brought to the model's size."""
+    """Picture files; each is cut to the model's shape and brought to its size."""
     out: Annotated[Path, arg(aliases=["-o"])] = Path("tokens.png")
-    """Where to write the page: original, reconstruction and map of the tokens, one row per picture."""
+    """Where to write the page: original, reconstructions and map of the tokens, one row per picture."""
     model: Annotated[str, arg(aliases=["-m"])] = "vq-vae-64"
     """A tokenizer that ships with limner, or the folder of one that you trained."""
     json: Flag = False
     """Print one object with the tokens themselves and nothing else."""
 
 
-class Apart(NamedTuple):
-    """A picture, what its tokens make of it, and the tokens: ids ``[h, w]`` or latents ``[h, w, c]``."""
+class Tokenized(NamedTuple):
+    """A picture, its tokens (ids ``[h, w]`` or latents ``[h, w, c]``) and what they decode to; ``prefixes``: what the
+    first so many of them do, where any first tokens decode."""
 
     original: np.ndarray
-    rebuilt: np.ndarray
+    reconstruction: np.ndarray
     tokens: np.ndarray
     bits: int
+    prefixes: dict[int, np.ndarray]
 
     @property
     def psnr(self) -> float:
-        """Peak signal-to-noise ratio of the reconstruction in dB, over 8-bit pixels; infinite if nothing was lost."""
-        error = np.mean((self.original.astype(np.float64) - self.rebuilt) ** 2)
-        return 10 * math.log10(255**2 / error) if error else math.inf
+        """That of the reconstruction, see `psnr_of`."""
+        return psnr_of(self.original, self.reconstruction)
+
+
+def psnr_of(original: np.ndarray, reconstruction: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB, over 8-bit pixels; infinite if nothing was lost."""
+    error = np.mean((original.astype(np.float64) - reconstruction) ** 2)
+    return 10 * math.log10(255**2 / error) if error else math.inf
 
 
 def run(arguments: list[str]) -> None:
@@ -68,7 +75,7 @@ def run(arguments: list[str]) -> None:
     print(f"wrote {options.out}")
 
 
-def tokenize(options: Tokens) -> list[Apart]:
+def tokenize(options: Tokens) -> list[Tokenized]:
     """Reads the files, tokenizes them and writes the page."""
     import limner
     from limner import pictures
@@ -81,33 +88,51 @@ def tokenize(options: Tokens) -> list[Apart]:
     if not isinstance(model, Tokenizer):
         raise InputError(f"{options.model} is no tokenizer: choose one, such as vae-64 or vq-vae-64")
     parts = tokenize_sources(model, [fit(image, model.size) for image in images])
-    page = [picture for part in parts for picture in (part.original, part.rebuilt, pictures.token_map(part.tokens))]
-    captions = [text for part in parts for text in ("original", f"{part.bits:,} bits, {part.psnr:.1f} dB", _kind(part))]
-    pictures.save(pictures.grid(page, 3, captions, cell=192), options.out)
+    cells = [cell for part in parts for cell in _row(part)]
+    page, captions = [picture for picture, _ in cells], [text for _, text in cells]
+    pictures.save(pictures.grid(page, len(cells) // len(parts), captions, cell=192), options.out)
     return parts
 
 
-def tokenize_sources(model: Any, images: Sequence[np.ndarray]) -> list[Apart]:
-    """Each picture ``[size, size, 3]`` through a tokenizer and back."""
+def _row(part: Tokenized) -> list[tuple[Any, str]]:
+    """One row of the page: pictures and their captions."""
+    from limner.pictures import token_map
+
+    shorter = [
+        (picture, f"first {count} tokens, {psnr_of(part.original, picture):.1f} dB" if count > 1 else "first token")
+        for count, picture in part.prefixes.items()
+    ]
+    whole = (part.reconstruction, f"{part.bits:,} bits, {part.psnr:.1f} dB")
+    return [(part.original, "original"), *shorter, whole, (token_map(part.tokens), _kind(part))]
+
+
+def tokenize_sources(model: Any, images: Sequence[np.ndarray]) -> list[Tokenized]:
+    """Pictures ``[height, width, 3]`` of the model's size, encoded and decoded."""
     import torch
 
     from limner.nn.pixels import to_arrays, to_tensor
 
+    *above, width = model.layout.grids[-1]  # of a pyramid the finest level
+    finest, count = model.layout.lengths[-1], model.layout.length
+    doubling = (2**power for power in range((count - 1).bit_length()))
     with torch.inference_mode():
         tokens = model.encode(to_tensor(images))
-        rebuilt = to_arrays(model.decode(tokens))
+        reconstructions = to_arrays(model.decode(tokens))
+        shorter = {k: to_arrays(model.decode(tokens[:, :k])) for k in doubling} if model.layout.nested else {}
     each = LATENT_BITS * tokens.shape[2] if tokens.ndim == 3 else math.ceil(math.log2(model.quantizer.entries))
-    *above, width = model.layout.grids[-1]  # of a pyramid the finest level
-    finest = tokens[:, -model.layout.lengths[-1] :]
-    maps = finest.unflatten(1, (math.prod(above), width)).cpu().numpy()  # a line is one row
-    bits = each * tokens.shape[1]
-    return [Apart(image, again, own, bits) for image, again, own in zip(images, rebuilt, maps, strict=True)]
+    maps = tokens[:, -finest:].unflatten(1, (math.prod(above), width)).cpu().numpy()  # a line is one row
+    prefixes = [{k: made[i] for k, made in shorter.items()} for i in range(len(images))]
+    rows = zip(images, reconstructions, maps, prefixes, strict=True)
+    return [Tokenized(image, again, own, each * count, first) for image, again, own, first in rows]
 
 
-def report(path: Path, part: Apart) -> dict[str, Any]:
-    """One picture of the JSON object: ``{"image", "bits", "psnr", "ids" or "latents"}``."""
-    return {"image": str(path), "bits": part.bits, "psnr": part.psnr, _kind(part): part.tokens.tolist()}
+def report(path: Path, part: Tokenized) -> dict[str, Any]:
+    """One picture of the JSON object: ``{"image", "bits", "psnr", "ids" or "latents"}``, and ``"prefixes"``, the PSNR
+    of the first so many tokens, where these decode."""
+    found = {"image": str(path), "bits": part.bits, "psnr": part.psnr, _kind(part): part.tokens.tolist()}
+    shorter = {str(count): psnr_of(part.original, picture) for count, picture in part.prefixes.items()}
+    return {**found, "prefixes": shorter} if shorter else found
 
 
-def _kind(part: Apart) -> str:
+def _kind(part: Tokenized) -> str:
     return "ids" if part.tokens.ndim == 2 else "latents"

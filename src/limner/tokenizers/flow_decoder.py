@@ -9,7 +9,7 @@ detail. With all registers replaced by a learnt vector the decoder knows nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
@@ -21,7 +21,7 @@ from torch.nn import functional
 from limner.nn.blocks import Block, Context, Modulation, modulate
 from limner.nn.timesteps import TimestepEmbedding
 from limner.processes.flow import euler, euler_times
-from limner.tokenizers.registers import PatchEmbedding, Registers, register_blocks
+from limner.tokenizers.registers import PatchEmbedding, PatchGrid, Registers, TransformerSizes, register_blocks
 from limner.types import Latents
 
 Guide: TypeAlias = Callable[[Latents, Latents], Latents]  # velocities with and without tokens to the one followed
@@ -58,39 +58,35 @@ class FlowDecoder(nn.Module):
     """The velocity of latents under some first tokens.
 
     Args:
-        grid, channels, patch: of the latents, see `limner.tokenizers.registers.PatchEmbedding`.
+        latents: what is drawn.
+        sizes: of the transformer.
         count: registers at most.
         codes: channels of a token's code.
-        width, depth, heads, hidden: of the transformer.
         kinds: 2: patches and registers are modulated each in its own way; 1: alike.
         frequency: of the fastest wave that the time becomes, per unit of time.
     """
 
     def __init__(
         self,
+        latents: PatchGrid,
+        sizes: TransformerSizes,
         *,
-        grid: Sequence[int],
-        channels: int,
-        patch: int,
         count: int,
         codes: int,
-        width: int,
-        depth: int,
-        heads: int,
-        hidden: int,
         kinds: int = 2,
         frequency: float = 1000.0,
     ) -> None:
         super().__init__()
-        self.width, self.count = width, count
+        self.width = width = sizes.width
+        self.count = count
         self.embed = nn.Linear(codes, width)
         self.position = nn.Parameter(0.02 * torch.randn(1, 1, width, count))
         self.mask, self.nothing = (nn.Parameter(0.02 * torch.randn(width)) for _ in range(2))
-        self.patches = PatchEmbedding(grid, channels, width, patch)
+        self.patches = PatchEmbedding(latents, width)
         self.time = TimestepEmbedding(width, period=PERIOD, scale=frequency)
-        self.blocks = register_blocks(depth, width, heads, hidden, kinds=kinds)
+        self.blocks = register_blocks(sizes, kinds=kinds)
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
-        self.project = nn.Linear(width, channels * patch**2)
+        self.project = nn.Linear(width, latents.channels * latents.patch**2)
         for parameter in (*self.modulation.parameters(), *self.project.parameters()):
             nn.init.zeros_(parameter)
 

@@ -152,12 +152,21 @@ class OneDTokenizer(Codec):
         quantizer: the bottleneck, see `limner.tokenizers.quantizers`.
         decoder: latents to picture.
         size: of an image in pixels, a side or height and width.
+        unit: see `Codec`.
     """
 
     decoder: MaskDecoder
 
-    def __init__(self, encoder: LatentEncoder, quantizer: Quantizer, decoder: MaskDecoder, *, size: Size) -> None:
-        super().__init__(encoder, quantizer, decoder, size=size, layout=Layout(((encoder.count,),)), unit=True)
+    def __init__(
+        self,
+        encoder: LatentEncoder,
+        quantizer: Quantizer,
+        decoder: MaskDecoder,
+        *,
+        size: Size,
+        unit: bool = True,
+    ) -> None:
+        super().__init__(encoder, quantizer, decoder, size=size, layout=Layout(((encoder.count,),)), unit=unit)
 
     def freeze_tokens(self) -> None:
         """From here on tokens stay as they are, and only the decoder learns: the second stage of training."""

@@ -14,8 +14,8 @@ and with a modulation by the time of a flow, one for patches and one for registe
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Ordered
 from math import prod
+from typing import NamedTuple
 
 import torch
 from einops import rearrange
@@ -31,6 +31,23 @@ from limner.types import Latents
 
 Patches = Float[Tensor, "b m d"]
 Registers = Float[Tensor, "b r d"]
+
+
+class PatchGrid(NamedTuple):
+    """Latents in (rows, columns), of so many channels, and how many on a side make a patch."""
+
+    grid: tuple[int, int]
+    channels: int
+    patch: int
+
+
+class TransformerSizes(NamedTuple):
+    """Of one half; ``hidden``: inner channels of every gated MLP."""
+
+    width: int
+    depth: int
+    heads: int
+    hidden: int
 
 
 class HeadNorm(nn.Module):
@@ -56,14 +73,10 @@ class SeparateProjections(nn.Module):
         return torch.cat([self.query(x), self.key(x), self.value(x)], dim=-1)
 
 
-def register_blocks(depth: int, width: int, heads: int, hidden: int, *, kinds: int = 0) -> Stack:
-    """The transformer of either half.
-
-    Args:
-        depth, width, heads: of the stack; raises `InputError` if heads do not divide the width.
-        hidden: inner channels of every gated MLP.
-        kinds: how many kinds of tokens a time modulates in their own way; 0: there is no time.
-    """
+def register_blocks(sizes: TransformerSizes, *, kinds: int = 0) -> Stack:
+    """The transformer of either half; ``kinds``: how many kinds of tokens a time modulates in their own way, 0 if there
+    is no time. Raises `InputError` if heads do not divide the width."""
+    width, depth, heads, hidden = sizes
     if width % heads:
         raise InputError(f"width {width} does not divide into {heads} heads: use a multiple")
 
@@ -89,21 +102,17 @@ def register_blocks(depth: int, width: int, heads: int, hidden: int, *, kinds: i
 
 
 class PatchEmbedding(nn.Module):
-    """Latents ``[b n c]`` in raster order to patches of ``patch`` x ``patch`` with their positions.
-
-    Args:
-        grid: rows and columns of the latents; raises `InputError` if patches do not divide them.
-        channels, width: of a latent and of a patch.
-        patch: latents on a side.
-    """
+    """Latents ``[b n c]`` in raster order to patches ``[b m width]`` with their positions; raises `InputError` if
+    patches do not divide the grid."""
 
     position: Tensor
 
-    def __init__(self, grid: Ordered[int], channels: int, width: int, patch: int) -> None:
+    def __init__(self, latents: PatchGrid, width: int) -> None:
         super().__init__()
+        grid, channels, patch = latents
         if any(edge % patch for edge in grid):
             raise InputError(f"patches of {patch} do not divide {'x'.join(map(str, grid))} latents: choose a divisor")
-        rows, columns = self.grid = tuple(edge // patch for edge in grid)
+        self.grid = rows, columns = grid[0] // patch, grid[1] // patch
         self.patch, self.count = patch, prod(self.grid)
         self.project = nn.Linear(channels * patch**2, width)
         nn.init.xavier_uniform_(self.project.weight)
@@ -127,31 +136,19 @@ class RegisterEncoder(nn.Module):
     """Latents to the features ``[b features 1 count]`` of registers.
 
     Args:
-        grid, channels, patch: of the latents, see `PatchEmbedding`.
+        latents: what it reads.
+        sizes: of the transformer.
         count: registers.
         features: channels that the quantizer reads.
-        width, depth, heads, hidden: of the transformer, see `register_blocks`.
     """
 
-    def __init__(
-        self,
-        *,
-        grid: Ordered[int],
-        channels: int,
-        patch: int,
-        count: int,
-        features: int,
-        width: int,
-        depth: int,
-        heads: int,
-        hidden: int,
-    ) -> None:
+    def __init__(self, latents: PatchGrid, sizes: TransformerSizes, *, count: int, features: int) -> None:
         super().__init__()
-        self.count, self.width = count, width
-        self.patches = PatchEmbedding(grid, channels, width, patch)
-        self.registers = nn.Parameter(width**-0.5 * torch.randn(count, width))
-        self.blocks = register_blocks(depth, width, heads, hidden)
-        self.project = nn.Linear(width, features)
+        self.count, self.width = count, sizes.width
+        self.patches = PatchEmbedding(latents, self.width)
+        self.registers = nn.Parameter(self.width**-0.5 * torch.randn(count, self.width))
+        self.blocks = register_blocks(sizes)
+        self.project = nn.Linear(self.width, features)
 
     def forward(self, latents: Latents) -> Float[Tensor, "b f 1 r"]:
         patches = self.patches(latents)

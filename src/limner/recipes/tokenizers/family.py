@@ -17,6 +17,7 @@ from limner.recipe import Question
 from limner.store.files import WEIGHTS, fill, locate, read_weights
 from limner.store.folder import load
 from limner.tokenizers.autoencoder import Autoencoder
+from limner.tokenizers.objective import Objective
 from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.tokenizer import QuantizingTokenizer
 from limner.train.settings import SHARED, Settings
@@ -28,7 +29,7 @@ TINY = {"size": 32, "widths": (8, 8, 8), "encoder_depths": (1, 1, 1), "decoder_d
 
 @dataclass(frozen=True, kw_only=True)
 class Knobs(Settings):
-    """A tokenizer of small images."""
+    """A tokenizer of small images, whatever its loss."""
 
     data: Path | None = None
     """Folder of your own pictures; without it emoji, scenes and photographs."""
@@ -36,16 +37,6 @@ class Knobs(Settings):
     """Name or folder of a tokenizer whose decoder alone is trained on: its tokens stay as they are."""
     size: int | tuple[int, int] = 64
     """Pixels of a picture: one number for a square, or height and width, as in --size 96 64."""
-    channels: int = 12
-    """Channels of a latent."""
-    l1: float = 0.5
-    """Weight of the absolute difference of pixels."""
-    l2: float = 1.0
-    """Weight of the squared difference of pixels."""
-    perceptual: float = 0.0
-    """Weight of the difference in features."""
-    adversarial: float = 0.0
-    """Weight of the patch discriminator, times its adaptive weight."""
     images: int = 140_000
     batch: int = 32
     lr: float = 2e-3
@@ -56,7 +47,23 @@ class Knobs(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Convolutional(Knobs):
+class Reconstructing(Knobs):
+    """A tokenizer whose loss is the reconstruction error."""
+
+    channels: int = 12
+    """Channels of a latent."""
+    l1: float = 0.5
+    """Weight of the absolute difference of pixels."""
+    l2: float = 1.0
+    """Weight of the squared difference of pixels."""
+    perceptual: float = 0.0
+    """Weight of the difference in features."""
+    adversarial: float = 0.0
+    """Weight of the patch discriminator, times its adaptive weight."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convolutional(Reconstructing):
     """A convolutional tokenizer; there is a latent for 8x8 pixels."""
 
     widths: tuple[int, ...] = (32, 96, 192)
@@ -68,7 +75,7 @@ class Convolutional(Knobs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Codebook(Knobs):
+class Codebook(Reconstructing):
     """A codebook of running averages in place of continuous latents."""
 
     entries: int = 4096
@@ -90,11 +97,10 @@ def autoencoder(knobs: Convolutional, quantizer: Quantizer) -> Autoencoder:
     )
 
 
-def lesson(knobs: Knobs, model: QuantizingTokenizer) -> Lesson:
-    """Training on the worlds or on the user's images; with ``--finetune`` of the decoder alone."""
+def lesson_by(objective: Objective, knobs: Knobs, model: QuantizingTokenizer, extra: nn.Module | None = None) -> Lesson:
+    """Training by an objective on the worlds or on the user's images; with ``--finetune`` of the decoder alone.
+    ``extra``: what the objective trains beside the model."""
     from limner.lessons.pictures import learning_from, tokenizer_task
-    from limner.tokenizers.discriminator import PatchDiscriminator
-    from limner.tokenizers.objective import ReconstructionObjective
 
     if knobs.finetune is not None:
         source = locate(knobs.finetune)
@@ -102,6 +108,14 @@ def lesson(knobs: Knobs, model: QuantizingTokenizer) -> Lesson:
         cast(nn.Module, model).requires_grad_(False)
         model.decoder.requires_grad_(True)
     stream, held_out = learning_from(knobs.data, knobs.size, knobs.seed)
+    return tokenizer_task(model, stream, objective, held_out, extra)
+
+
+def lesson(knobs: Reconstructing, model: QuantizingTokenizer) -> Lesson:
+    """Training by the reconstruction error, see `lesson_by`."""
+    from limner.tokenizers.discriminator import PatchDiscriminator
+    from limner.tokenizers.objective import ReconstructionObjective
+
     objective = ReconstructionObjective(
         l1=knobs.l1,
         l2=knobs.l2,
@@ -110,7 +124,7 @@ def lesson(knobs: Knobs, model: QuantizingTokenizer) -> Lesson:
         features=load("features").maps if knobs.perceptual else None,
         discriminator=PatchDiscriminator() if knobs.adversarial else None,
     )
-    return tokenizer_task(model, stream, objective, held_out, objective.discriminator)
+    return lesson_by(objective, knobs, model, objective.discriminator)
 
 
 def score(model: QuantizingTokenizer, asked: Question) -> dict[str, Any]:

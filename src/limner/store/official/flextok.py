@@ -26,12 +26,12 @@ from torch import Tensor
 
 from limner.errors import CheckpointError
 from limner.store.official import ross
+from limner.store.official.ross import VaeSizes
 from limner.store.release import Release, State, depth_of
 from limner.tokenizers.flextok import FlexTok
 from limner.tokenizers.flow_decoder import FlowDecoder
-from limner.tokenizers.kl import GROUPS, KlAutoencoder
 from limner.tokenizers.quantizers.scalar import FiniteScalarQuantizer
-from limner.tokenizers.registers import RegisterEncoder
+from limner.tokenizers.registers import PatchGrid, RegisterEncoder, TransformerSizes
 
 ENCODER, DECODER, VAE = "encoder.module_dict.", "decoder.module_dict.", "vae.vae."
 GRAPH = "graph"  # the key of what is written beside the weights, as the bytes of JSON
@@ -39,67 +39,36 @@ GRAPH = "graph"  # the key of what is written beside the weights, as the bytes o
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How large a FlexTok is; ``latents`` rows and columns of its latents, ``scale`` what they are multiplied by, and
-    ``multipliers``, ``vae_width``, ``vae_depth`` and ``groups`` of the autoencoder."""
+    """How large a FlexTok is: the autoencoder, its latents in patches, both transformers, ``count`` registers, the
+    ``levels`` of a token's channels; for ``kinds`` and ``frequency`` see `limner.tokenizers.flow_decoder.FlowDecoder`.
+    """
 
-    latents: tuple[int, int]
-    patch: int
+    vae: VaeSizes
+    latents: PatchGrid
+    encoder: TransformerSizes
+    decoder: TransformerSizes
     count: int
     levels: tuple[int, ...]
-    widths: tuple[int, int]
-    depths: tuple[int, int]
-    heads: tuple[int, int]
-    hidden: tuple[int, int]
     kinds: int
     frequency: float
-    channels: int
-    scale: float
-    vae_width: int
-    multipliers: tuple[int, ...]
-    vae_depth: int
-    groups: int = GROUPS
 
 
 def official_tokenizer(sizes: Sizes) -> FlexTok:
     """A FlexTok of these sizes, freshly initialised."""
-    rows, columns = sizes.latents
-    stride = 2 ** (len(sizes.multipliers) - 1)
-    base = KlAutoencoder(
-        size=(rows * stride, columns * stride) if rows != columns else rows * stride,
-        width=sizes.vae_width,
-        multipliers=sizes.multipliers,
-        channels=sizes.channels,
-        depth=sizes.vae_depth,
-        groups=sizes.groups,
-        scale=sizes.scale,
-    )
     quantizer = FiniteScalarQuantizer(sizes.levels)
-    widths, depths, heads, hidden = sizes.widths, sizes.depths, sizes.heads, sizes.hidden
-    encoder = RegisterEncoder(
-        grid=sizes.latents,
-        channels=sizes.channels,
-        patch=sizes.patch,
-        count=sizes.count,
-        features=quantizer.features,
-        width=widths[0],
-        depth=depths[0],
-        heads=heads[0],
-        hidden=hidden[0],
+    return FlexTok(
+        ross.official_tokenizer(sizes.vae),
+        RegisterEncoder(sizes.latents, sizes.encoder, count=sizes.count, features=quantizer.features),
+        quantizer,
+        FlowDecoder(
+            sizes.latents,
+            sizes.decoder,
+            count=sizes.count,
+            codes=quantizer.channels,
+            kinds=sizes.kinds,
+            frequency=sizes.frequency,
+        ),
     )
-    decoder = FlowDecoder(
-        grid=sizes.latents,
-        channels=sizes.channels,
-        patch=sizes.patch,
-        count=sizes.count,
-        codes=quantizer.channels,
-        width=widths[1],
-        depth=depths[1],
-        heads=heads[1],
-        hidden=hidden[1],
-        kinds=sizes.kinds,
-        frequency=sizes.frequency,
-    )
-    return FlexTok(base, encoder, quantizer, decoder)
 
 
 def sizes_of(state: State) -> Sizes:
@@ -110,42 +79,49 @@ def sizes_of(state: State) -> Sizes:
             "nothing beside the weights says how FlexTok was built: put its config.json in the folder"
         )
     graph = json.loads(bytes(state[GRAPH].numpy()))
-    patches, registers = state[f"{ENCODER}enc_patch_emb.patch_proj.weight"], f"{ENCODER}enc_register_module.registers"
-    channels = len(state[f"{VAE}post_quant_conv.weight"])
-    patch = math.isqrt(patches.shape[1] // channels)
-    rows, columns = state[f"{ENCODER}enc_posemb_module.posembs"].shape[-2:]
-    stacks = f"{ENCODER}enc_transformer.blocks", f"{DECODER}dec_transformer.blocks"
-    widths = len(patches), len(state[f"{DECODER}dec_noise_patch_emb.patch_proj.weight"])
     try:
-        nodes = graph["encoder"]["module_dict"], graph["decoder"]["module_dict"]
-        head_dims = nodes[0]["enc_transformer"].get("head_dim", 64), nodes[1]["dec_transformer"].get("head_dim", 64)
+        encoder, decoder = (graph[half]["module_dict"] for half in ("encoder", "decoder"))
         levels, scale = tuple(graph["regularizer"]["levels"]), float(graph["vae"]["scaling_factor"])
-        longest = float(nodes[1]["dec_time_embedder"].get("max_timestep", 1000.0))
+        heads = encoder["enc_transformer"].get("head_dim", 64), decoder["dec_transformer"].get("head_dim", 64)
+        longest = float(decoder["dec_time_embedder"].get("max_timestep", 1000.0))
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"the graph beside the weights of FlexTok lacks {error}: download it again") from None
-    vae = [len(state[f"{VAE}encoder.down_blocks.{i}.resnets.0.conv2.weight"]) for i in range(_levels(state))]
-    first = len(state[f"{VAE}encoder.conv_in.weight"])
+    channels = len(state[f"{VAE}post_quant_conv.weight"])
+    patch = math.isqrt(state[f"{ENCODER}enc_patch_emb.patch_proj.weight"].shape[1] // channels)
+    rows, columns = (patch * edge for edge in state[f"{ENCODER}enc_posemb_module.posembs"].shape[-2:])
+    second = transformer_of(state, f"{DECODER}dec_transformer.blocks", heads[1])
     return Sizes(
-        latents=(rows * patch, columns * patch),
-        patch=patch,
-        count=len(state[registers]),
+        vae=vae_of(state, (rows, columns), scale),
+        latents=PatchGrid((rows, columns), channels, patch),
+        encoder=transformer_of(state, f"{ENCODER}enc_transformer.blocks", heads[0]),
+        decoder=second,
+        count=len(state[f"{ENCODER}enc_register_module.registers"]),
         levels=levels,
-        widths=widths,
-        depths=(depth_of(state, stacks[0]), depth_of(state, stacks[1])),
-        heads=(widths[0] // head_dims[0], widths[1] // head_dims[1]),
-        hidden=(len(state[f"{stacks[0]}.0.mlp.fc1.weight"]), len(state[f"{stacks[1]}.0.mlp.fc1.weight"])),
-        kinds=len(state[f"{stacks[1]}.0.adaLN_modulation.1.weight"]) // (6 * widths[1]),
+        kinds=len(state[f"{DECODER}dec_transformer.blocks.0.adaLN_modulation.1.bias"]) // (6 * second.width),
         frequency=1000.0 / longest,
-        channels=channels,
-        scale=scale,
-        vae_width=first,
-        multipliers=tuple(width // first for width in vae),
-        vae_depth=depth_of(state, f"{VAE}encoder.down_blocks.0.resnets"),
     )
 
 
-def _levels(state: State) -> int:
-    return depth_of(state, f"{VAE}encoder.down_blocks")
+def transformer_of(state: State, stack: str, head_dim: int) -> TransformerSizes:
+    """Sizes of one half's transformer."""
+    hidden, width = state[f"{stack}.0.mlp.fc1.weight"].shape
+    return TransformerSizes(width, depth_of(state, stack), width // head_dim, hidden)
+
+
+def vae_of(state: State, latents: tuple[int, int], scale: float) -> VaeSizes:
+    """Sizes of the autoencoder."""
+    down, first = f"{VAE}encoder.down_blocks", len(state[f"{VAE}encoder.conv_in.weight"])
+    widths = [len(state[f"{down}.{i}.resnets.0.conv2.weight"]) for i in range(depth_of(state, down))]
+    height, width = (edge * 2 ** (len(widths) - 1) for edge in latents)
+    return VaeSizes(
+        size=height if height == width else (height, width),
+        width=first,
+        multipliers=tuple(width // first for width in widths),
+        depth=depth_of(state, f"{down}.0.resnets"),
+        channels=len(state[f"{VAE}post_quant_conv.weight"]),
+        scale=scale,
+        shift=0.0,
+    )
 
 
 def prepare(state: State) -> dict[str, Tensor]:

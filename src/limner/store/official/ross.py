@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from limner.store.release import Release, Report, State, depth_of, fill
 from limner.tokenizers.kl import GROUPS, KlAutoencoder
+from limner.types import Size
 from limner.unified.denoiser import TokenDenoiser
 from limner.unified.reconstruction import Denoising
 
@@ -60,7 +61,7 @@ ROSS_VICUNA_CLIP = Sizes(context=4096, grid=24)
 class VaeSizes:
     """How large the autoencoder is; the defaults are FLUX.1's, for pictures of ``size`` pixels: twice 8 per slot."""
 
-    size: int = 432
+    size: Size = 432
     width: int = 128
     multipliers: tuple[int, ...] = (1, 2, 4, 4)
     depth: int = 2
