@@ -66,13 +66,13 @@ def tall(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
     def folder(name: str) -> Path:
         if name not in kept:
-            kept[name] = trained(f"tokenizers/{name}", tmp_path_factory.mktemp(name), size=SIZE, **TOKENIZERS[name])
+            kept[name] = trained_by(f"tokenizers/{name}", tmp_path_factory.mktemp(name), size=SIZE, **TOKENIZERS[name])
         return kept[name]
 
     return folder
 
 
-def trained(path: str, directory: Path, **own: Any) -> Path:
+def trained_by(path: str, directory: Path, **own: Any) -> Path:
     """The folder of a saved model after two steps."""
     recipe = find_recipe(path)
     knobs = recipe.knobs(**SHORT, **own, out=directory, threads=1)
@@ -118,7 +118,7 @@ def test_a_generator_draws_tall_pictures(tall: Callable[[str], Path], name: str)
 
 
 def test_a_generator_learns_tall_pictures(tall: Callable[[str], Path], tmp_path: Path) -> None:
-    folder = trained("generators/mar", tmp_path, **CAPTIONED, **GENERATORS["mar"][1], tokenizer=str(tall("vae")))
+    folder = trained_by("generators/mar", tmp_path, **CAPTIONED, **GENERATORS["mar"][1], tokenizer=str(tall("vae")))
     model = limner.load(folder)
     assert model.tokenizer.size == SIZE
     first, second = model.draw("airplane", n=2, seed=3)
@@ -133,6 +133,69 @@ def test_a_grid_that_blocks_do_not_divide_is_refused(tall: Callable[[str], Path]
     recipe = find_recipe("generators/nar")
     with pytest.raises(InputError, match=r"lie as 1x1, 3x2, 12x8, but this generator draws one grid"):
         recipe.build(recipe.knobs(**CAPTIONED, depth=1, tokenizer=str(tall("multiscale"))))
+
+
+# Nested lines
+
+
+def test_some_of_nested_tokens_make_a_picture(trained: Any, command_line: Any, album: Path, tmp_path: Path) -> None:
+    model = limner.load(trained("tokenizers/flextok").name)
+    tokens = model.encode(torch.rand(2, 3, 32, 32) * 2 - 1)
+    assert tokens.shape == (2, 6)
+    assert model.decode(tokens[:, :2]).shape == (2, 3, 32, 32)
+    page = tmp_path / "page.png"
+    outcome = command_line("tokens", album / "1.png", "--model", "flextok-64", "-o", page, "--json")
+    (report,) = json.loads(outcome.out)["pictures"]
+    assert list(report["prefixes"]) == ["1", "2", "4"]
+    with Image.open(page) as opened:
+        assert opened.width == 6 * 192 + 7 * 12  # original, of 1, 2, 4 and all tokens, map
+
+
+def test_a_line_of_8_of_32_nested_tokens(trained: Any) -> None:
+    trained("tokenizers/vae")
+    recipe = find_recipe("tokenizers/flextok")
+    torch.manual_seed(0)
+    model = recipe.build(recipe.knobs(**{**recipe.tiny, "count": 32})).eval()
+    with torch.no_grad():
+        tokens = model.encode(torch.rand(2, 3, 32, 32) * 2 - 1)
+        assert tokens.shape == (2, 32)
+        assert model.decode(tokens[:, :8], Rng([1, 2]), steps=2).shape == (2, 3, 32, 32)
+
+
+def test_what_is_drawn_of_nested_tokens_grows_out_of_the_first(trained: Any) -> None:
+    trained("tokenizers/flextok")
+    recipe = find_recipe("generators/raster")
+    knobs = recipe.knobs(**CAPTIONED, depth=1, tokenizer="flextok-64")
+    torch.manual_seed(0)
+    model = recipe.build(knobs).eval()
+    model.subwords = Subwords.trained(["a red heart", "a blue star"], size=512, length=48)
+    seen: list[bytes] = []
+    final = model.draw("a red heart", seed=4, watch=lambda step, total, pictures: seen.append(pictures[0].tobytes()))
+    assert len(seen) == 6
+    assert seen[-1] == final[0].tobytes()
+    assert model.draw("a red heart", seed=4)[0].tobytes() == final[0].tobytes()
+    tokens, known = torch.arange(6)[None], torch.tensor([[True, True, False, True, False, False]])
+    with torch.no_grad():
+        assert torch.equal(model.sketch(tokens, known), model.decode(tokens[:, :2]))
+
+
+# Learning another tokenizer's codes
+
+
+def test_a_line_of_tokens_learns_codes_and_then_pixels(trained: Any, tmp_path: Path) -> None:
+    """TiTok's two stages, by its recipe."""
+    trained("tokenizers/vq_vae")
+    recipe = find_recipe("tokenizers/titok")
+    own = {**recipe.tiny, "proxy": "vq-vae-64"}
+    first = trained_by("tokenizers/titok", tmp_path / "codes", **own)
+    log = [json.loads(line) for line in (tmp_path / "codes" / "log.jsonl").read_text().splitlines()]
+    assert any("named" in line and "proxy" in line for line in log)
+    second = trained_by("tokenizers/titok", tmp_path / "pixels", **own, finetune=str(first))
+    before, after = (dict(limner.load(folder).named_parameters()) for folder in (first, second))
+    moved = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+    assert moved == {"decoder"}
+    with pytest.raises(InputError, match="vae-64 has no code for each cell of 8x8 pixels"):
+        recipe.build(recipe.knobs(**{**own, "proxy": "vae-64"}))
 
 
 # Clips
