@@ -17,19 +17,21 @@ same number of steps of each loss that it has, on the same scenes, captions and 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from limner.generators.generator import Generator
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.orders import RandomMasked
 from limner.languages.language import LanguageModel
-from limner.models.text_to_image import TextToImage
+from limner.lessons.joint import Part, drawing, joint_task
+from limner.models.limner import Limner
 from limner.models.vision_language import VisionLanguageModel
 from limner.train.settings import Settings
 from limner.types import Rng, derive_seed
@@ -70,59 +72,52 @@ class Joint:
 
     @property
     def sees(self) -> bool:
-        """Is it taught to answer?"""
+        """Does it learn to answer?"""
         return self.arm != "draw"
 
     @property
     def draws(self) -> bool:
-        """Is it taught to draw?"""
+        """Does it learn to draw?"""
         return self.arm not in ("see", "paced")
 
 
-class Unified(nn.Module):
-    """What answers and what draws, around one language model."""
+class Training(NamedTuple):
+    """What the loop trains, and the losses that it met, by kind of token."""
 
-    def __init__(self, seer: VisionLanguageModel, drawer: TextToImage) -> None:
-        super().__init__()
-        self.seer, self.drawer = seer, drawer
+    task: Task[Limner, list[Any]]
+    history: dict[str, list[float]]
 
 
-class Teaching:
-    """What teaches a unified model: answers, drawings, or both."""
+def training(joint: Joint, model: Limner, pool: Pool, chosen: Int[Tensor, "n"], pictures: Album) -> Training:
+    """The losses that an arm has: of ``text``, of answers, and of ``drawn`` tokens."""
+    history: dict[str, list[float]] = {"text": [], "drawn": []}
 
-    def __init__(self, model: Unified, joint: Joint, pool: Pool, chosen: Int[Tensor, "n"], pictures: Album) -> None:
-        self.model = model
-        self.joint, self.pool, self.chosen, self.pictures = joint, pool, chosen, pictures
-        self.answers: list[float] = []
-        self.drawings: list[float] = []
+    def scenes(start: int, size: int) -> dict[str, Tensor]:
+        return {"index": chosen[shuffled(start, size, len(chosen), joint.seed)]}
 
-    def batch(self, start: int, size: int) -> dict[str, Tensor]:
-        """Which scenes, and which captions with which pictures."""
-        seed, often = self.joint.seed, CAPTIONS // SCENES
-        captions = shuffled(start * often, size * often, len(self.pictures.captions), derive_seed(seed, "drawn"))
-        return {
-            "index": self.chosen[shuffled(start, size, len(self.chosen), seed)],
-            "captions": captions,
-            "pictures": captions.roll(1) if self.joint.arm == "shuffled" else captions,
-        }
+    def answers(model: Limner, batch: dict[str, Tensor], rng: Rng) -> dict[str, Tensor]:
+        vectors = model.vision_language.connect(pool.patches(batch["index"]))
+        packed = pool.rows.take(batch["index"]).packed.showing("seen", vectors.flatten(0, 1))
+        return model.unified().loss(packed, rng)
 
-    def task(self) -> Task[Unified, dict[str, Tensor]]:
-        """What the loop trains."""
-        return Task(self.model, self.batch, self.loss)
+    def captions(start: int, size: int) -> dict[str, Tensor]:
+        index = shuffled(start, size, len(pictures.captions), derive_seed(joint.seed, "drawn"))
+        shown = index.roll(1) if joint.arm == "shuffled" else index
+        return {"text": pictures.captions[index], "tokens": pictures.latents[shown]}
 
-    def loss(self, model: Unified, batch: dict[str, Tensor], rng: Rng) -> Loss:
-        """The sum of the losses that the arm has."""
-        losses = []
-        if self.joint.sees:
-            packed = self.pool.rows.take(batch["index"]).packed
-            hidden = model.seer.hidden(packed, model.seer.connect(self.pool.patches(batch["index"])))
-            losses.append(model.seer.answer_loss(packed, hidden))
-            self.answers.append(float(losses[-1].detach()))
-        if self.joint.draws:
-            latents, captions = self.pictures.latents[batch["pictures"]], self.pictures.captions[batch["captions"]]
-            losses.append(WEIGHT * model.drawer.generator.loss(latents, captions, rng))
-            self.drawings.append(float(losses[-1].detach()) / WEIGHT)
-        return torch.stack(losses).sum(), {}
+    def recorded(part: Part[Limner]) -> Part[Limner]:
+        def losses(model: Limner, batch: Any, rng: Rng) -> Mapping[str, Tensor]:
+            found = part.losses(model, batch, rng)
+            for name, loss in found.items():
+                history[name].append(float(loss.detach()))
+            return found
+
+        return replace(part, losses=losses)
+
+    parts = [Part(scenes, answers)] if joint.sees else []
+    if joint.draws:
+        parts.append(drawing(captions, model.generator.drop, joint.seed, times=CAPTIONS // SCENES))
+    return Training(joint_task(model, list(map(recorded, parts)), {"drawn": WEIGHT}), history)
 
 
 def generator(language: LanguageModel, channels: int, count: int, *, shared: bool) -> Generator:
@@ -136,17 +131,17 @@ def generator(language: LanguageModel, channels: int, count: int, *, shared: boo
     return Generator(count=SLOTS, order=RandomMasked(), backbone=backbone, head=head, condition=prompt, embed=embed)
 
 
-def prepared(joint: Joint, on: Bench) -> Teaching:
-    """The task of a training: the language model of the seed, with a connector and a head that nobody has taught."""
+def prepared(joint: Joint, on: Bench) -> Training:
+    """A training of the language model of the seed, with a connector and a head that have learned nothing yet."""
     see = connecting(Trial(SEEN, joint.seed, joint.rate, joint.scenes), on)
     language = on.pretrained.language(joint.seed).requires_grad_(True)
     language.table.requires_grad_(False)
-    seer = VisionLanguageModel(see.model.encoder, see.model.connector, language, see.model.vocabulary)
+    sees = VisionLanguageModel(see.model.encoder, see.model.connector, language, see.model.vocabulary)
     latents, words = folded_latents(), telling(on.pretrained)
     torch.manual_seed(derive_seed(joint.seed, "drawing"))
     made = generator(language, latents.channels, words.length, shared=joint.arm != "separate")
-    drawer = TextToImage(made, words, latents.tokenizer, patch=latents.patch)
-    return Teaching(Unified(seer, drawer), joint, see.pool, see.chosen, album(on.pretrained))
+    model = Limner(sees, made, words, latents.tokenizer, patch=latents.patch)
+    return training(joint, model, see.pool, see.chosen, album(on.pretrained))
 
 
 def settings(joint: Joint, steps: int) -> Settings:
@@ -167,43 +162,42 @@ def settings(joint: Joint, steps: int) -> Settings:
 
 def run(joint: Joint, on: Bench) -> dict[str, Any]:
     """Train and measure: the content of a training's file."""
-    task = prepared(joint, on)
-    cost = {"parameters": taught(task), "operations": operations(task)}
+    task, history = prepared(joint, on)
+    cost = {"parameters": learned(joint, task), "operations": operations(joint, task)}
+    history["text"].clear()
+    history["drawn"].clear()
     began, worked = time.monotonic(), time.process_time()
-    descend(task.task(), settings(joint, max(round(STEPS * on.pretrained.scale), 2)))
+    descend(task, settings(joint, max(round(STEPS * on.pretrained.scale), 2)))
     spent = {"wall": round(time.monotonic() - began, 2), "cpu": round(time.process_time() - worked, 2)}
     model = task.model.eval()
     found: dict[str, Any] = {"trial": asdict(joint), "seconds": spent, **cost}
     if joint.sees:
-        measured = Measured(model.seer, on.pools["check"], on.pools["test"], joint.seed)
-        found |= {"curve": curve(task.answers), **measured.scores()}
+        measured = Measured(model.vision_language, on.pools["check"], on.pools["test"], joint.seed)
+        found |= {"curve": curve(history["text"]), **measured.scores()}
     if joint.draws:
-        asked = {name: drawn.prompts(name, on.pretrained.scenes_of(count)) for name, count in drawn.ASKED.items()}
-        drawings = {name: drawn.draw(model.drawer, some, joint.seed) for name, some in asked.items()}
-        right = {name: drawn.correct(drawings[name], some) for name, some in asked.items()}
-        frechet = drawn.frechet(drawings["test"], asked["test"])
-        found["drawn"] = {**right, "frechet": frechet, "curve": curve(task.drawings)}
+        prompts = {name: drawn.prompts(name, on.pretrained.scenes_of(count)) for name, count in drawn.ASKED.items()}
+        drawings = {name: drawn.draw(model, some, joint.seed) for name, some in prompts.items()}
+        right = {name: drawn.correct(drawings[name], some) for name, some in prompts.items()}
+        frechet = drawn.frechet(drawings["test"], prompts["test"])
+        found["drawn"] = {**right, "frechet": frechet, "curve": curve(history["drawn"])}
     return found
 
 
-def taught(task: Teaching) -> int:
-    """Numbers that the losses of an arm teach: those that a step moves."""
-    gradients = _step(task)
-    return sum(gradient.numel() for gradient in gradients)
+def learned(joint: Joint, task: Task[Limner, list[Any]]) -> int:
+    """Numbers that the losses of an arm train: those that a step moves."""
+    return sum(gradient.numel() for gradient in _step(joint, task))
 
 
-def operations(task: Teaching) -> int:
+def operations(joint: Joint, task: Task[Limner, list[Any]]) -> int:
     """Multiplications and additions of a step."""
     with FlopCounterMode(display=False) as counter:
-        _step(task)
+        _step(joint, task)
     return counter.get_total_flops()
 
 
-def _step(task: Teaching) -> list[Tensor]:
-    """The gradients of the first batch; leaves nothing behind."""
-    loss, _ = task.loss(task.model, task.batch(0, SCENES), Rng(task.joint.seed))
+def _step(joint: Joint, task: Task[Limner, list[Any]]) -> list[Tensor]:
+    """The gradients of the first batch."""
+    loss, _ = task.loss(task.model, task.batch(0, SCENES), Rng(joint.seed))
     trained = [parameter for parameter in task.model.parameters() if parameter.requires_grad]
     found = torch.autograd.grad(loss, trained, allow_unused=True)
-    task.answers.clear()
-    task.drawings.clear()
     return [gradient for gradient in found if gradient is not None]

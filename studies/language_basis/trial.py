@@ -20,11 +20,12 @@ from limner.languages.language import LanguageModel
 from limner.models.vision_language import VisionLanguageModel
 from limner.train.settings import Settings
 from limner.types import Rng, derive_seed
+from limner.unified.reconstruction import Reconstruction
 from studies.language_basis.arms import ARMS, RANKS, Given
-from studies.language_basis.givebacks import GiveBack, giveback
+from studies.language_basis.givebacks import giveback
 from studies.language_basis.learning import descend, shuffled
 from studies.language_basis.measures import SIGMAS, Measured
-from studies.language_basis.pretrained import TRAINING, WIDE, Pretrained
+from studies.language_basis.pretrained import TRAINING, WIDE, Pretrained, folded_latents
 from studies.language_basis.world import SLOTS, Pool
 
 BATCH = 16
@@ -75,7 +76,12 @@ class Connecting:
     """What teaches a connector: answers of a frozen language model."""
 
     def __init__(
-        self, model: VisionLanguageModel, pool: Pool, chosen: Int[Tensor, "n"], seed: int, back: GiveBack | None = None
+        self,
+        model: VisionLanguageModel,
+        pool: Pool,
+        chosen: Int[Tensor, "n"],
+        seed: int,
+        back: Reconstruction | None = None,
     ) -> None:
         self.model = model
         self.pool, self.chosen, self.seed, self.back = pool, chosen, seed, back
@@ -97,7 +103,7 @@ class Connecting:
         loss = model.answer_loss(packed, hidden)
         self.losses.append(float(loss.detach()))
         if self.back is not None:
-            loss = loss + self.back(hidden[:, :SLOTS], self.pool.latents[index], rng)
+            loss = loss + self.back.loss(hidden[:, :SLOTS], self.pool.latents[index], rng)
         return loss, {}
 
 
@@ -166,8 +172,7 @@ def prepared(trial: Trial, on: Bench) -> Connecting:
     given = Given(language.words.detach(), train.features[chosen[:SETTLING]], on.ranking, steps, trial.seed)
     connector = cast(Connector, ARMS[trial.arm].build(given))
     model = VisionLanguageModel(on.pretrained.classifier.encoder, connector, language, on.pretrained.words)
-    channels = train.latents.shape[-1]
-    back = giveback(trial.ross, language.width, channels, derive_seed(trial.seed, "giveback"))
+    back = giveback(trial.ross, language.width, folded_latents(), derive_seed(trial.seed, "giveback"))
     return Connecting(model, train, chosen, trial.seed, back)
 
 

@@ -12,12 +12,11 @@ from studies.language_basis.drawn import PARTS, single
 from studies.language_basis.joint import (
     JOINT,
     Joint,
-    Teaching,
-    Unified,
+    Training,
+    learned,
     operations,
     prepared,
     run,
-    taught,
 )
 from studies.language_basis.page import halves
 from studies.language_basis.plan import JOINT_RATES, Results, joint_rate, joints
@@ -26,7 +25,9 @@ from studies.language_basis.sharing import cost_table, joint_section
 from studies.language_basis.trial import Bench, bench
 from studies.language_basis.world import KINDS
 
+from limner.languages.transformer import LanguageTransformer
 from limner.types import Rng
+from limner.unified.segments import COLUMNS
 
 SCALE = 0.004
 
@@ -36,11 +37,10 @@ def on(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return bench(Pretrained(tmp_path_factory.mktemp("study"), SCALE, lambda line: None))
 
 
-def task(arm: str, on: Bench) -> Teaching:
+def training(arm: str, on: Bench) -> Training:
     return prepared(Joint(arm, 0, 0.01, TRAINING), on)
 
 
-@pytest.mark.slow
 def test_a_training_is_measured_in_both_ways(on: Bench) -> None:
     found = run(Joint("shared", 0, 0.01, TRAINING), on)
     assert set(found["drawn"]["test"]) == {"all", *PARTS}
@@ -49,8 +49,10 @@ def test_a_training_is_measured_in_both_ways(on: Bench) -> None:
 
 
 def test_arms_that_learn_both_are_of_equal_cost(on: Bench) -> None:
-    tasks = {arm: task(arm, on) for arm in JOINT}
-    spent, moved = ({arm: cost(one) for arm, one in tasks.items()} for cost in (operations, taught))
+    tasks = {arm: training(arm, on).task for arm in JOINT}
+    spent, moved = (
+        {arm: cost(Joint(arm, 0, 0.01, TRAINING), one) for arm, one in tasks.items()} for cost in (operations, learned)
+    )
     for cost in (spent, moved):
         assert 0.95 < cost["shared"] / cost["separate"] < 1.05
         assert max(cost["see"], cost["draw"]) < cost["shared"] == cost["shuffled"]
@@ -59,34 +61,40 @@ def test_arms_that_learn_both_are_of_equal_cost(on: Bench) -> None:
 
 def test_drawn_tokens_enter_in_the_span_of_the_words_or_by_themselves(on: Bench) -> None:
     for arm, inside in (("shared", True), ("separate", False)):
-        model = task(arm, on).model
-        assert isinstance(model, Unified)
-        words = model.seer.language.words.detach()
+        model = training(arm, on).task.model
+        words = model.vision_language.language.words.detach()
         axes = torch.linalg.svd(words - words.mean(0), full_matrices=False).Vh[:32]
-        made = model.drawer.generator
+        made = model.generator
         vectors = (made.embed or made.head.embed)(torch.randn(3, 5, 48)) - words.mean(0)
         residue = vectors - vectors @ axes.mT @ axes
         assert bool(residue.abs().max() < 1e-4) == inside
 
 
 def test_both_losses_teach_the_blocks_and_neither_the_words(on: Bench) -> None:
-    for arm in ("see", "draw"):
-        teaching = task(arm, on)
-        loss, _ = teaching.loss(teaching.model, teaching.batch(0, 8), Rng(0))
+    for arm, kind in (("see", "text"), ("draw", "drawn")):
+        task, history = training(arm, on)
+        loss, found = task.loss(task.model, task.batch(0, 8), Rng(0))
         loss.backward()
-        assert isinstance(teaching.model, Unified)
-        language = teaching.model.seer.language
+        assert set(found) == {kind}
+        assert [len(losses) for losses in history.values()] == [kind == "text", kind == "drawn"]
+        language = task.model.vision_language.language
         assert language.words.grad is None
+        assert isinstance(language, LanguageTransformer)
         assert all(weight.grad is not None for weight in language.blocks.parameters())
 
 
 def test_arms_meet_the_same_in_the_same_order(on: Bench) -> None:
-    batches = {arm: task(arm, on).batch(16, 8) for arm in JOINT}
-    for name in ("index", "captions"):
-        assert all(torch.equal(batch[name], batches["shared"][name]) for batch in batches.values())
-    assert torch.equal(batches["shared"]["captions"], batches["shared"]["pictures"])
-    assert not (batches["shuffled"]["captions"] == batches["shuffled"]["pictures"]).any()
-    first = [dict(task(arm, on).model.drawer.generator.named_parameters())["backbone.mask"] for arm in JOINT]  # type: ignore[union-attr]
+    tasks = {arm: training(arm, on).task for arm in JOINT}
+    batches = {arm: task.batch(16, 8) for arm, task in tasks.items()}
+    seen, drawn = batches["shared"]
+    for arm in ("see", "separate", "paced", "shuffled"):
+        assert torch.equal(batches[arm][0]["index"], seen["index"])
+    for arm in ("draw", "separate", "shuffled"):
+        own = batches[arm][-1]
+        assert all(torch.equal(own[name], drawn[name]) for name in COLUMNS)
+        pictures, others = (batch["values of drawn"].unflatten(0, (32, -1)) for batch in (drawn, own))
+        assert torch.equal(others, pictures.roll(1, 0) if arm == "shuffled" else pictures)
+    first = [dict(task.model.generator.named_parameters())["backbone.mask"] for task in tasks.values()]
     assert all(torch.equal(one, first[0]) for one in first)
 
 

@@ -44,6 +44,7 @@ from limner.connectors.scores import DenseHead
 from limner.languages.subwords import Subwords
 from limner.types import Rng
 from limner.unified.segments import NOTHING
+from limner.unified.targets import Pixels
 
 
 @pytest.fixture
@@ -138,20 +139,22 @@ def test_words_are_narrowed_after_half_of_training() -> None:
 
 def test_what_is_stopped_teaches_no_state_and_what_is_shuffled_meets_others() -> None:
     torch.manual_seed(0)
-    hidden, latents = torch.randn(4, SLOTS, 16, requires_grad=True), torch.randn(4, SLOTS, 8)
+    target = Pixels(16, SLOTS)
+    hidden, values = torch.randn(4, SLOTS, 16, requires_grad=True), torch.randn(4, SLOTS, target.channels)
     for kind, learns in (("denoising", False), ("regression", True), ("stopped", False)):
-        back = giveback(kind, 16, 8, seed=1)
+        back = giveback(kind, 16, target, seed=1)
         assert back is not None
         torch.nn.init.normal_(next(reversed(list(back.parameters()))))
-        loss = back(hidden, latents, Rng(0))
+        loss = back.loss(hidden, values, Rng(0))
         (found,) = torch.autograd.grad(loss, [hidden], allow_unused=True)
         assert (found is None) == (kind == "stopped")
         assert not learns or float(found.abs().sum()) > 0
-    plain, mixed = giveback("regression", 16, 8, seed=1), giveback("shuffled", 16, 8, seed=1)
+    plain, mixed = (giveback(kind, 16, target, seed=1) for kind in ("denoising", "shuffled"))
     assert plain is not None
     assert mixed is not None
-    assert mixed.shuffled
-    assert giveback("none", 16, 8, seed=1) is None
+    other = plain.loss(hidden, values.roll(1, 0), Rng(0))
+    assert torch.equal(mixed.loss(hidden, values, Rng(0)), other)
+    assert giveback("none", 16, target, seed=1) is None
 
 
 def test_every_pass_meets_every_scene_once() -> None:

@@ -75,10 +75,12 @@ class Reconstruction(nn.Module):
             hidden = torch.where(has_picture[:, None, None], hidden, 0.0)
         else:
             hidden, image = hidden[has_picture], image[has_picture]
-        if self.stopped:
-            hidden = hidden.detach()
-        values = self.target.values(image.roll(1, 0) if self.shuffled else image, rng)
-        return self.objective.errors(hidden, values, rng).mean()
+        return self.loss(hidden, self.target.values(image, rng), rng)
+
+    def loss(self, hidden: Hidden, values: Values, rng: Rng) -> Float[Tensor, ""]:
+        """The same of the target's values, one picture per row, where these are at hand."""
+        hidden = hidden.detach() if self.stopped else hidden
+        return self.objective.errors(hidden, values.roll(1, 0) if self.shuffled else values, rng).mean()
 
     @torch.no_grad()
     def picture(self, hidden: Hidden, rng: Rng) -> Image | None:
