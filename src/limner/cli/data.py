@@ -16,7 +16,7 @@ PURPOSE = "Show, check, pack or build a data set: a folder of pictures, WebDatas
 
 VERBS = {
     "show": "write a contact sheet of a data set",
-    "check": "read every picture of a folder, of shards or of a file of talk and name what is broken",
+    "check": "read every picture of a folder, of shards or of a file of conversations and name what is broken",
     "pack": "write a data set as WebDataset shards",
     "build": "write one of limner's own worlds as a folder of pictures with captions",
 }
@@ -61,7 +61,7 @@ class Show:
 
 @dataclass(frozen=True)
 class Check:
-    """Read every picture of a folder, of shards or of a file of talk and name what is broken, with the remedy."""
+    """Read every picture of a folder, shards or a file of conversations and name what is broken, with the remedy."""
 
     path: Positional[str]
     """A folder of pictures, WebDataset shards (a folder, a path or a pattern), or a JSON file: LLaVA conversations or
@@ -133,10 +133,10 @@ def check(arguments: list[str]) -> int:
     """``limner data check``; returns 1 when something is broken."""
     options = parse(Check, "limner data check", CHECK, arguments)
     with standard_output_kept(options.json):
-        from limner.data import inspect, talk_report
+        from limner.data import conversation_report, inspect
 
         if options.path.endswith(".json"):
-            report: inspect.Report = talk_report.check(options.path, options.pictures)
+            report: inspect.Report = conversation_report.check(options.path, options.pictures)
         elif options.pictures is not None:
             raise InputError(f"--pictures belongs to a JSON file, which '{options.path}' is not: leave it out")
         else:

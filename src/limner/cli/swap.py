@@ -22,7 +22,7 @@ Give a model that sees in words the language model of another one, without train
 
 Encoder and coefficients stay; the words that are mixed become those of the other language model's table, and the gain
 is refitted so that vectors lie as far from the mean of words as before. Both must have the same words: train the second
-model with --subwords of the first. The swapped model is saved, and asked about held-out scenes:
+model with --subwords of the first. The swapped model is saved, and answers about held-out scenes:
 
   own        the model as it was
   swapped    with the other language model
@@ -45,7 +45,7 @@ class Swap:
     out: Annotated[Path, arg(aliases=["-o"])]
     """Folder for the swapped model."""
     count: Annotated[int, arg(aliases=["-n"])] = 100
-    """Held-out scenes to ask about, four questions each."""
+    """Held-out scenes, four questions each."""
     control: Literal["none", "permuted"] = "none"
     """Also measure what exchanging words at random leaves; that model is not saved."""
     seed: int = 0

@@ -1,6 +1,7 @@
-"""Talk about pictures: turns of question and answer, from scenes; from files, see `limner.data.talks`.
+"""Conversations about pictures: turns of question and answer, from scenes; from files, see
+`limner.data.conversation_file`.
 
-A `Conversation` is what a model that sees is taught by; item k of a source is the same conversation forever.
+Item k of a source is the same conversation forever.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from limner.data.scenes import Scene, Scenes
 from limner.data.scenes.scene import random_for
 
 DESCRIBE = "Describe the picture."
-TALK = "talk"
-FREE = ("caption", TALK)  # kinds of turns to which there is no one right answer
+DIALOGUE = "dialogue"
+FREE = ("caption", DIALOGUE)  # kinds of turns to which there is no one right answer
 
 
 class Turn(NamedTuple):
-    """What is asked, and the right answer; an empty answer is to be given. ``kind`` sorts questions for scores."""
+    """A question and its right answer, empty where the model is to answer. ``kind`` sorts questions for scores."""
 
     question: str
     answer: str = ""
@@ -32,8 +33,7 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversation:
-    """A picture, or None, and what is said about it, and, where the turns are one text, in which order. ``apart``:
-    turns are independent of each other."""
+    """Turns about a picture, or about none. ``apart``: turns are independent of each other; else they are one text."""
 
     image: UInt8[np.ndarray, "h w 3"] | None
     turns: tuple[Turn, ...]
@@ -53,10 +53,10 @@ class SceneConversations:
     """Questions about scenes, each with one exact answer, and the request to describe them.
 
     Args:
-        scenes: what is asked about.
+        scenes: that the questions are about.
         turns: most questions about a scene, drawn from all there are; their kinds are equally likely, so that frequent
             kinds of question do not drown rare ones.
-        describe: ask for the caption too.
+        describe: the last turn requests the caption.
         often: how many times likelier a kind of question is than those not named.
     """
 
@@ -77,8 +77,8 @@ class SceneConversations:
 
     def _chosen(self, scene: Scene, index: int) -> list[Turn]:
         kinds: dict[str, list[Turn]] = {}
-        for asked in scene.questions():
-            kinds.setdefault(asked.kind, []).append(Turn(asked.text, asked.answer, asked.kind))
+        for one in scene.questions():
+            kinds.setdefault(one.kind, []).append(Turn(one.text, one.answer, one.kind))
         rng = random_for(self.scenes.seed, "turns", index)
         chosen: list[Turn] = []
         while kinds and len(chosen) < self.turns:

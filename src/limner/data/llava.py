@@ -4,16 +4,16 @@
         {"from": "human", "value": "<image>\\nWhat colour is the bus?"},
         {"from": "gpt", "value": "Red."}, ...]}, ...]
 
-A row without ``image`` is talk alone. ``<image>`` marks where the picture goes; here it always goes first. As the
-authors' code does, what the model says before anybody asked is left out. An unanswered question at the end is left out
-too.
+A row without ``image`` is text alone. ``<image>`` marks where the picture goes; here it always goes first. As the
+authors' code does, what the model says before the first question is left out. So is an unanswered question at the
+end.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from limner.data.conversations import TALK, Turn
+from limner.data.conversations import DIALOGUE, Turn
 from limner.data.rows import Row, inside
 
 MARK = "<image>"
@@ -46,39 +46,39 @@ def _row(raw: Any, number: int) -> tuple[Row | None, str]:
         return None, 'has an "image" that is no path: name one picture, or leave "image" out'
     if picture is not None and not inside(picture):
         return None, f"shows '{picture}', which leads out of the folder of pictures: write it relative to that folder"
-    said, problem = _said(raw.get("conversations"))
+    messages, problem = _messages(raw.get("conversations"))
     if problem:
         return None, problem
-    marks = sum(text.count(MARK) for _, text in said)
+    marks = sum(text.count(MARK) for _, text in messages)
     if marks > 1:
         return None, f"marks {marks} pictures by {MARK}, but a row has one: split it"
     if marks and picture is None:
         return None, f'marks a picture by {MARK} but names none: add "image", or take the mark away'
-    turns = _turns(said)
+    turns = _turns(messages)
     if not turns:
-        return None, "has no answer: add what the model is to say, or take the row away"
+        return None, "has no answer: add the model's answer, or take the row away"
     return Row(_name(raw, number), picture, turns, apart=False), ""
 
 
-def _said(conversations: Any) -> tuple[list[tuple[str, str]], str]:
-    """Who said what, taking turns, from the first question on; and what is wrong with it."""
+def _messages(conversations: Any) -> tuple[list[tuple[str, str]], str]:
+    """Role and text of each message, roles alternating, from the first question on; and what is wrong with it."""
     if not isinstance(conversations, list):
         return [], 'has no "conversations": write a list of {"from": "human" or "gpt", "value": "..."}'
-    said: list[tuple[str, str]] = []
+    messages: list[tuple[str, str]] = []
     for part in conversations:
         if not isinstance(part, dict) or not isinstance(part.get("value"), str) or part.get("from") not in ROLES:
             return [], 'has a turn that is no {"from": "human" or "gpt", "value": "..."}: correct it'
         who = ROLES[part["from"]]
-        if not said and who == "gpt":
+        if not messages and who == "gpt":
             continue
-        if said and said[-1][0] == who:
+        if messages and messages[-1][0] == who:
             return [], f"lets the {who} speak twice in a row: join the two turns"
-        said.append((who, part["value"]))
-    return said, ""
+        messages.append((who, part["value"]))
+    return messages, ""
 
 
-def _turns(said: list[tuple[str, str]]) -> tuple[Turn, ...]:
+def _turns(messages: list[tuple[str, str]]) -> tuple[Turn, ...]:
     """Questions with their answers, without the marks of pictures."""
-    texts = [text.replace(MARK, "").strip() for _, text in said]
+    texts = [text.replace(MARK, "").strip() for _, text in messages]
     pairs = zip(texts[::2], texts[1::2], strict=False)
-    return tuple(Turn(question, answer, TALK) for question, answer in pairs if answer)
+    return tuple(Turn(question, answer, DIALOGUE) for question, answer in pairs if answer)

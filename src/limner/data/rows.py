@@ -1,4 +1,4 @@
-"""A row of a file of talk, before its picture is read."""
+"""A row of a file of conversations, before its picture is read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from limner.data.conversations import Turn
 
 
 class Row(NamedTuple):
-    """What was said about a picture: ``name`` is the row's in its file, ``picture`` a path relative to the folder of
+    """Turns about a picture: ``name`` is the row's in its file, ``picture`` a path relative to the folder of
     pictures, or None; ``apart``: turns are independent of each other."""
 
     name: str

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from limner.data.conversation_file import ConversationFile, Reshuffled
 from limner.data.conversations import Conversation, Conversations, SceneConversations
 from limner.data.scenes import Scenes
-from limner.data.talks import Reshuffled, Talks
 from limner.encoders.matcher import ImageTextModel
 from limner.errors import InputError
 from limner.evaluate.answering import Picture, answering_scores, asked_of
@@ -90,7 +90,7 @@ def lessons(knobs: Knobs, size: int) -> tuple[list[Conversations], list[Conversa
     if knobs.data is None:
         held_out = Scenes(0, split="heldout", size=size, objects=(1, 4))
         return list(sources(replace(knobs, size=size))), talks(held_out, CHECKED)
-    told = Talks.read(knobs.data, knobs.pictures, size, knobs.fitted)
+    told = ConversationFile.read(knobs.data, knobs.pictures, size, knobs.fitted)
     if knobs.stage == "align":
         told = told.pictured()
     taught, last = told.parted(min(CHECKED, len(told) // HELD_OUT))

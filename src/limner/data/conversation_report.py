@@ -1,4 +1,4 @@
-"""What a file of talk holds: `limner data check talk.json --pictures folder` reads every row and every picture."""
+"""What a file of conversations holds: `limner data check FILE.json --pictures FOLDER` reads all rows and pictures."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from limner.data.conversation_file import folder_of, list_conversations, missing
 from limner.data.images import MAX_PIXELS, Picture, read_picture
 from limner.data.inspect import Report, tally
-from limner.data.talks import folder_of, list_talks, missing
 
 
 @dataclass
-class TalkReport(Report):
+class ConversationReport(Report):
     """What ``check`` found: ``rows`` are sound but for their pictures, ``alone`` of them have none, ``answers`` are to
-    be learnt; ``pictures`` counts sound pictures once, however many rows show them."""
+    be learned; ``pictures`` counts sound pictures once, however many rows show them."""
 
     rows: int = 0
     alone: int = 0
@@ -28,22 +28,22 @@ class TalkReport(Report):
         )
 
 
-def check(file: str | Path, pictures: str | Path | None = None, *, max_pixels: int = MAX_PIXELS) -> TalkReport:
+def check(file: str | Path, pictures: str | Path | None = None, *, max_pixels: int = MAX_PIXELS) -> ConversationReport:
     """Reads every row and decodes every picture.
 
     Raises `InputError` if the file cannot be read, is of no known format, or the folder of pictures is none; what is
     broken inside is reported, not raised.
     """
-    folder, listing = folder_of(file, pictures), list_talks(file)
-    report = TalkReport(
+    folder, listing = folder_of(file, pictures), list_conversations(file)
+    report = ConversationReport(
         str(file),
         listing.kind,
         rows=len(listing.rows),
         alone=sum(row.picture is None for row in listing.rows),
         answers=sum(len(row.turns) for row in listing.rows),
     )
-    shown = dict.fromkeys(row.picture for row in listing.rows if row.picture is not None)
-    there = [folder / picture for picture in shown if (folder / picture).is_file()]
+    pictured = dict.fromkeys(row.picture for row in listing.rows if row.picture is not None)
+    there = [folder / picture for picture in pictured if (folder / picture).is_file()]
     problems = listing.problems + missing(listing.rows, folder, file)
     tally(report, [partial(_read, path, max_pixels) for path in there], problems)
     return report

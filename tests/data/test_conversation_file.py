@@ -44,19 +44,19 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def written(folder: Path, content: Any) -> Path:
-    file = folder / "talk.json"
+    file = folder / "conversations.json"
     file.write_text(content if isinstance(content, str) else json.dumps(content))
     return file
 
 
 def test_llava_conversations(tmp_path, pictures):
+    from limner.data.conversation_file import ConversationFile
     from limner.data.conversations import Conversations
-    from limner.data.talks import Talks
 
-    talks = Talks.read(written(tmp_path, ROWS), pictures, size=16)
-    assert isinstance(talks, Conversations)
-    assert len(talks) == 3
-    first, second, third = (talks[index] for index in range(3))
+    source = ConversationFile.read(written(tmp_path, ROWS), pictures, size=16)
+    assert isinstance(source, Conversations)
+    assert len(source) == 3
+    first, second, third = (source[index] for index in range(3))
     assert [tuple(turn[:2]) for turn in first.turns] == [("What colour is it?", "Red."), ("Is it a star?", "Yes.")]
     assert [tuple(turn[:2]) for turn in second.turns] == [("What colour?", "Blue.")]
     assert [tuple(turn[:2]) for turn in third.turns] == [("1 + 1?", "2")]
@@ -65,21 +65,21 @@ def test_llava_conversations(tmp_path, pictures):
     assert first.image[0, 0].tolist() == [255, 255, 255]  # a wide picture is padded above
     assert first.image[8, 8].tolist() == [255, 0, 0]
     assert third.image is None
-    assert Talks.read(tmp_path / "talk.json", pictures, None)[0].image.shape == (10, 20, 3)
-    assert [talk.image is None for talk in map(talks.pictured().__getitem__, range(2))] == [False, False]
-    most, last = talks.parted(1)
+    assert ConversationFile.read(tmp_path / "conversations.json", pictures, None)[0].image.shape == (10, 20, 3)
+    assert [one.image is None for one in map(source.pictured().__getitem__, range(2))] == [False, False]
+    most, last = source.parted(1)
     assert (len(most), last[0].turns) == (2, third.turns)
 
 
 def test_pictures_lie_beside_the_file_if_nothing_is_said(pictures):
-    from limner.data.talks import Talks
+    from limner.data.conversation_file import ConversationFile
 
-    assert Talks.read(written(pictures, ROWS), None, size=4)[1].image[0, 0].tolist() == [0, 0, 255]
+    assert ConversationFile.read(written(pictures, ROWS), None, size=4)[1].image[0, 0].tolist() == [0, 0, 255]
 
 
 def test_coco_captions(tmp_path, pictures):
+    from limner.data.conversation_file import ConversationFile
     from limner.data.conversations import DESCRIBE
-    from limner.data.talks import Talks
 
     content = {
         "info": {},
@@ -94,9 +94,9 @@ def test_coco_captions(tmp_path, pictures):
             {"image_id": 4, "caption": "Red."},
         ],
     }
-    talks = Talks.read(written(tmp_path, content), pictures, size=8, mode="crop")
-    assert len(talks) == 2
-    blue, red = talks[0], talks[1]
+    source = ConversationFile.read(written(tmp_path, content), pictures, size=8, mode="crop")
+    assert len(source) == 2
+    blue, red = source[0], source[1]
     assert [turn.answer for turn in blue.turns] == ["All is blue."]
     assert [turn.answer for turn in red.turns] == ["A red thing.", "Red."]
     assert {turn.question for turn in red.turns} == {DESCRIBE}
@@ -105,8 +105,8 @@ def test_coco_captions(tmp_path, pictures):
 
 
 def test_every_conversation_once_then_again_in_another_order():
+    from limner.data.conversation_file import Reshuffled
     from limner.data.conversations import Conversation, Turn
-    from limner.data.talks import Reshuffled
 
     class Numbers:
         def __len__(self) -> int:
@@ -137,7 +137,7 @@ def said(*turns: tuple[str, str]) -> list[dict[str, Any]]:
     [
         ("[", "is not JSON"),
         ({"rows": []}, "is neither a list of LLaVA conversations nor COCO captions"),
-        ([], "holds no talk"),
+        ([], "holds no conversation"),
         ([[]], "row 1 of '.*' is no object"),
         (changed(image=["a.png"]), r"row 2 \(id 'a'\) of '.*' has an \"image\" that is no path"),
         (changed(image="../red.png"), "leads out of the folder of pictures"),
@@ -168,31 +168,31 @@ def said(*turns: tuple[str, str]) -> list[dict[str, Any]]:
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, pictures, content, sentence):
-    from limner.data.talks import Talks
+    from limner.data.conversation_file import ConversationFile
     from limner.errors import InputError
 
     with pytest.raises(InputError, match=sentence):
-        Talks.read(written(tmp_path, content), pictures, size=16)
+        ConversationFile.read(written(tmp_path, content), pictures, size=16)
 
 
 def test_what_is_not_there_is_named(tmp_path):
-    from limner.data.talks import Talks
+    from limner.data.conversation_file import ConversationFile
     from limner.errors import InputError
 
     with pytest.raises(InputError, match="cannot be read"):
-        Talks.read(tmp_path / "talk.json", None, size=16)
+        ConversationFile.read(tmp_path / "conversations.json", None, size=16)
     with pytest.raises(InputError, match="is not a folder: give the one that the pictures of"):
-        Talks.read(written(tmp_path, ROWS), tmp_path / "nowhere", size=16)
+        ConversationFile.read(written(tmp_path, ROWS), tmp_path / "nowhere", size=16)
 
 
 def test_a_broken_picture_is_named_when_it_is_asked_for(tmp_path, pictures):
-    from limner.data.talks import Talks
+    from limner.data.conversation_file import ConversationFile
     from limner.errors import InputError
 
     (pictures / "blue.png").write_bytes(b"nothing")
-    talks = Talks.read(written(tmp_path, ROWS), pictures, size=16)
+    source = ConversationFile.read(written(tmp_path, ROWS), pictures, size=16)
     with pytest.raises(InputError, match=r"blue.png' is no picture"):
-        talks[1]
+        source[1]
 
 
 def test_check_counts_what_is_sound_and_what_is_not(command_line, tmp_path, pictures):

@@ -1,9 +1,9 @@
-"""Talk in files: what was said in one JSON file, the pictures in a folder, read when they are asked for.
+"""Conversations in files: text in one JSON file, pictures in a folder, each read when its item is.
 
-    talks = Talks.read("llava_instruct.json", "coco/train2017", size=336)      a source of conversations
-    talks = Talks.read("captions_train2017.json", "coco/train2017", size=336)
+    source = ConversationFile.read("llava_instruct.json", "coco/train2017", size=336)
+    source = ConversationFile.read("captions_train2017.json", "coco/train2017", size=336)
 
-Two formats are read and told apart by their content: LLaVA's (`limner.data.llava`) and COCO's captions
+Two formats are read and distinguished by their content: LLaVA's (`limner.data.llava`) and COCO's captions
 (`limner.data.coco`). Everything but the pixels is checked before the first conversation.
 """
 
@@ -25,25 +25,25 @@ from limner.errors import InputError
 ENDLESS = 1 << 40
 
 
-class Listing(NamedTuple):
-    """What a file of talk holds: its format, sound rows, and what is wrong with the others."""
+class ConversationListing(NamedTuple):
+    """What a file of conversations holds: its format, sound rows, and what is wrong with the others."""
 
     kind: str
     rows: list[Row]
     problems: list[str]
 
 
-class Talks:
+class ConversationFile:
     """A `limner.data.conversations.Conversations` source.
 
     Args:
-        rows: what was said.
+        rows: of the file.
         pictures: folder that the rows' paths start from.
         size: pixels of a side; None leaves pictures as they are.
         mode: ``crop`` to the central square, or ``pad`` with white, which keeps what stands at the edges.
         max_pixels: larger pictures are refused.
 
-    A broken picture raises `InputError` when it is asked for.
+    A broken picture raises `InputError` when its item is read.
     """
 
     def __init__(
@@ -59,15 +59,17 @@ class Talks:
         self.max_pixels = max_pixels
 
     @classmethod
-    def read(cls, file: str | Path, pictures: str | Path | None, size: int | None, mode: str = "pad") -> Talks:
+    def read(
+        cls, file: str | Path, pictures: str | Path | None, size: int | None, mode: str = "pad"
+    ) -> ConversationFile:
         """A file's conversations; raises `InputError` naming its first unsound row, if there is one, or the first
         picture that is not there. ``pictures`` None: paths start from the file's own folder."""
         folder = folder_of(file, pictures)
-        listing = list_talks(file)
+        listing = list_conversations(file)
         if problems := listing.problems or missing(listing.rows, folder, file):
             raise InputError(problems[0])
         if not listing.rows:
-            raise InputError(f"'{file}' holds no talk: give a file with rows in it")
+            raise InputError(f"'{file}' holds no conversation: give a file with rows in it")
         return cls(listing.rows, folder, size, mode)
 
     def __len__(self) -> int:
@@ -81,17 +83,17 @@ class Talks:
         fitted = image if self.size is None else fit(image, self.size, self.mode)
         return Conversation(fitted, row.turns, row.apart)
 
-    def pictured(self) -> Talks:
+    def pictured(self) -> ConversationFile:
         """The conversations that have a picture."""
         return self._of([row for row in self.rows if row.picture is not None])
 
-    def parted(self, count: int) -> tuple[Talks, Talks]:
+    def parted(self, count: int) -> tuple[ConversationFile, ConversationFile]:
         """All but the last ``count`` conversations, and these."""
         edge = len(self.rows) - count
         return self._of(self.rows[:edge]), self._of(self.rows[edge:])
 
-    def _of(self, rows: Sequence[Row]) -> Talks:
-        return Talks(rows, self.pictures, self.size, self.mode, max_pixels=self.max_pixels)
+    def _of(self, rows: Sequence[Row]) -> ConversationFile:
+        return ConversationFile(rows, self.pictures, self.size, self.mode, max_pixels=self.max_pixels)
 
 
 class Reshuffled:
@@ -116,7 +118,7 @@ class Reshuffled:
         return self.source[int(self._order[1][place])]
 
 
-def list_talks(file: str | Path) -> Listing:
+def list_conversations(file: str | Path) -> ConversationListing:
     """Rows of a file, and what is wrong with the others, opening no picture.
 
     Raises `InputError` if the file cannot be read or is of neither format.
@@ -124,10 +126,10 @@ def list_talks(file: str | Path) -> Listing:
     content = _parsed(Path(file))
     if isinstance(content, list):
         rows, problems = llava.rows(content, str(file))
-        return Listing("LLaVA conversations", rows, problems)
+        return ConversationListing("LLaVA conversations", rows, problems)
     if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
         rows, problems = coco.rows(content, str(file))
-        return Listing("COCO captions", rows, problems)
+        return ConversationListing("COCO captions", rows, problems)
     raise InputError(
         f"'{file}' is neither a list of LLaVA conversations nor COCO captions: write "
         '[{"id": ..., "image": ..., "conversations": [...]}, ...], or {"images": [...], "annotations": [...]}'
@@ -160,6 +162,6 @@ def _parsed(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise InputError(f"'{file}' cannot be read ({error.strerror}): give a JSON file of talk") from None
+        raise InputError(f"'{file}' cannot be read ({error.strerror}): give a JSON file of conversations") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"'{file}' is not JSON ({error}): fetch or export it again") from None
