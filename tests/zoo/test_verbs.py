@@ -114,7 +114,7 @@ def test_words_that_cannot_be_read_are_named(command_line, shipped, tmp_path):
         (["a cat", "--steps", "0"], "--steps is 0"),
         (["a cat", "--steps", "999"], "4 tokens cannot be drawn in 999 steps: choose 1 to 4"),
         (["a cat", "--head-steps", "0"], "--head-steps is 0"),
-        (["a cat", "--head-steps", "2000"], "2000 head steps were asked for, but must be from 1 to 1000"),
+        (["a cat", "--head-steps", "2000"], "2000 head steps cannot be taken: choose from 1 to 1000"),
         (["a cat", "--guidance", "-1"], "--guidance is -1.0"),
         (["a cat", "--guidance", "nan"], "--guidance is nan"),
         (["a cat", "--temperature", "-0.5"], "--temperature is -0.5"),

@@ -27,7 +27,7 @@ EXAMPLES = """\
   limner draw --model var_d16.pth --tokenizer vae_ch160v4096z32.pth --classes 207 360 -n 4"""
 
 STRIP_STEPS, STRIP_ROWS = 12, 8
-SHOWN = (
+PROMPTS = (
     "a red heart",
     "a large purple cross in the middle",
     "tulip",
@@ -84,7 +84,7 @@ def run(arguments: list[str]) -> None:
     """Draws, writes the files and says which."""
     options = parse(Draw, "limner draw", EXAMPLES, arguments)
     if options.show_steps and not (options.prompt or options.classes or options.tokenizer):
-        options = replace(options, prompt=SHOWN)
+        options = replace(options, prompt=PROMPTS)
     _check(options)
     started = time.monotonic()
     with standard_output_kept(options.json):
@@ -115,9 +115,9 @@ def draw(options: Draw) -> list[Path]:
     steps: list[tuple[int, int, list[Image]]] = []
     model = limner.load(options.model, tokenizer=options.tokenizer, side=options.side)
     model = with_techniques(model, options.techniques)
-    wanted = _wanted(options, model)
+    subjects = _subjects(options, model)
     images = model.draw(
-        wanted,
+        subjects,
         n=options.count,
         seed=options.seed,
         watch=(lambda step, total, seen: steps.append((step, total, seen))) if options.show_steps else None,
@@ -129,8 +129,8 @@ def draw(options: Draw) -> list[Path]:
     return files + (_write_steps(steps, options.out) if steps else [])
 
 
-def _wanted(options: Draw, model: Any) -> list[str] | list[int]:
-    """What the model is told to draw; raises `InputError` if it draws no such thing."""
+def _subjects(options: Draw, model: Any) -> list[str] | list[int]:
+    """Prompts or classes as the model takes them; raises `InputError` if it draws no such thing."""
     from limner.generators.generator import Generator
     from limner.models.class_to_image import ClassToImage
 
@@ -190,9 +190,9 @@ def _write_steps(steps: list[tuple[int, int, list[Image]]], out: Path) -> list[P
 
     first = _first_batch(steps)
     base = out / "drawing" if _is_folder(out) else out.with_suffix("")
-    shown = [first[i] for i in pictures.few(len(first), STRIP_STEPS)]
-    headings = [f"{step} of {total}" if place == 0 else str(step) for place, (step, total, _) in enumerate(shown)]
-    rows: list[list[Any]] = [list(row) for row in zip(*(seen for _, _, seen in shown), strict=True)]
+    chosen = [first[i] for i in pictures.few(len(first), STRIP_STEPS)]
+    headings = [f"{step} of {total}" if place == 0 else str(step) for place, (step, total, _) in enumerate(chosen)]
+    rows: list[list[Any]] = [list(row) for row in zip(*(seen for _, _, seen in chosen), strict=True)]
     strip, animation = base.with_name(f"{base.name}-steps.png"), base.with_name(f"{base.name}-steps.gif")
     pictures.save(pictures.strip(rows, headings), strip)
     columns = min(4, len(rows))

@@ -1,9 +1,9 @@
-"""Pictures changed in part, by a generator of scales that was never taught to (VAR, arXiv:2404.02905, Section 5.3).
+"""Editing of parts of an image by a generator of scales, without training (VAR, arXiv:2404.02905, Section 5.3).
 
     at every scale:  draw all tokens, then put back the picture's own wherever it is to stay
 
 In-painting keeps the surroundings and out-painting the middle; with another class than the picture's it is editing, and
-with a class below 0 nothing is asked for. Scales of three tokens or fewer, which hold the picture's overall tone, stay.
+a class below 0 is none. Scales of three tokens or fewer, which hold the picture's overall tone, stay.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ def redraw(
     tokenizer: ScaleAutoencoder,
     image: Image,
     stays: Bool[Tensor, "b rows columns"],
-    given: Tensor,
+    condition: Tensor,
     rng: Rng,
 ) -> Image:
-    """The picture drawn anew where it does not stay.
+    """The image, drawn anew where it does not stay.
 
     Args:
         decoder: its tokens may be ids, or mixtures of codes, see `limner.decode.smooth`.
         tokenizer: of the pictures that the decoder draws.
         image: what is to be changed.
         stays: where not, per pixel or per cell of the finest scale; a cell stays if all its pixels do.
-        given: what the condition reads, one row per picture.
+        condition: what the generator's condition reads, one row per picture.
         rng: of the decoder.
     """
     with torch.no_grad():
         tokens = tokenizer.encode(image)
         if decoder.generator.head.blank(1, 1).is_floating_point():
             tokens = tokenizer.quantizer.rows(tokens)
-        return tokenizer.decode(decoder(given, rng, kept=Kept(tokens, places_that_stay(stays, tokenizer.layout))))
+        return tokenizer.decode(decoder(condition, rng, kept=Kept(tokens, places_that_stay(stays, tokenizer.layout))))
 
 
 def places_that_stay(stays: Bool[Tensor, "b rows columns"], layout: Layout) -> Bool[Tensor, "b n"]:

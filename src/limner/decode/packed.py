@@ -22,7 +22,7 @@ from limner.nn.packing import pack
 
 
 def packed(decoder: Decoder) -> Decoder:
-    """A decoder whose generator's linear layers are packed copies; all else of it is shared with the one given.
+    """A decoder whose generator's linear layers are packed copies; all else of it is shared with ``decoder``.
 
     Training that goes on does not reach the copies: pack again. Raises `InputError` where weights do not lie on a CPU
     or torch has no oneDNN.

@@ -50,7 +50,7 @@ def complete(
         lengths: positions of each prompt, at least 1.
         stop: id that ends a row; rows are filled with it after their end.
         limit: most subwords of a row.
-        options: without guidance; the likeliest subword each time unless given.
+        options: without guidance; the likeliest subword each time, if left out.
         rng: with one seed per row, a batch equals its rows alone; needed above temperature 0.
     """
     generator = Generator(

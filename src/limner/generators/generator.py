@@ -36,8 +36,8 @@ class Generator(nn.Module):
         drop: share of training pictures whose condition is withheld, for guidance.
         corrupt: share of known tokens that are replaced by those of another picture in training, so that drawing
             survives its own mistakes; 0 is the papers'.
-        known_weight: weight of the loss of a given token, which is computed as the others are; None computes none, and
-            wants equally many given tokens in every row.
+        known_weight: weight of the loss of a known token, which is computed as the others are; None computes none, and
+            needs equally many known tokens in every row.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Generator(nn.Module):
         self.backbone, self.head, self.condition = backbone, head, condition
         self.embed = embed
 
-    def loss(self, tokens: Tokens, given: Tensor, rng: Rng, order: Order | None = None) -> Float[Tensor, ""]:
+    def loss(self, tokens: Tokens, condition: Tensor, rng: Rng, order: Order | None = None) -> Float[Tensor, ""]:
         """Mean loss of the tokens that bear one, in the head's unit, each weighed; ``order`` is that of this batch,
         where training changes it."""
         batch = len(tokens)
@@ -71,7 +71,7 @@ class Generator(nn.Module):
             known = torch.where(wrong.reshape(wrong.shape + (1,) * (tokens.ndim - 2)), tokens.roll(1, 0), tokens)
         everything = torch.arange(self.count, device=steps.device).expand(batch, -1)
         wanted = predicted(steps) if self.known_weight is None else everything
-        contexts = self.contexts(known, steps, self.condition(given, dropped), wanted)
+        contexts = self.contexts(known, steps, self.condition(condition, dropped), wanted)
         losses = self.head.loss(contexts, take(tokens, wanted), rng)
         if self.known_weight is None:
             return losses.mean()
@@ -86,7 +86,7 @@ class Generator(nn.Module):
         wanted: Int[Tensor, "b m"],
         cache: Rewindable | None = None,
     ) -> Any:
-        """What the head is told of the tokens at ``wanted``: contexts, or a `Denoiser` if the backbone gives that."""
+        """Of the tokens at ``wanted``: contexts, or a `Denoiser` if the backbone gives that."""
         if self.embed is not None:
             x = self.embed(tokens)
         else:  # what is drawn is fp32, whatever the weights are

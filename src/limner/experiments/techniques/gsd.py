@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Int
@@ -23,83 +23,82 @@ from limner.types import Rng, derive_seed
 
 MODEL, WINDOW, BATCH = "raster-emoji-64", 8, 20
 MARGIN = 0.1  # share of a distance by which another may be larger and still count as no worse
-ARMS: dict[str, Callable[[Decoder], Decoder]] = {
-    "token by token": lambda decoder: decoder,
-    "exact": lambda decoder: replace(decoder, step=Speculative(window=WINDOW)),
-    "group of one": lambda decoder: apply(decoder, Knobs(window=WINDOW, radius=0)),
-    "grouped": lambda decoder: apply(decoder, Knobs(window=WINDOW)),
-}
+Change: TypeAlias = Callable[[Decoder], Decoder]
 
 
-class Pictures(NamedTuple):
-    """Drawings of the held-out captions: their ids, the mean number of passes of one, their distance to the true
-    pictures, and how often the recogniser reads what the caption says."""
+def token_by_token(decoder: Decoder) -> Decoder:
+    """As it is."""
+    return decoder
 
-    ids: Int[Tensor, "b n"]
-    passes: float
-    frechet: float
-    read: dict[str, float]
+
+def exact(decoder: Decoder) -> Decoder:
+    """The same drafts, accepted each by its own probability."""
+    return replace(decoder, step=Speculative(window=WINDOW))
+
+
+def group_of_one(decoder: Decoder) -> Decoder:
+    """GSD whose groups hold the draft alone."""
+    return apply(decoder, Knobs(window=WINDOW, radius=0))
+
+
+def grouped(decoder: Decoder) -> Decoder:
+    """GSD."""
+    return apply(decoder, Knobs(window=WINDOW))
 
 
 def findings(experiment: Experiment) -> tuple[Finding, ...]:
     """One per claim of the technique."""
-    found = {name: [_drawn(experiment, name, seed) for seed in experiment.seeds] for name in ARMS}
-    measured = {name: _report(pictures) for name, pictures in found.items()}
-    passes = {name: [one.passes for one in pictures] for name, pictures in found.items()}
-    fewer = gap(passes["grouped"], passes["exact"]), gap(passes["exact"], passes["token by token"])
+    model: TextToImage = load(MODEL)
+    arms = (token_by_token, exact, grouped)
+    found = {arm.__name__: [_scores(experiment, model, arm, seed) for seed in experiment.seeds] for arm in arms}
+    measured = {name: {part: summary([one[part] for one in ones]) for part in ones[0]} for name, ones in found.items()}
+    plain, exactly, by_group = ([one["passes"] for one in ones] for ones in found.values())
+    fewer = {"exact - grouped": gap(by_group, exactly), "token by token - exact": gap(exactly, plain)}
+    first = slice(0, BATCH)
     alike = [
-        float((one.ids == other.ids).all(1).float().mean())
-        for one, other in zip(found["group of one"], found["exact"], strict=True)
+        float((_ids(model, group_of_one, seed, first)[0] == _ids(model, exact, seed, first)[0]).all(1).float().mean())
+        for seed in experiment.seeds
     ]
-    plain, grouped = ([one.frechet for one in found[name]] for name in ("token by token", "grouped"))
-    worse = gap(plain, grouped)
-    bound = MARGIN * sum(plain) / len(plain)
+    distances, others = ([one["frechet"] for one in found[name]] for name in ("token_by_token", "grouped"))
+    worse, bound = gap(distances, others), MARGIN * sum(distances) / len(distances)
     return (
-        Finding(
-            all(difference["interval"][0] > 0 for difference in fewer),
-            {"drawings": measured, "exact - grouped": fewer[0], "token by token - exact": fewer[1]},
-        ),
-        Finding(min(alike) == 1.0, {"share of equal pictures": summary(alike)}),
+        Finding(min(one["interval"][0] for one in fewer.values()) > 0, {"drawings": measured} | fewer),
+        Finding(min(alike) == 1.0, {"share of equal images": summary(alike)}),
         Finding(worse["interval"][1] <= bound, {"grouped - token by token": worse, "bound": bound}),
     )
 
 
-def _drawn(experiment: Experiment, name: str, seed: int) -> Pictures:
-    """The held-out captions, drawn by one arm."""
-    model: TextToImage = load(MODEL)
-    real, captions = held_out()
-    turns: list[Tensor] = []
-    decoder = ARMS[name](model.own_decoder())
-    decoder = replace(decoder, step=counting(decoder.step, turns))
-    ids = []
+def _scores(experiment: Experiment, model: TextToImage, arm: Change, seed: int) -> dict[str, float]:
+    """Passes per image, distance to the true pictures of the held-out captions, and what the recogniser reads right."""
+    (real, captions), parts, served = held_out(), [], 0
     for at in range(0, len(captions), BATCH):
-        some = captions[at : at + BATCH]
-        seeds = [derive_seed(seed, "drawn", at + i) for i in range(len(some))]
-        ids.append(decoder(model.subwords.encode(some), Rng(seeds)))
+        ids, count = _ids(model, arm, seed, slice(at, at + BATCH))
+        parts.append(ids)
+        served += count
     with torch.no_grad():
-        images = torch.cat([model.decode(part) for part in ids])
-    passes = float(sum(turn.sum() for turn in turns)) / len(captions)
-    found = Pictures(torch.cat(ids), passes, distance(images, real), shares(images))
-    experiment.say(f"{name}, seed {seed}: {passes:.2f} passes, distance {found.frechet:.4f}, {found.read}")
-    return found
+        images = torch.cat([model.decode(ids) for ids in parts])
+    scores = {"passes": served / len(captions), "frechet": distance(images, real)} | shares(images)
+    experiment.say(f"{arm.__name__}, seed {seed}: {scores}")
+    return scores
 
 
-def counting(step: Step, turns: list[Tensor]) -> Step:
-    """``step``, noting which rows it serves: those that do not know all of their tokens yet."""
+def _ids(model: TextToImage, arm: Change, seed: int, part: slice) -> tuple[Int[Tensor, "b n"], int]:
+    """Drawings of some held-out captions, and the passes in all, each counted for every row it serves."""
+    captions = held_out()[1]
+    served: list[int] = []
+    decoder = arm(model.own_decoder())
+    decoder = replace(decoder, step=counting(decoder.step, served))
+    seeds = [derive_seed(seed, "drawn", number) for number in range(len(captions))]
+    ids = decoder(model.subwords.encode(captions[part]), Rng(seeds[part]))
+    return ids, sum(served)
+
+
+def counting(step: Step, served: list[int]) -> Step:
+    """``step``, noting how many rows it serves: those that do not know all of their tokens yet."""
 
     def counted(now: Progress, predictor: Predictor, rng: Rng) -> Progress:
-        count = now.tokens.shape[1]
-        known = torch.full((len(now.tokens),), now.done) if now.memory is None else now.memory.known
-        turns.append(known < count)
+        unfinished = None if now.memory is None else now.memory.known < now.tokens.shape[1]
+        served.append(len(now.tokens) if unfinished is None else int(unfinished.sum()))
         return step(now, predictor, rng)
 
     return counted
-
-
-def _report(pictures: list[Pictures]) -> dict[str, Any]:
-    read = {part: summary([one.read[part] for one in pictures]) for part in pictures[0].read}
-    return {
-        "passes": summary([one.passes for one in pictures]),
-        "frechet": summary([one.frechet for one in pictures]),
-        **read,
-    }

@@ -14,7 +14,7 @@ from limner.processes.solvers import Solver
 from limner.types import Rng, Tokens
 
 Contexts = Float[Tensor, "b m d"]
-Told: TypeAlias = Any  # contexts, or, where the whole trunk denoises, a `Denoiser`: backbone and head must fit
+HeadInput: TypeAlias = Any  # contexts, or, where the whole trunk denoises, a `Denoiser`: backbone and head must fit
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Head(Protocol):
     def embed(self) -> Callable[..., Tensor]:
         """Tokens to the vectors that the backbone reads."""
 
-    def loss(self, contexts: Told, tokens: Tokens, rng: Rng) -> Float[Tensor, "b m"]:
+    def loss(self, contexts: HeadInput, tokens: Tokens, rng: Rng) -> Float[Tensor, "b m"]:
         """Training loss of each token."""
 
     def blank(self, batch: int, count: int) -> Tokens:
         """Placeholders of tokens not yet drawn, on the CPU."""
 
-    def sample(self, contexts: Told, guided: bool, options: SamplingOptions, rng: Rng) -> Tokens:
+    def sample(self, contexts: HeadInput, guided: bool, options: SamplingOptions, rng: Rng) -> Tokens:
         """Draw one token per context. ``guided``: the second half of the rows are the same pictures' contexts without
         condition, and half as many rows are drawn."""
 
@@ -84,7 +84,7 @@ def discrete(head: Head) -> DiscreteHead:
 
 @runtime_checkable
 class IteratingHead(Head, Protocol):
-    """A head that comes to a token step by step, so that fewer steps can be asked for."""
+    """A head that comes to a token step by step, in any number of them."""
 
     def most_steps(self, solver: Solver | None) -> int:
         """In how many steps at most it draws a token by this solver, None being its own sampler; 0 if it cannot."""
@@ -102,7 +102,7 @@ def check_steps(head: Head, options: SamplingOptions) -> None:
     if not most:
         raise InputError(f"this model denoises by a sampler of its own, that of its {name}: leave out the solver")
     if steps is not None and not 1 <= steps <= most:
-        raise InputError(f"{steps} head steps were asked for, but must be from 1 to {most}")
+        raise InputError(f"{steps} head steps cannot be taken: choose from 1 to {most}")
 
 
 def guide(predictions: Shaped[Tensor, "b *d"], strength: float) -> Shaped[Tensor, "half *d"]:
