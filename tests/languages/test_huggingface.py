@@ -210,10 +210,10 @@ def test_subwords(tmp_path):
     assert isinstance(words, Vocabulary)
     text = "The star is red, überall."
     assert words.text([*words.ids(text), words.end(), *words.ids("no")]) == text
-    assert words.text(words.asked("Is it red?")) == "Is it red?"
-    assert words.asked("Is it red?") == words.ids("Is it red?\n")
+    assert words.text(words.prompt_ids("Is it red?")) == "Is it red?"
+    assert words.prompt_ids("Is it red?") == words.ids("Is it red?\n")
     chat = PretrainedSubwords.read(tmp_path, prompt="<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n")
-    assert (chat.asked("red")[0], chat.asked("red").count(2)) == (1, 1)
+    assert (chat.prompt_ids("red")[0], chat.prompt_ids("red").count(2)) == (1, 1)
     assert chat.ids("red") == words.ids("red")
     (star,) = words.ids(" star")
     assert words.word(star) == "star"

@@ -87,5 +87,5 @@ def test_what_knows_no_words_cannot_be_swapped(seer: VisionLanguageModel) -> Non
     with pytest.raises(InputError, match="mixes no words"):
         swapped(plain, language(32), WORDS, pictures())
     placed = VisionLanguageModel(seer.encoder, seer.connector, seer.language, WORDS, placed=True)
-    with pytest.raises(InputError, match="learned places"):
+    with pytest.raises(InputError, match="learned positions"):
         swapped(placed, language(32), WORDS, pictures())

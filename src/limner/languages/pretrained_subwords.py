@@ -52,7 +52,7 @@ class PretrainedSubwords:
         """Subwords of a text."""
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
-    def asked(self, question: str) -> list[int]:
+    def prompt_ids(self, question: str) -> list[int]:
         """Subwords of a question, as the prompt puts it."""
         return self.ids(self.prompt.replace(QUESTION, question))
 

@@ -69,7 +69,7 @@ class Subwords(nn.Module):
         """Subwords of a text of any length."""
         return list(self.vocabulary.encode(text).ids)
 
-    def asked(self, question: str) -> list[int]:
+    def prompt_ids(self, question: str) -> list[int]:
         """Subwords of a question, which nothing sets apart from its answer."""
         return self.ids(question)
 

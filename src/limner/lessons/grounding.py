@@ -4,8 +4,8 @@
     reconstruction   hidden states at the picture must give it back                     `limner.unified.reconstruction`
     grounding        cross-entropy between a patch's mixture of words and the words of what it shows
 
-An encoder that learned which words a picture holds does not know where: its patches say the words of the whole.
-Grounding tells it, which the scenes know.
+An encoder that learned which words a picture holds does not know where: every patch gets the words of the whole.
+Grounding teaches it, by what the scenes know of each patch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Another language model behind the same eyes: coefficients stay, words are those of the other table.
+"""Another language model behind the same encoder: coefficients stay, words are those of the other table.
 
     v_i = mu + gamma sum_j c_ij (e_j - mu)      ->      v'_i = mu' + gamma' sum_j c_ij (e'_j - mu')
 
@@ -53,16 +53,16 @@ class Misread(nn.Module):
 
 
 def swapped(
-    seer: VisionLanguageModel,
+    model: VisionLanguageModel,
     language: LanguageModel,
     vocabulary: Vocabulary,
     pictures: Image,
     order: Int[Tensor, "v"] | None = None,
 ) -> VisionLanguageModel:
-    """The model with another language model; ``seer`` itself stays as it is.
+    """The model with another language model; ``model`` itself stays as it is.
 
     Args:
-        seer: whose connector mixes words.
+        model: whose connector mixes words.
         language, vocabulary: of the same words.
         pictures: by which the gain is refitted.
         order: the control: the vector of word ``order[i]`` takes the place of word i's.
@@ -70,20 +70,20 @@ def swapped(
     Raises `InputError` if the connector mixes no words, if the two have other words, or if the model learned vectors in
     the old language model's space.
     """
-    if not isinstance(seer.connector, Swaps):
+    if not isinstance(model.connector, Swaps):
         raise InputError(
             "this model's connector mixes no words, so it cannot go over to others: take one of language_basis"
         )
-    if seer.position is not None:
-        raise InputError("this model has learned places among the old language model's words: swap one that has none")
-    require_same(seer.vocabulary, vocabulary, len(seer.language.words), len(language.words))
-    connector, old = copy.deepcopy(seer.connector), seer.language.words.detach()
+    if model.position is not None:
+        raise InputError("this model learned positions among the old language model's words: swap one that has none")
+    require_same(model.vocabulary, vocabulary, len(model.language.words), len(language.words))
+    connector, old = copy.deepcopy(model.connector), model.language.words.detach()
     new = language.words.detach()
     with torch.no_grad():
-        connector.swap(seer.encoder(pictures).vectors, old, new if order is None else new[order])
+        connector.swap(model.encoder(pictures).vectors, old, new if order is None else new[order])
     joined: Connector = connector if order is None else Misread(connector, order)
     made = VisionLanguageModel(
-        seer.encoder, joined, language, vocabulary, learns_to_see=seer.learns_to_see, reduce=seer.reduce
+        model.encoder, joined, language, vocabulary, learns_to_see=model.learns_to_see, reduce=model.reduce
     )
     return made.eval().requires_grad_(False)
 

@@ -26,8 +26,8 @@ class Vocabulary(Protocol):
 
     def ids(self, text: str) -> list[int]: ...
 
-    def asked(self, question: str) -> list[int]:
-        """A question as a prompt; a chat model's stands between signs of who speaks."""
+    def prompt_ids(self, question: str) -> list[int]:
+        """A question as a prompt; a chat model's stands between its special tokens of roles."""
 
     def text(self, ids: Sequence[int]) -> str: ...
 
@@ -46,7 +46,7 @@ def pack(
     """Rows of turns about one picture each, padded to the longest.
 
     Args:
-        rows: turns; the last turn of a row may lack its answer, which is then for the model to give.
+        rows: turns; the last turn of a row may lack its answer.
         vocabulary: of the language model.
         patches: tokens of the picture; 0 for rows without one.
         apart: turns do not see each other.
@@ -77,7 +77,7 @@ def segments_of(
     count = patches
     for number, turn in enumerate(turns, 1):
         branch = number if apart else 0
-        question = vocabulary.asked(turn.question)
+        question = vocabulary.prompt_ids(turn.question)
         answer = [*vocabulary.ids(turn.answer), vocabulary.end()] if turn.answer else []
         if length is not None and count + len(question) + len(answer) > length:
             if number > 1:

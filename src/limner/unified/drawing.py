@@ -1,10 +1,10 @@
 """A language model that draws: its own blocks are the backbone of a generator.
 
-    masked    [caption | x_1 .. x_n]: known tokens enter as vectors, the others as a mask, each with its place; the
+    masked    [caption | x_1 .. x_n]: known tokens enter as vectors, the others as a mask, each with its position; the
               picture sees all of itself and the caption; the state at a token's own position predicts it, as in MAR
     causal    [caption | x_1 .. x_i-1]: the state before token i predicts it, as in Liquid (arXiv:2412.04332)
 
-The language model belongs to whoever holds it: nothing here registers it, so its weights are saved once. Training reads
+The language model is borrowed: nothing here registers it, so its weights are saved once. Training reads
 the same rows from `limner.unified.segments`, by `limner.unified.model`.
 """
 

@@ -1,7 +1,7 @@
-"""Visual supervision: what a language model holds where a picture was must give the picture back (Wang et al., ROSS,
+"""Visual supervision: the language model's hidden states at a picture must reconstruct it (Wang et al., ROSS,
 arXiv:2410.09575, Eq. 4).
 
-    hidden   last hidden states at the picture's slots, [b m d]
+    hidden   last hidden states at the picture's tokens, [b m d]
     values   a `limner.unified.targets.Target` of the picture, [b m c]
 
     regression   M = |J(hidden) - values|^2, or 1 - cosine                                        (ROSS-R, Section 3.2)
@@ -26,7 +26,7 @@ from limner.unified.denoiser import TokenDenoiser
 from limner.unified.targets import Target, Values
 
 Hidden = Float[Tensor, "b m d"]
-# Ratio of noise to signal from which a solver draws. Hidden states tell what the picture is like, so no more is needed;
+# Ratio of noise to signal from which a solver draws. Hidden states condition on the picture, so no more is needed;
 # from 80, where an error of epsilon counts 80 times, three minutes of training drew twice the squared error.
 NOISIEST = 20.0
 
@@ -36,19 +36,19 @@ class Objective(Protocol):
     """J with its measure; a module."""
 
     def errors(self, hidden: Hidden, values: Values, rng: Rng) -> Float[Tensor, "b"]:
-        """How far hidden states are from telling the values, per picture."""
+        """Error of the values predicted from hidden states, per picture."""
 
     def predict(self, hidden: Hidden, rng: Rng) -> Float[Tensor, "b m channels"]:
-        """The values that hidden states tell."""
+        """The values that hidden states predict."""
 
 
 class Reconstruction(nn.Module):
     """``(hidden, image, has_picture, rng) -> loss``.
 
     Args:
-        target: what is given back; not part of this module's state.
+        target: what is reconstructed; not part of this module's state.
         objective: how it is read off the hidden states.
-        shuffled: a control: each picture's hidden states are to tell another picture of the batch.
+        shuffled: a control: each picture's hidden states must reconstruct another picture of the batch.
         stopped: a control: the language model learns nothing from it.
         official_masking: the mean of the official code, in which rows without a picture count, their hidden states
             taken as zeros, and their ``image``, whatever it is, as their picture.
@@ -84,7 +84,7 @@ class Reconstruction(nn.Module):
 
     @torch.no_grad()
     def picture(self, hidden: Hidden, rng: Rng) -> Image | None:
-        """What the hidden states tell, as pictures if the target has any."""
+        """The reconstruction from hidden states, if the target can be shown as pictures."""
         return self.target.picture(self.objective.predict(hidden, rng))
 
 
@@ -94,7 +94,7 @@ class Regression(nn.Module):
     Args:
         width: of the language model.
         channels: of the target.
-        cosine: measure by the angle of every slot and not by squares; lengths are then free.
+        cosine: measure by the angle of every token and not by squares; lengths are then free.
     """
 
     def __init__(self, width: int, channels: int, *, cosine: bool = False) -> None:
@@ -149,26 +149,26 @@ class Denoising(nn.Module):
         batch, count, channels = values.shape
         t = (rng.uniform(self.draws, batch) * len(self.schedule)).long().flatten()
         noise = rng.normal(self.draws, batch, count, channels).flatten(0, 1)
-        told = self.network.read(self.norm(hidden)).repeat(self.draws, 1, 1)
+        condition = self.network.read(self.norm(hidden)).repeat(self.draws, 1, 1)
         values, every = values.float().repeat(self.draws, 1, 1), t[:, None].expand(-1, count)
         if self.network.learned_variance:
             error, bound = diffusion.denoising_losses(
-                lambda x, _: self.network(x, t, told), self.schedule, values, every, noise
+                lambda x, _: self.network(x, t, condition), self.schedule, values, every, noise
             )
             error = error + bound
         else:
             noisy = diffusion.add_noise(self.schedule, values, every, noise)
-            error = (noise - self.network(noisy, t, told).float()).square().mean(-1)
+            error = (noise - self.network(noisy, t, condition).float()).square().mean(-1)
         return error.mean(1).unflatten(0, (self.draws, batch))
 
     def predict(self, hidden: Hidden, rng: Rng, *, temperature: float = 1.0) -> Float[Tensor, "b m channels"]:
         """Values drawn from noise; ``temperature`` scales it: that of every step, or for a solver that of the start."""
-        told = self.network.read(self.norm(hidden))
-        shape = (*told.shape[:2], self.network.channels)
+        condition = self.network.read(self.norm(hidden))
+        shape = (*condition.shape[:2], self.network.channels)
 
         def answer(x: Tensor, t: Tensor) -> Tensor:
-            """``[epsilon | v]``; v of 1 is the largest variance, that of a process whose variance is not learnt."""
-            output = self.network(x, t.flatten()[:1].expand(len(x)), told).float()
+            """``[epsilon | v]``; v of 1 is the largest variance, that of a process whose variance is not learned."""
+            output = self.network(x, t.flatten()[:1].expand(len(x)), condition).float()
             return output if self.network.learned_variance else torch.cat([output, torch.ones_like(output)], dim=-1)
 
         def epsilon(x: Tensor, t: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Neighbouring patches that say the same word, as one region, and where in it a label has most room."""
+"""Neighbouring patches with the same heaviest word, as one region, and where in it a label has most room."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Cell = tuple[int, int]  # row, column
 class Region:
     """Patches that touch and whose heaviest word is the same.
 
-    ``words``: what they say, means over them, heaviest first but for the word they share, which leads.
+    ``words``: means over them, heaviest first but for the word they share, which leads.
     """
 
     cells: frozenset[Cell]
@@ -56,17 +56,17 @@ def regions(read: PatchWords) -> list[Region]:
                     cells.add(near)
                     edge.append(near)
         left -= cells
-        found.append(Region(frozenset(cells), _said(read, cells, word)))
+        found.append(Region(frozenset(cells), _mean(read, cells, word)))
     return sorted(found, key=lambda region: -len(region.cells))
 
 
-def _said(read: PatchWords, cells: set[Cell], word: str) -> tuple[Weighed, ...]:
+def _mean(read: PatchWords, cells: set[Cell], word: str) -> tuple[Weighed, ...]:
     total: dict[str, float] = defaultdict(float)
     for row, column in cells:
-        for said, weight in read.patches[row][column]:
-            total[said] += weight / len(cells)
-    order = sorted(total, key=lambda said: (said != word, -total[said], said))
-    return tuple(Weighed(said, total[said]) for said in order)
+        for one, weight in read.patches[row][column]:
+            total[one] += weight / len(cells)
+    order = sorted(total, key=lambda one: (one != word, -total[one], one))
+    return tuple(Weighed(one, total[one]) for one in order)
 
 
 def roomiest(region: Region, ems: float, enough: float) -> Room:

@@ -1,10 +1,10 @@
-"""What a model that understands pictures may be asked to give back of them: pixels, latents, or another's features.
+"""What a model that sees a picture may be trained to reconstruct of it: pixels, latents, or another's features.
 
-    values = target.values(image, rng)     [b m c], one row per slot of the picture
+    values = target.values(image, rng)     [b m c], one row per token of the picture
     image  = target.picture(values)        where there is a way back
 
-Slots lie in a square, and a slot answers for all that lies in its cell. Tokenizers and encoders are frozen and belong
-to nobody's weights: they are asked in fp32 and learn nothing.
+Tokens lie in a square, and each stands for all that lies in its cell. Tokenizers and encoders are frozen, run in fp32
+and are part of no module's state.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Values = Float[Tensor, "b m c"]
 
 @runtime_checkable
 class Target(Protocol):
-    """Something of a picture in ``channels`` numbers per slot."""
+    """Something of a picture in ``channels`` numbers per token."""
 
     @property
     def channels(self) -> int: ...
 
     def values(self, image: Image, rng: Rng) -> Values:
-        """What is to be given back of a picture; drawn by ``rng`` where it is random."""
+        """What is to be reconstructed of a picture; drawn by ``rng`` where it is random."""
 
     def picture(self, values: Values) -> Image | None:
         """The picture of these values, or None where none can be made of them."""
@@ -82,13 +82,13 @@ class FoldedLatents:
     Args:
         tokenizer: of continuous tokens; pictures are resized to its size.
         channels: of one of its latents.
-        slots: of a picture.
+        slots: tokens of a picture.
     """
 
     @classmethod
     def nearest(cls, tokenizer: LatentTokenizer, channels: int, slots: int, size: int) -> FoldedLatents:
         """Latents of the tokenizer at its own size if these can be shared out, and otherwise at the size nearest to
-        pictures of ``size`` pixels at which they can: ROSS asks FLUX.1's at 432 pixels for 27x27 slots of SigLIP's 384.
+        pictures of ``size`` pixels at which they can: ROSS takes FLUX.1's at 432 for 27x27 tokens of SigLIP's 384.
         """
         ((grid, _),), side = tokenizer.layout.grids, side_of(slots)
         slot = extent(tokenizer.size)[0] // grid * side  # pixels, were there one latent per slot

@@ -1,6 +1,6 @@
 """What a model that sees reads in each patch of a picture, word by word.
 
-    mixture        a connector that builds its vectors from words says how much of each it took
+    mixture        the coefficients of a connector that builds its vectors from words
     logit lens     any other: the words nearest to a patch's vector, and the cosines between them
 
 Only the first is what the language model is given; the second is a guess at it, to compare with.

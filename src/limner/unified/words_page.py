@@ -26,7 +26,7 @@ GAP = 2  # half of what lies between regions
 PADDING = 16  # between a label and both edges of its region
 LISTED = 8  # words below
 LINE = 25  # pixels from line to line of them
-NOTED = 0.15  # what else a region says is named from this share of its word
+NOTED = 0.15  # other words of a region are named from this share of its first
 LARGEST, SMALLEST = 44, 10  # pixels of letters
 GREY: Rgb = (128, 128, 136)
 FAINT: Rgb = (214, 214, 220)
@@ -52,7 +52,7 @@ def words_page(
     Args:
         picture: as the model sees it.
         read: its words.
-        answer, question: what the model said of it, and asked what; left out if empty.
+        answer, question: the model's answer, and to what; left out if empty.
     """
     cell = max(SIDE // max(read.grid), CELL)
     height, width = (cell * count for count in read.grid)
@@ -113,7 +113,7 @@ def _inset(region: Region, row: int, column: int, cell: int) -> tuple[int, int, 
 
 
 def _label(draw: ImageDraw.ImageDraw, region: Region, number: str, ground: Rgb, share: float, cell: int) -> None:
-    """The word and its weight, and where there is room what else the region says."""
+    """The word and its weight, and where there is room other words of the region."""
     text, ink = _spelled(region.word), _ink(ground)
     ems = _font(100).getlength(text) / 100
     room = roomiest(region, ems, LARGEST / cell)

@@ -9,7 +9,7 @@ Four published ideas around one small transformer, trained together on the embed
 
     L = L_answers + w_r L_reconstruction + w_g L_grounding + w_d L_drawing
 
-SuperClass learns which words a picture holds, not where: its patches say the words of the whole. Grounding is the
+SuperClass learns which words a picture holds, not where: every patch gets the words of the whole. Grounding is the
 cross-entropy between a patch's mixture and the words of what it shows, which the scenes know. Known tokens of a drawing
 enter through the principal directions of the same table of words.
 
@@ -64,7 +64,11 @@ from limner.unified.targets import FoldedLatents, side_of
 
 SHARES = (0.25, 0.3, 0.15, 0.15, 0.15)  # of emoji, and of scenes of one thing and of two, see `captioned_worlds`
 
-OFTEN = {"relation": 16.0, "size": 4.0, "position": 2.0}  # which kinds of question are asked more: those learnt last
+OFTEN = {
+    "relation": 16.0,
+    "size": 4.0,
+    "position": 2.0,
+}  # kinds of question that come more often: those learned last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +121,7 @@ class Knobs(Settings):
     reconstruction: float = 0.5
     """Weight of denoising what is seen."""
     grounding: float = 0.5
-    """Weight of patches that say the words of what they show."""
+    """Weight of the words of each patch."""
     guidance: float = 3.0
     """Guidance that the finished model draws with."""
     images: int = 120_000
