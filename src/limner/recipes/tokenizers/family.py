@@ -20,7 +20,7 @@ from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.objective import Objective
 from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.tokenizer import QuantizingTokenizer
-from limner.train.settings import SHARED, Settings
+from limner.train.settings import RARE, SHARED, Settings
 from limner.train.task import Task
 
 Lesson: TypeAlias = Task[Any, Any]
@@ -80,7 +80,7 @@ class Codebook(Reconstructing):
 
     entries: int = 4096
     """Rows of the codebook."""
-    commitment: float = 0.25
+    commitment: float = field(default=0.25, metadata=RARE)
     """Weight that holds the encoder to the rows it chose."""
     revive_below: float = 0.1
     """A row chosen less often than this share of an even division is reborn; 0 lets rows die."""
