@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from tests.parity.goldens import Golden, agree, goldens
 
 from limner.connectors.basis import LanguageBasis
-from limner.store.official.langbridge import LANGBRIDGE, Sizes, fill_connector, official_connector
+from limner.store.official.langbridge import LANGBRIDGE, RELEASES, Sizes, official_connector
 from limner.store.released import load_released, recognise
 from limner.types import Patches
 
@@ -26,7 +26,7 @@ def filled(golden: Golden) -> LanguageBasis:
     connector = official_connector(
         Sizes(features=config["mm_hidden_size"], hidden=config["mlp_hidden_size"], words=config["mm_vocab_size"])
     )
-    fill_connector(connector, golden.state())
+    RELEASES[0].fill(connector, golden.state())
     return connector.eval()
 
 

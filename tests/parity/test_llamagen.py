@@ -32,8 +32,6 @@ from limner.store.official.llamagen import (
     VQ_16,
     Sizes,
     TokenizerSizes,
-    fill_generator,
-    fill_tokenizer,
     official_generator,
     official_tokenizer,
     prepared,
@@ -44,6 +42,8 @@ from limner.store.released import recognise
 from limner.tokenizers.quantizers.learned import assignment_entropy
 from limner.tokenizers.vqgan import Vqgan
 from limner.types import Rng
+
+GENERATOR, TOKENIZER = RELEASES
 
 
 def sizes(golden: Golden, *, part: str = "gpt") -> Sizes:
@@ -67,7 +67,7 @@ def sizes(golden: Golden, *, part: str = "gpt") -> Sizes:
 
 def filled(golden: Golden, *, part: str = "gpt") -> Generator:
     generator = official_generator(sizes(golden, part=part)).eval()
-    fill_generator(generator, golden.under(f"state.{part}."))
+    GENERATOR.fill(generator, golden.under(f"state.{part}."))
     return generator
 
 
@@ -211,7 +211,7 @@ def tokenizer(golden: Golden) -> Vqgan:
             channels=config["codebook_embed_dim"],
         )
     )
-    fill_tokenizer(made, golden.under("state.vq."))
+    TOKENIZER.fill(made, golden.under("state.vq."))
     return made.eval()
 
 
@@ -285,7 +285,7 @@ def test_a_tokenizer_is_recognised_and_measured(golden: Golden) -> None:
     release = recognise(state, Path("vq.pt"))
     assert (release.system, release.kind) == ("llamagen", "tokenizer")
     made = release.build(state)
-    fill_tokenizer(made, state)
+    TOKENIZER.fill(made, state)
 
 
 @pytest.mark.parametrize(
@@ -305,4 +305,4 @@ def test_a_generator_is_recognised_but_its_width_must_have_been_published(part: 
         release.build(prepared(state))
     del state["output.weight"]
     with pytest.raises(CheckpointError, match=r"lacks output\.weight"):
-        llamagen.fill_generator(official_generator(sizes(golden, part=part)), state)
+        llamagen.RELEASES[0].fill(official_generator(sizes(golden, part=part)), state)

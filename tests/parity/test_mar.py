@@ -25,9 +25,8 @@ from limner.store.official.mar import (
     MAR_BASE,
     MAR_HUGE,
     MAR_LARGE,
+    RELEASES,
     Sizes,
-    fill_generator,
-    fill_tokenizer,
     official_generator,
     official_tokenizer,
 )
@@ -36,6 +35,7 @@ from limner.tokenizers.folding import fold, unfold
 from limner.tokenizers.kl import KlAutoencoder
 from limner.types import Rng
 
+GENERATOR, TOKENIZER = RELEASES
 MAR = ("mar", "mar_respaced")
 
 
@@ -90,7 +90,7 @@ def official_state(golden: Golden, part: str) -> dict[str, Tensor]:
 
 def filled(golden: Golden) -> Generator:
     generator = official_generator(sizes(golden)).eval()
-    fill_generator(generator, official_state(golden, "mar"))
+    GENERATOR.fill(generator, official_state(golden, "mar"))
     return generator
 
 
@@ -338,7 +338,7 @@ def autoencoder(golden: Golden) -> KlAutoencoder:
         attention=[i for i in range(levels) if config["resolution"] // 2**i in config.get("attn_resolutions", [16])],
         scale=LATENT_SCALE,
     ).eval()
-    fill_tokenizer(tokenizer, official_state(golden, "vae"))
+    TOKENIZER.fill(tokenizer, official_state(golden, "vae"))
     return tokenizer
 
 
@@ -392,4 +392,4 @@ def test_a_state_that_does_not_fit_is_named() -> None:
     with pytest.raises(
         CheckpointError, match=r"lacks fake_latent; .*unknown fake_latentt; .*mask_token is \[1, 1, 1\]"
     ):
-        fill_generator(generator, state)
+        GENERATOR.fill(generator, state)

@@ -27,7 +27,6 @@ from limner.store.official.maskgit import (
     TITOK_S128,
     Sampling,
     Sizes,
-    fill_generator,
     official_decoder,
     official_generator,
 )
@@ -58,7 +57,7 @@ def sizes(golden: Golden) -> Sizes:
 
 def filled(golden: Golden) -> Generator:
     generator = official_generator(sizes(golden)).eval()
-    fill_generator(generator, golden.state())
+    recognise(golden.state(), golden.path).fill(generator, golden.state())
     return generator
 
 
@@ -271,4 +270,4 @@ def test_a_state_that_does_not_fit_is_named() -> None:
         state = golden.state()
         del state[gone]
         with pytest.raises(CheckpointError, match=lacks):
-            fill_generator(official_generator(sizes(golden)), state)
+            recognise(golden.state(), golden.path).fill(official_generator(sizes(golden)), state)

@@ -17,7 +17,6 @@ from limner.errors import CheckpointError
 from limner.generators.generator import Generator
 from limner.nn.blocks import Context
 from limner.nn.rope import Rotary
-from limner.store.official import nar
 from limner.store.official.nar import (
     GENERATOR_NAMES,
     NAR_B,
@@ -28,7 +27,6 @@ from limner.store.official.nar import (
     NAR_XXL,
     RELEASES,
     Sizes,
-    fill_generator,
     official_generator,
     sizes_of,
 )
@@ -36,6 +34,7 @@ from limner.store.release import official_name
 from limner.store.released import recognise
 from limner.types import Rng
 
+(RELEASE,) = RELEASES
 PARTS = {"nar_c2i": "gpt", "nar_t2i": "t2i"}
 
 
@@ -49,7 +48,7 @@ def state(golden: Golden) -> dict[str, Tensor]:
 
 def filled(golden: Golden) -> Generator:
     generator = official_generator(sizes(golden)).eval()
-    fill_generator(generator, state(golden))
+    RELEASE.fill(generator, state(golden))
     return generator
 
 
@@ -213,4 +212,4 @@ def test_a_llamagen_is_refused(golden: Golden) -> None:
     with pytest.raises(
         CheckpointError, match=r"lacks medusa_output\.weight, medusa_norm\.weight, as a LlamaGen's does"
     ):
-        nar.fill_generator(official_generator(sizes(golden)), theirs)
+        RELEASE.fill(official_generator(sizes(golden)), theirs)

@@ -23,7 +23,6 @@ from limner.store.official.rar import (
     RAR_XXL,
     RELEASES,
     Sizes,
-    fill_generator,
     official_decoder,
     official_generator,
     prepared,
@@ -31,6 +30,8 @@ from limner.store.official.rar import (
 )
 from limner.store.release import official_name
 from limner.types import Rng
+
+(RELEASE,) = RELEASES
 
 
 def sizes(golden: Golden) -> Sizes:
@@ -51,7 +52,7 @@ def sizes(golden: Golden) -> Sizes:
 
 def filled(golden: Golden) -> Generator:
     generator = official_generator(sizes(golden)).eval()
-    fill_generator(generator, golden.state())
+    RELEASE.fill(generator, golden.state())
     return generator
 
 
@@ -235,7 +236,7 @@ def test_a_state_that_does_not_fit_is_named() -> None:
     generator, state = official_generator(sizes(golden)), golden.state()
     state["lm_head.bias"] = state.pop("lm_head.bias")[:-1]
     with pytest.raises(CheckpointError, match=r"lm_head.bias is \[39\] and not \[40\]"):
-        fill_generator(generator, state)
+        RELEASE.fill(generator, state)
     del state["lm_head.bias"]
     with pytest.raises(CheckpointError, match=r"lacks lm_head\.bias: give the weights of a whole RAR"):
-        fill_generator(generator, state)
+        RELEASE.fill(generator, state)

@@ -17,11 +17,10 @@ from limner.processes.diffusion import cosine_schedule, respaced
 from limner.store.official.ross import (
     HEADS,
     NAMES,
+    RELEASES,
     TOKENIZER_NAMES,
     Sizes,
     VaeSizes,
-    fill_denoising,
-    fill_tokenizer,
     official_denoising,
     official_tokenizer,
     prepare,
@@ -33,6 +32,7 @@ from limner.types import Rng
 from limner.unified.reconstruction import Denoising, Reconstruction
 from limner.unified.targets import FoldedLatents
 
+(RELEASE,) = RELEASES
 DENOISERS = ("ross_denoiser_dit", "ross_denoiser_vit")
 GROUPS = 4  # of the tiny autoencoder's GroupNorms, which no shape tells
 
@@ -74,7 +74,7 @@ def sizes(golden: Golden) -> Sizes:
 def filled(golden: Golden, *, normed: bool = False) -> Denoising:
     """The golden's denoiser; its contexts come from behind the LayerNorm, so ours is taken out."""
     denoising = official_denoising(sizes(golden)).eval()
-    fill_denoising(denoising, golden.state())
+    RELEASE.fill(denoising, golden.state())
     if not normed:
         denoising.norm = nn.Identity()
     return denoising
@@ -168,7 +168,7 @@ def tiny_vae(golden: Golden) -> KlAutoencoder:
             groups=GROUPS,
         )
     ).eval()
-    fill_tokenizer(nn.ModuleDict({"encoder": tokenizer.encoder}), state)
+    fill(nn.ModuleDict({"encoder": tokenizer.encoder}), prepare_tokenizer(state), TOKENIZER_NAMES)
     return tokenizer
 
 
@@ -193,7 +193,7 @@ class Case:
     def denoising(self, golden: Golden) -> Denoising:
         own = sizes_of(prepare(golden.state()))
         denoising = official_denoising(Sizes(**{**vars(own), "draws": self.draws})).eval()
-        fill_denoising(denoising, golden.state())
+        RELEASE.fill(denoising, golden.state())
         return denoising
 
     def loss(self, golden: Golden, tokenizer: KlAutoencoder, *, official_masking: bool) -> Tensor:
@@ -281,7 +281,7 @@ def test_the_published_autoencoder_is_filled() -> None:
             value.flatten(1) if ".to_" in key and value.ndim == 4 else value
         )
     assert "model.pixel_decoder.pixel_decoder.decoder.up_blocks.0.upsamplers.0.conv.weight" in state
-    fill_tokenizer(other, state)
+    fill(other, prepare_tokenizer(state), TOKENIZER_NAMES)
     image = torch.rand(1, 3, 16, 16) * 2 - 1
     with torch.no_grad():
         assert torch.equal(other.encode(image), own.encode(image))

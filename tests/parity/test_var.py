@@ -30,8 +30,6 @@ from limner.store.official.var import (
     VAR_D36,
     Sizes,
     TokenizerSizes,
-    fill_generator,
-    fill_tokenizer,
     generator_sizes,
     official_decoder,
     official_generator,
@@ -44,6 +42,8 @@ from limner.store.release import fill, official_name
 from limner.tokenizers.quantizers.multiscale import phis_of_scales
 from limner.tokenizers.scales import ScaleAutoencoder
 from limner.types import Rng
+
+TOKENIZER, GENERATOR = RELEASES
 
 
 def tokenizer_of(golden: Golden) -> ScaleAutoencoder:
@@ -60,7 +60,7 @@ def tokenizer_of(golden: Golden) -> ScaleAutoencoder:
             multipliers=tuple(config["ch_mult"]),
         )
     ).eval()
-    fill_tokenizer(tokenizer, golden.under("state.vae."))
+    TOKENIZER.fill(tokenizer, golden.under("state.vae."))
     return tokenizer
 
 
@@ -88,7 +88,7 @@ def drop(golden: Golden) -> float:
 
 def filled(golden: Golden, tokenizer: ScaleAutoencoder | None = None) -> Generator:
     generator = official_generator(sizes(golden), (tokenizer or tokenizer_of(golden)).quantizer).eval()
-    fill_generator(generator, golden.under("state.var."))
+    GENERATOR.fill(generator, golden.under("state.var."))
     return generator
 
 
@@ -344,10 +344,10 @@ def test_a_state_that_does_not_fit_is_named() -> None:
     generator = official_generator(Sizes(width=8, depth=1, heads=2, sides=(1, 2), entries=4, channels=2, classes=3))
     state = {official_name(name, GENERATOR_NAMES): value for name, value in generator.state_dict().items()}
     state["class_emb.weight"] = torch.cat([state.pop("class_emb.classes"), state.pop("class_emb.nothing")])
-    fill_generator(generator, state)
+    GENERATOR.fill(generator, state)
     state["pos_startt"] = state.pop("pos_start")
     with pytest.raises(CheckpointError, match=r"lacks pos_start; .*unknown pos_startt"):
-        fill_generator(generator, state)
+        GENERATOR.fill(generator, state)
     del state["class_emb.weight"]
     with pytest.raises(CheckpointError, match=r"lacks class_emb\.weight"):
-        fill_generator(generator, state)
+        GENERATOR.fill(generator, state)

@@ -12,7 +12,6 @@ subwords that Llama 3 and Qwen 2 share (their ``mm_vocab_matrix``), and any othe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -22,7 +21,7 @@ from limner.connectors.basis import LanguageBasis
 from limner.connectors.coefficients import Unconstrained
 from limner.connectors.scores import DenseHead
 from limner.connectors.ties import Stopped
-from limner.store.release import Release, State, fill
+from limner.store.release import Release, State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +43,6 @@ def official_connector(sizes: Sizes) -> LanguageBasis:
     )  # no activation between the last two matrices: theirs has none
     head = DenseHead(trunk, sizes.hidden, sizes.words)
     return LanguageBasis(head, Unconstrained(), Stopped(AllWords(sizes.words)), centred=False)
-
-
-def fill_connector(connector: LanguageBasis, state: Mapping[str, Tensor]) -> None:
-    """Load the adapter of an official state dict; raises `CheckpointError` naming what does not fit."""
-    fill(connector, state, NAMES, skip=SKIP)
 
 
 def sizes_of(state: State) -> Sizes:

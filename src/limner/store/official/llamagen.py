@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
@@ -31,7 +30,7 @@ from limner.generators.heads.categorical import LinearCategoricalHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Raster
 from limner.nn.norms import gated_hidden
-from limner.store.release import Draws, Names, Release, State, depth_of, fill
+from limner.store.release import Draws, Names, Release, State, depth_of
 from limner.tokenizers.quantizers.learned import LearnedCodebook
 from limner.tokenizers.vqgan import Vqgan
 
@@ -106,11 +105,6 @@ def official_decoder(generator: Generator) -> Decoder:
     return Decoder(generator, OF_CLASSES, guidance=constant)
 
 
-def fill_generator(generator: Generator, state: Mapping[str, Tensor]) -> None:
-    """Load the state dict of the official ``Transformer``; raises `CheckpointError` naming what does not fit."""
-    fill(generator, prepared(state), GENERATOR_NAMES, skip=TABLES)
-
-
 def prepared(state: State) -> dict[str, Tensor]:
     """The official state dict with what stands for no condition as a tensor of its own."""
     table, features = "cls_embedding.embedding_table.weight", "cls_embedding.uncond_embedding"
@@ -176,12 +170,6 @@ def official_tokenizer(sizes: TokenizerSizes = VQ_16) -> Vqgan:
         hidden=sizes.hidden,
         attention=(len(sizes.multipliers) - 1,),
     )
-
-
-def fill_tokenizer(tokenizer: Vqgan, state: Mapping[str, Tensor]) -> None:
-    """Load the state dict of the official ``VQModel``; raises `CheckpointError` naming what does not fit. Passes over
-    the meter of codes used."""
-    fill(tokenizer, counted_from_finest(state), TOKENIZER_NAMES, skip=METER)
 
 
 def counted_from_finest(state: State) -> dict[str, Tensor]:

@@ -15,11 +15,11 @@ the two layers of an MLP.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torch import Tensor, nn
+from torch import nn
 
 from limner.decode.decoder import Decoder
 from limner.errors import CheckpointError
@@ -29,7 +29,7 @@ from limner.generators.generator import Generator
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import RandomMasked
-from limner.store.release import Draws, Release, State, depth_of, fill
+from limner.store.release import Draws, Release, State, depth_of
 from limner.tokenizers.kl import KlAutoencoder
 
 
@@ -106,19 +106,6 @@ def official_tokenizer(size: int = 256) -> KlAutoencoder:
     return KlAutoencoder(
         size=size, width=128, multipliers=(1, 1, 2, 2, 4), channels=16, attention=(4,), scale=LATENT_SCALE
     )
-
-
-def fill_generator(generator: Generator, state: Mapping[str, Tensor]) -> None:
-    """Load the state dict of the official ``MAR``; raises `CheckpointError` naming what does not fit."""
-    fill(generator, state, GENERATOR_NAMES)
-
-
-def fill_tokenizer(tokenizer: KlAutoencoder, state: Mapping[str, Tensor]) -> None:
-    """Load the state dict of the official ``AutoencoderKL``; raises `CheckpointError` naming what does not fit.
-
-    The discriminator under ``loss.`` that its training left in the file is passed over.
-    """
-    fill(tokenizer, state, TOKENIZER_NAMES, skip=r"^loss\.")
 
 
 # Our name (a pattern of its beginning or end) and theirs; all that fit are applied, one after the other.

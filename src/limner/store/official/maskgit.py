@@ -33,7 +33,7 @@ from limner.generators.generator import Generator
 from limner.generators.heads.categorical import LinearCategoricalHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import ArccosMasked
-from limner.store.release import Draws, Release, State, depth_of, fill
+from limner.store.release import Draws, Release, State, depth_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,13 +115,6 @@ def drawing(sizes: Sizes) -> Callable[[Generator], Decoder]:
     """How the authors draw with a generator of these sizes: by its number of tokens, the nearest that was published."""
     nearest = min(SAMPLINGS, key=lambda count: abs(count - sizes.count))
     return partial(official_decoder, sampling=SAMPLINGS[nearest])
-
-
-def fill_generator(generator: Generator, state: State) -> None:
-    """Load the state dict of the official ``ImageBert`` or ``UViTBert``; raises `CheckpointError` naming what does not
-    fit."""
-    names, prepare = (BERT_NAMES, prepared_bert) if BERT_TABLE in state else (UVIT_NAMES, prepared_uvit)
-    fill(generator, prepare(state), names, skip=SKIP)
 
 
 def prepared_bert(state: State) -> State:

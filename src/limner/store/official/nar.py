@@ -12,7 +12,6 @@ weights of a LlamaGen, which lack the latter, are refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -26,7 +25,7 @@ from limner.generators.orders import Diagonals
 from limner.nn.norms import gated_hidden
 from limner.store.official import llamagen
 from limner.store.official.llamagen import TABLES, Sizes, condition
-from limner.store.release import Draws, Names, Release, State, fill
+from limner.store.release import Draws, Names, Release, State
 
 # Depth is without the extra block; the number of parameters is with it.
 NAR_B = Sizes(width=768, depth=12, heads=12)  # 131 M
@@ -58,11 +57,6 @@ def official_generator(sizes: Sizes) -> Generator:
         condition=condition(sizes),
         drop=sizes.drop,
     )
-
-
-def fill_generator(generator: Generator, state: Mapping[str, Tensor]) -> None:
-    """Load the state dict of the official ``Transformer``; raises `CheckpointError` naming what does not fit."""
-    fill(generator, prepared(state), GENERATOR_NAMES, skip=TABLES)
 
 
 def prepared(state: State) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ from limner.generators.generator import Generator
 from limner.generators.heads.categorical import LinearCategoricalHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Permuted
-from limner.store.release import Draws, Release, State, depth_of, fill
+from limner.store.release import Draws, Release, State, depth_of
 
 SPARE_POSITIONS = 1024  # rows of the official positions beyond the tokens
 TABLES = ("embeddings.weight", "pos_embed", "target_aware_pos_embed", "timesteps_embeddings")
@@ -86,11 +86,6 @@ def official_decoder(generator: Generator, sizes: Sizes) -> Decoder:
     """How the authors draw: guidance that grows by a power of the cosine, no cut of the tail."""
     options = SamplingOptions(guidance=sizes.guidance, temperature=sizes.temperature)
     return Decoder(generator, options, guidance=power_cosine(sizes.power))
-
-
-def fill_generator(generator: Generator, state: State) -> None:
-    """Load the state dict of the official ``RAR``; raises `CheckpointError` naming what does not fit."""
-    fill(generator, prepared(state), GENERATOR_NAMES)
 
 
 def prepared(state: State) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ training alone needs: the denoiser, under ``mm_inv_projector``, and the frozen a
 
     denoising = limner.load("mm_inv_projector.bin")
     tokenizer = official_tokenizer(VAE)
-    fill_tokenizer(tokenizer, state)
+    fill(tokenizer, prepare_tokenizer(state), TOKENIZER_NAMES)
     loss = Reconstruction(FoldedLatents(tokenizer, VAE.channels, slots), denoising)(hidden, image, has_picture, rng)
 
 Every official tensor has one of ours of the same shape, but for ``x_embedder``, a convolution of one cell there, and
@@ -18,13 +18,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from limner.store.release import Release, Report, State, depth_of, fill
+from limner.store.release import Release, State, depth_of
 from limner.tokenizers.kl import GROUPS, KlAutoencoder
 from limner.types import Size
 from limner.unified.denoiser import TokenDenoiser
@@ -110,17 +109,6 @@ def official_tokenizer(sizes: VaeSizes = VAE) -> KlAutoencoder:
     )
     tokenizer.quantizer.scale.mean.fill_(sizes.shift)
     return tokenizer
-
-
-def fill_denoising(denoising: Denoising, state: Mapping[str, Tensor]) -> Report:
-    """Load the denoiser of an official state dict; raises `CheckpointError` naming what does not fit."""
-    return fill(denoising, prepare(state), NAMES, skip=SKIPPED)
-
-
-def fill_tokenizer(tokenizer: nn.Module, state: Mapping[str, Tensor]) -> Report:
-    """Load the autoencoder of an official state dict, or the half that ``tokenizer`` has; raises `CheckpointError`
-    naming what does not fit."""
-    return fill(tokenizer, prepare_tokenizer(state), TOKENIZER_NAMES)
 
 
 def prepare(state: State) -> dict[str, Tensor]:

@@ -32,7 +32,7 @@ from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Scales
 from limner.nn.convolution import channels_last
 from limner.store.official.mar import TOKENIZER_NAMES as KL_NAMES
-from limner.store.release import Draws, Release, State, depth_of, fill
+from limner.store.release import Draws, Release, State, depth_of
 from limner.tokenizers import kl
 from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
 from limner.tokenizers.scales import ScaleAutoencoder
@@ -128,16 +128,6 @@ def official_generator(sizes: Sizes, quantizer: MultiScaleQuantizer | None = Non
 def official_decoder(generator: Generator) -> Decoder:
     """How the authors draw for scores: guidance from none to ``1 + 1.5``, of the 900 likeliest codes the upper 96 %."""
     return Decoder(generator, SamplingOptions(guidance=2.5, top_k=900, top_p=0.96), guidance=with_steps)
-
-
-def fill_tokenizer(tokenizer: ScaleAutoencoder, state: State) -> None:
-    """Load the state dict of the official ``VQVAE``; raises `CheckpointError` naming what does not fit."""
-    fill(tokenizer, prepared_tokenizer(state), TOKENIZER_NAMES, skip=TOKENIZER_SKIP)
-
-
-def fill_generator(generator: Generator, state: State) -> None:
-    """Load the state dict of the official ``VAR``; raises `CheckpointError` naming what does not fit."""
-    fill(generator, prepared_generator(state), GENERATOR_NAMES, skip=GENERATOR_SKIP)
 
 
 def prepared_tokenizer(state: State) -> dict[str, Tensor]:
