@@ -308,7 +308,7 @@ def test_drawing(golden: Golden, mode: str) -> None:
         generator, options, config["num_iter"], {"linear": with_known, "constant": constant}[config["cfg_schedule"]]
     )
     labels = golden[f"in.{mode}.labels"]
-    tokens = decoder(labels, replay, steps=steps, watch=lambda step, total, tokens, steps: seen.append(tokens.clone()))
+    tokens = decoder(labels, replay, plan=steps, watch=lambda step, total, tokens, steps: seen.append(tokens.clone()))
     replay.finish()
     assert len(witness.seen) == len(seen) == config["num_iter"]
     for step, ours in enumerate(witness.seen):
