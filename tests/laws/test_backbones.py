@@ -25,6 +25,7 @@ from limner.generators.backbones.masked import MaskedAutoencoder
 from limner.generators.backbones.rar import AHEAD, AdaptiveCausalTransformer
 from limner.generators.backbones.scales import ScaleTransformer
 from limner.generators.backbones.uvit import UVit
+from limner.generators.conditions import Conditioning
 from limner.generators.orders import ArccosMasked, Cells, Diagonals, RandomMasked, Raster, Scales
 from limner.nn.cache import KeyValueCache, Rewindable
 from limner.tokenizers.pyramid import Pyramid
@@ -122,9 +123,9 @@ class Asked(nn.Module):
                 nn.init.normal_(parameter, std=0.5)
 
     def forward(
-        self, x: Tensor, steps: Tensor, prefix: Tensor, wanted: Tensor, cache: KeyValueCache | None = None
+        self, x: Tensor, steps: Tensor, condition: Conditioning, wanted: Tensor, cache: KeyValueCache | None = None
     ) -> Tensor:
-        contexts = self.backbone(x, steps, prefix, wanted, cache)
+        contexts = self.backbone(x, steps, condition, wanted, cache)
         t = torch.arange(contexts.levels).expand(len(x), -1)
         return contexts(torch.ones(*wanted.shape, WIDTH), t)
 
@@ -253,7 +254,7 @@ def assert_lawful(backbone: Backbone, steps: Steps, wanted: Tensor) -> None:
     torch.manual_seed(0)
     x = torch.randn(*steps.shape, WIDTH, requires_grad=True)
     prefix = torch.randn(len(steps), PREFIX, WIDTH, requires_grad=True)
-    contexts = backbone(x, steps, prefix, wanted)
+    contexts = backbone(x, steps, Conditioning(prefix), wanted)
     assert contexts.shape == (*wanted.shape, backbone.width)
     weights = torch.randn(contexts.shape[-1])  # a plain sum would be blind to a normalised context
     for row in range(len(steps)):
@@ -328,9 +329,9 @@ def test_a_cached_pass_over_several_steps_is_the_pass_without_a_cache(
     cache = backbone.cache()
     for first, last in windows(steps):
         wanted, now = positions((steps >= first) & (steps <= last)), steps.clamp_max(last)
-        alone = backbone(x, now, prefix, wanted)
+        alone = backbone(x, now, Conditioning(prefix), wanted)
         for attempt in ("new", "again", "rolled back", "from the beginning"):
-            found = backbone(x, now, prefix, wanted, cache)
+            found = backbone(x, now, Conditioning(prefix), wanted, cache)
             torch.testing.assert_close(found, alone, rtol=0, atol=1e-12, msg=lambda text, a=attempt: f"{a}: {text}")
             if attempt == "again":
                 cache.keep(cache.lead + known(steps, max(first - 2, 1)))
@@ -353,11 +354,13 @@ def test_what_was_drafted_and_rejected_was_never_there(
     for step in range(1, last + 1):
         end = min(step + 3, last)
         drafted = torch.where((steps >= step + accepted)[..., None], draft, x)
-        backbone(drafted, steps.clamp_max(end), prefix, positions((steps >= step) & (steps <= end)), cache)
+        backbone(
+            drafted, steps.clamp_max(end), Conditioning(prefix), positions((steps >= step) & (steps <= end)), cache
+        )
         cache.keep(cache.lead + known(steps, min(step + accepted, last + 1)))
         wanted, now = positions(steps == min(step + accepted, last)), steps.clamp_max(min(step + accepted, last))
-        found = backbone(x, now, prefix, wanted, cache)
-        torch.testing.assert_close(found, backbone(x, now, prefix, wanted), rtol=0, atol=1e-12)
+        found = backbone(x, now, Conditioning(prefix), wanted, cache)
+        torch.testing.assert_close(found, backbone(x, now, Conditioning(prefix), wanted), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("plan", [raster, permuted])
@@ -369,10 +372,10 @@ def test_drawing_asks_what_training_taught(build: Callable[[], Backbone], plan: 
     backbone, steps = build().double(), plan()
     x = torch.randn(*steps.shape, WIDTH, dtype=torch.float64)
     prefix = torch.randn(len(steps), PREFIX, WIDTH, dtype=torch.float64)
-    together = backbone(x, steps, prefix, torch.arange(COUNT).expand(2, COUNT))
+    together = backbone(x, steps, Conditioning(prefix), torch.arange(COUNT).expand(2, COUNT))
     for step in range(1, COUNT + 1):
         wanted = positions(steps == step)
-        alone = backbone(x, steps.clamp_max(step), prefix, wanted)
+        alone = backbone(x, steps.clamp_max(step), Conditioning(prefix), wanted)
         torch.testing.assert_close(alone, together.take_along_dim(wanted[..., None], 1), rtol=0, atol=1e-12)
 
 
@@ -391,8 +394,8 @@ def test_kept_keys_and_values_change_nothing(
     x, prefix = torch.randn(2, COUNT, WIDTH, dtype=kind), torch.randn(2, PREFIX, WIDTH, dtype=kind)
     for step in range(1, COUNT + 1):
         wanted, known = positions(steps == step), steps.clamp_max(step)
-        kept = backbone(x, known, prefix, wanted, cache)
-        torch.testing.assert_close(kept, backbone(x, known, prefix, wanted), rtol=0, atol=bound)
+        kept = backbone(x, known, Conditioning(prefix), wanted, cache)
+        torch.testing.assert_close(kept, backbone(x, known, Conditioning(prefix), wanted), rtol=0, atol=bound)
         assert cache.length(0) == PREFIX + step
 
 
@@ -407,9 +410,11 @@ def test_modulations_made_ahead_change_nothing() -> None:
     calls: list[int] = []
     backbone.last_modulation.register_forward_hook(lambda module, inputs, output: calls.append(output.shape[1]))
     x, prefix, steps = torch.randn(1, count, WIDTH), torch.randn(1, 1, WIDTH), Rng(3).permutations(1, count) + 1
-    together = backbone(x, steps, prefix, steps.argsort(1))
+    together = backbone(x, steps, Conditioning(prefix), steps.argsort(1))
     cache = backbone.cache()
-    alone = [backbone(x, steps.clamp_max(s), prefix, positions(steps == s), cache) for s in range(1, count + 1)]
+    alone = [
+        backbone(x, steps.clamp_max(s), Conditioning(prefix), positions(steps == s), cache) for s in range(1, count + 1)
+    ]
     torch.testing.assert_close(torch.cat(alone, 1), together, rtol=0, atol=2e-5)
     assert calls == [count + 1, AHEAD, AHEAD, count + 1 - 2 * AHEAD]
 
@@ -423,13 +428,13 @@ def test_scales_are_drawn_as_trained_and_kept_exactly(build: Callable[[], Told])
     backbone, steps = build().double(), scales()
     x = torch.randn(*steps.shape, WIDTH, dtype=torch.float64)
     prefix = torch.randn(len(steps), PREFIX, WIDTH, dtype=torch.float64)
-    together = backbone(x, steps, prefix, torch.arange(COUNT).expand(2, COUNT))
+    together = backbone(x, steps, Conditioning(prefix), torch.arange(COUNT).expand(2, COUNT))
     computed: list[int] = []
     backbone.backbone.blocks[0].register_forward_hook(lambda module, inputs, output: computed.append(output.shape[1]))
     cache, lead = backbone.cache(), backbone.backbone.prefix
     for step in (1, 2, 3):
         wanted, known = positions(steps == step), steps.clamp_max(step)
-        alone, kept = (backbone(x, known, prefix, wanted, memory) for memory in (None, cache))
+        alone, kept = (backbone(x, known, Conditioning(prefix), wanted, memory) for memory in (None, cache))
         torch.testing.assert_close(alone, together.take_along_dim(wanted[..., None], 1), rtol=0, atol=1e-12)
         torch.testing.assert_close(kept, alone, rtol=0, atol=1e-13)
         assert cache.length(0) == lead + int((steps[0] <= step).sum())
@@ -449,14 +454,13 @@ def test_slots_alone_or_kept_tell_what_they_tell_together(
     """A context is the same in training, where all are computed at once, in drawing, and in drawing with a cache."""
     torch.manual_seed(0)
     backbone, steps = build().to(kind), plan()
-    x, prefix = torch.randn(2, COUNT, WIDTH, dtype=kind), torch.randn(2, PREFIX, WIDTH + padded, dtype=kind)
-    if padded:
-        prefix[..., -1] = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
-    together = backbone(x, steps, prefix, torch.arange(COUNT).expand(2, COUNT))
+    x, prefix = torch.randn(2, COUNT, WIDTH, dtype=kind), torch.randn(2, PREFIX, WIDTH, dtype=kind)
+    condition = Conditioning(prefix, torch.tensor([[False, True], [True, True]]) if padded else None)
+    together = backbone(x, steps, condition, torch.arange(COUNT).expand(2, COUNT))
     cache = backbone.cache()
     for step in range(1, int(steps.max()) + 1):
         wanted, known = positions(steps == step), steps.clamp_max(step)
-        alone, kept = (backbone(x, known, prefix, wanted, memory) for memory in (None, cache))
+        alone, kept = (backbone(x, known, condition, wanted, memory) for memory in (None, cache))
         for contexts in (alone, kept):
             torch.testing.assert_close(contexts, together.take_along_dim(wanted[..., None], 1), rtol=0, atol=bound)
         assert cache.length(0) == PREFIX + int((steps[0] < step).sum())
@@ -470,9 +474,9 @@ def test_padding_is_not_read(build: Callable[[], Backbone], plan: Callable[[], S
     backbone, steps = build(), plan()
     x, wanted = torch.randn(2, COUNT, WIDTH), torch.arange(COUNT).expand(2, COUNT)
     prefix = torch.randn(2, PREFIX, WIDTH)
-    read = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
-    told = backbone(x, steps, torch.cat([prefix, read[..., None]], -1), wanted)
+    read = torch.tensor([[False, True], [True, True]])
+    told = backbone(x, steps, Conditioning(prefix, read), wanted)
     prefix[:, 0] += 1.0
-    other = backbone(x, steps, torch.cat([prefix, read[..., None]], -1), wanted)
+    other = backbone(x, steps, Conditioning(prefix, read), wanted)
     assert torch.equal(told[0], other[0])
     assert not torch.isclose(told[1], other[1]).any(-1).all()

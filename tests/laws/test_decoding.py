@@ -360,5 +360,5 @@ def test_a_withheld_caption_reads_as_nothing() -> None:
     condition = TextCondition(30, WIDTH, count=4, depth=1, heads=2)
     given = torch.randint(0, 30, (2, 4))
     heard, withheld = (condition(given, torch.full((2,), dropped)) for dropped in (False, True))
-    assert torch.equal(withheld, condition.nothing.expand(2, -1, -1))
-    assert not torch.equal(heard[0], heard[1])
+    assert torch.equal(withheld.prefix, condition.nothing.expand(2, -1, -1))
+    assert not torch.equal(heard.prefix[0], heard.prefix[1])

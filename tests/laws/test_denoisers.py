@@ -15,7 +15,7 @@ from limner.decode.schedules import Moment, constant, with_steps
 from limner.generators.backbones.backbone import Denoiser
 from limner.generators.backbones.blockwise import BlockwiseTransformer
 from limner.generators.backbones.cells import CellTransformer
-from limner.generators.conditions import ClassCondition
+from limner.generators.conditions import ClassCondition, Conditioning
 from limner.generators.generator import Generator
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.heads.trunk import Diffusion, Flow, Process, TrunkHead
@@ -93,7 +93,7 @@ def timesteps(contexts: Denoiser) -> Tensor:
 @pytest.mark.parametrize("build", BUILDS)
 def test_no_block_sees_its_own_tokens_or_later_noise(build: Build, plan: Callable[[], Steps]) -> None:
     backbone, steps, (x, noised, prefix) = steered(build), plan(), inputs()
-    contexts = backbone(x, steps, prefix, torch.arange(COUNT).expand(2, -1))
+    contexts = backbone(x, steps, Conditioning(prefix), torch.arange(COUNT).expand(2, -1))
     assert contexts.levels == 4
     assert torch.equal(contexts.level, steps - 1)
     answers, weights = contexts(noised, timesteps(contexts)), torch.randn(WIDTH)
@@ -119,10 +119,10 @@ def test_a_block_alone_is_what_it_was_in_training(build: Build, plan: Callable[[
     backbone, steps, (x, noised, prefix) = steered(build).double(), plan(), inputs(torch.float64)
     for step in range(1, 5):
         wanted, earlier = positions(steps == step), steps < step
-        alone = backbone(x, steps.clamp_max(step), prefix, wanted)
+        alone = backbone(x, steps.clamp_max(step), Conditioning(prefix), wanted)
         assert alone.levels == 1
         t = torch.full((2, 1), 300)
-        together = backbone(x, steps, prefix, torch.arange(COUNT).expand(2, -1))
+        together = backbone(x, steps, Conditioning(prefix), torch.arange(COUNT).expand(2, -1))
         levels = torch.tensor([0 if s < step else 300 for s in range(1, 5)]).expand(2, -1)
         found = together(torch.where(earlier[..., None], x, noised), levels)
         own = noised.take_along_dim(wanted[..., None], 1)
@@ -142,7 +142,7 @@ def test_kept_keys_and_values_change_nothing(
     assert isinstance(cache, KeyValueCache)
     for step in range(1, 5):
         wanted, known = positions(steps == step), steps.clamp_max(step)
-        kept, anew = (backbone(x, known, prefix, wanted, memory) for memory in (cache, None))
+        kept, anew = (backbone(x, known, Conditioning(prefix), wanted, memory) for memory in (cache, None))
         assert cache.length(0) == backbone.prefix + 4 * (step - 1)
         for level in (900, 0, 500):
             own, t = level / 500 * noised[:, :4], torch.full((2, 1), level)
@@ -161,7 +161,7 @@ def test_a_block_is_read_once_and_then_stays(build: Build) -> None:
     first.register_forward_hook(lambda module, inputs, output: computed.append(output.shape[1]))
     cache = backbone.cache()
     for step in (1, 2, 3, 4):
-        contexts = backbone(x, steps.clamp_max(step), prefix, positions(steps == step), cache)
+        contexts = backbone(x, steps.clamp_max(step), Conditioning(prefix), positions(steps == step), cache)
         for level in (1000, 500):
             contexts(noised[:, :4], torch.full((2, 1), level))
     assert computed == [2] * (backbone.prefix > 0) + [4, 4] + [4, 4, 4] * 3
@@ -176,7 +176,7 @@ def test_a_trunk_with_a_prefix_reads_it(build: Build) -> None:
     swap = torch.tensor([[[1.0, -1.0]]]).mT * torch.randn(WIDTH)
     answers = [
         contexts(noised, timesteps(contexts))
-        for contexts in (backbone(x, steps, told, wanted) for told in (prefix, prefix + swap))
+        for contexts in (backbone(x, steps, Conditioning(told), wanted) for told in (prefix, prefix + swap))
     ]
     assert torch.allclose(answers[0], answers[1], atol=1e-4) == (backbone.prefix == 0)
 

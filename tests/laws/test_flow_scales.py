@@ -14,7 +14,7 @@ from limner.decode.decoder import Decoder
 from limner.decode.schedules import Moment, with_steps
 from limner.generators.backbones.flow_scales import FlowScales
 from limner.generators.backbones.scales import ScaleTransformer
-from limner.generators.conditions import ClassCondition
+from limner.generators.conditions import ClassCondition, Conditioning
 from limner.generators.embeddings import ScaleEmbedding
 from limner.generators.generator import Generator
 from limner.generators.heads.head import SamplingOptions
@@ -69,7 +69,7 @@ def inputs(kind: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
 @pytest.mark.parametrize("build", BUILDS)
 def test_noise_is_seen_by_its_own_scale_alone(build: Build) -> None:
     backbone, (x, noised, prefix) = build(), inputs()
-    contexts = backbone(x, steps(), prefix, torch.arange(COUNT).expand(2, -1))
+    contexts = backbone(x, steps(), Conditioning(prefix), torch.arange(COUNT).expand(2, -1))
     assert contexts.levels == 3
     assert torch.equal(contexts.level, steps() - 1)
     answers, weights = contexts(noised, torch.tensor([[100, 200, 300]]).expand(2, -1)), torch.randn(WIDTH)
@@ -87,11 +87,11 @@ def test_noise_is_seen_by_its_own_scale_alone(build: Build) -> None:
 @torch.no_grad()
 def test_a_scale_alone_is_what_it_was_in_training(build: Build) -> None:
     backbone, (x, noised, prefix) = build().double(), inputs(torch.float64)
-    together = backbone(x, steps(), prefix, torch.arange(COUNT).expand(2, -1))
+    together = backbone(x, steps(), Conditioning(prefix), torch.arange(COUNT).expand(2, -1))
     found = together(noised, torch.tensor([[100, 200, 300]]).expand(2, -1))
     for step in (1, 2, 3):
         wanted = positions(steps() == step)
-        alone = backbone(x, steps().clamp_max(step), prefix, wanted)
+        alone = backbone(x, steps().clamp_max(step), Conditioning(prefix), wanted)
         assert alone.levels == 1
         answer = alone(noised.take_along_dim(wanted[..., None], 1), torch.full((2, 1), 100 * step))
         torch.testing.assert_close(answer, found.take_along_dim(wanted[..., None], 1), rtol=0, atol=1e-12)
@@ -111,9 +111,9 @@ def test_kept_keys_and_values_change_nothing(build: Build, kind: torch.dtype, bo
     cache = backbone.cache()
     for step, length in ((1, 1), (2, 4), (3, 16)):
         wanted, known = positions(steps() == step), steps().clamp_max(step)
-        anew = backbone(x, known, prefix, wanted)
+        anew = backbone(x, known, Conditioning(prefix), wanted)
         read.clear()
-        kept = backbone(x, known, prefix, wanted, cache)
+        kept = backbone(x, known, Conditioning(prefix), wanted, cache)
         for level in (900, 0, 500):
             own, t = level / 500 * noised[:, :length], torch.full((2, 1), level)
             answer = anew(own, t)
@@ -128,7 +128,7 @@ def test_kept_keys_and_values_change_nothing(build: Build, kind: torch.dtype, bo
 def test_without_places_a_scale_is_steered_by_the_mean_of_what_it_means() -> None:
     spatial, mean, (x, noised, prefix) = trunk(), pooled(), inputs()
     wanted = positions(steps() == 3)
-    contexts = [backbone(x, steps(), prefix, wanted) for backbone in (spatial, mean)]
+    contexts = [backbone(x, steps(), Conditioning(prefix), wanted) for backbone in (spatial, mean)]
     assert spatial.state_dict().keys() == mean.state_dict().keys()
     averaged = contexts[0].semantics.mean(1, keepdim=True).expand(-1, 16, -1)
     torch.testing.assert_close(contexts[1].semantics, averaged)

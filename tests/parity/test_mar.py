@@ -169,7 +169,7 @@ def contexts(golden: Golden, generator: Generator, dropped: Tensor) -> tuple[Ten
     backbone = generator.backbone
     known = backbone.known(golden["in.train.mask"].long())
     prefix = generator.condition(golden["in.labels"], dropped)
-    encoded = backbone.encode(generator.head.embed(folded(golden)), known, prefix)
+    encoded = backbone.encode(generator.head.embed(folded(golden)), known, prefix.prefix)
     return encoded, backbone.decode(encoded, known)
 
 

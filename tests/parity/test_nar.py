@@ -84,7 +84,7 @@ def test_rotary_table(golden: Golden) -> None:
 def every_slot(golden: Golden, generator: Generator) -> tuple[Tensor, Context]:
     """Those of the official forward pass, which holds the last token too, though nothing is predicted from it."""
     states = torch.cat(
-        [generator.condition(given(golden), dropped(golden)), generator.head.embed(golden["in.tokens"])], 1
+        [generator.condition(given(golden), dropped(golden)).prefix, generator.head.embed(golden["in.tokens"])], 1
     )
     return states, Context(golden["out.mask"], Rotary(generator.backbone.slots.table))
 
@@ -112,7 +112,7 @@ def test_who_sees_whom(golden: Golden) -> None:
     by_diagonals = steps[0].argsort(stable=True)
     _, context = generator.backbone.slots(generator.head.embed(tokens), steps, prefix, by_diagonals, 0)
     official = golden["out.mask"] if "out.mask" in golden.tensors else golden["in.train.mask"]
-    count = prefix.shape[1]
+    count = prefix.prefix.shape[1]
     order = torch.cat([torch.arange(count), count + by_diagonals[:-1]])
     official = official[..., order, :][..., order]
     assert torch.equal(context.mask.reshape(official.shape), official)

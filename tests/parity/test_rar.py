@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import Moment, power_cosine
 from limner.errors import CheckpointError
+from limner.generators.conditions import Conditioning
 from limner.generators.generator import Generator
 from limner.generators.heads.head import SamplingOptions, guide
 from limner.generators.orders import Permuted, annealed_share
@@ -56,7 +57,7 @@ def filled(golden: Golden) -> Generator:
     return generator
 
 
-def logits(generator: Generator, ids: Tensor, orders: Tensor, prefix: Tensor) -> Tensor:
+def logits(generator: Generator, ids: Tensor, orders: Tensor, prefix: Conditioning) -> Tensor:
     """Of every token, in the order of drawing."""
     return generator.head.logits(generator.contexts(ids, orders.argsort(1) + 1, prefix, orders))
 

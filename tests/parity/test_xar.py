@@ -11,6 +11,7 @@ from torch import Tensor
 
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import with_steps
+from limner.generators.conditions import Conditioning
 from limner.generators.generator import Generator
 from limner.generators.heads.head import SamplingOptions
 from limner.store.official.xar import (
@@ -88,7 +89,7 @@ def test_places_and_mask(golden: Golden) -> None:
         agree(table[..., 1], state[f"{half}_blocks.0.attn.rope.freqs_sin"], 1e-6)
     steps, everything = generator.order.training_steps(1, generator.count, Rng(0)), torch.arange(generator.count)[None]
     x, prefix = (torch.zeros(1, count, generator.backbone.width) for count in (generator.count, 1))
-    assert torch.equal(generator.backbone(x, steps, prefix, everything).mask, state["mask"][0, 0] == 0)
+    assert torch.equal(generator.backbone(x, steps, Conditioning(prefix), everything).mask, state["mask"][0, 0] == 0)
 
 
 def training_draws(golden: Golden, generator: Generator) -> Replay:

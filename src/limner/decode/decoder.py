@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from limner.decode.schedules import Moment, Schedule, constant, with_known
 from limner.decode.step import Predictor, Progress, Step, by_order
+from limner.generators.conditions import Conditioning, Given
 from limner.generators.generator import Generator
 from limner.generators.heads.head import SamplingOptions, check_steps
 from limner.types import Rng, Steps, Tokens
@@ -64,7 +65,7 @@ class Decoder:
     @torch.no_grad()
     def __call__(
         self,
-        condition: Tensor,
+        condition: Given,
         rng: Rng,
         *,
         watch: Watch | None = None,
@@ -84,8 +85,8 @@ class Decoder:
         if plan is None:
             plan = generator.order.decoding_steps(batch, generator.count, self.steps, rng)
         options = [self._options(moment) for moment in moments(plan)]
-        prefix = self._prefix(condition, any(one.guidance != 1.0 for one in options))
-        predictor = Predictor(generator, options, prefix, generator.backbone.cache() if self.cached else None)
+        conditioning = self._conditioning(condition, any(one.guidance != 1.0 for one in options))
+        predictor = Predictor(generator, options, conditioning, generator.backbone.cache() if self.cached else None)
         now = Progress(generator.head.blank(batch, generator.count).to(condition.device), plan)
         now = now if kept is None else now._replace(tokens=kept.restore(now.tokens))
         while now.done < len(options):
@@ -95,11 +96,10 @@ class Decoder:
                 watch(now.done, len(options), now.tokens, now.steps)
         return now.tokens
 
-    def _prefix(self, condition: Tensor, guided: bool) -> Float[Tensor, "rows k d"]:
+    def _conditioning(self, condition: Given, guided: bool) -> Conditioning:
         """The condition as the backbone reads it; if guided, with none in a second half of the rows."""
-        copies = 2 if guided else 1
-        dropped = torch.arange(copies, device=condition.device).repeat_interleave(len(condition)) == 1
-        return self.generator.condition(torch.cat([condition] * copies), dropped)
+        rows = torch.arange(len(condition) * (2 if guided else 1), device=condition.device)
+        return self.generator.condition(condition[rows % len(condition)], rows >= len(condition))
 
     def _options(self, moment: Moment) -> SamplingOptions:
         return replace(

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from limner.generators.conditions import Conditioning
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import cut, gumbel
 from limner.generators.heads.head import SamplingOptions, discrete
@@ -40,13 +41,13 @@ class Predictor:
     Args:
         generator: predicts.
         options: of every step of the order.
-        prefix: the condition; where a step is guided, a second half of the rows has none.
+        condition: of each row; where a step is guided, a second half of the rows has none.
         cache: keys and values of what is known, or None.
     """
 
     generator: Generator
     options: list[SamplingOptions]
-    prefix: Float[Tensor, "rows k d"]
+    condition: Conditioning
     cache: Any
 
     def contexts(self, now: Progress, wanted: Int[Tensor, "b m"], last: int | None = None) -> tuple[Any, bool]:
@@ -58,8 +59,8 @@ class Predictor:
         guided = any(options.guidance != 1.0 for options in ahead)
         copies = 2 if guided else 1
         tokens, steps, where = (torch.cat([part] * copies) for part in (now.tokens, now.steps.clamp_max(last), wanted))
-        prefix = self.prefix[: copies * len(now.tokens)]
-        return self.generator.contexts(tokens, steps, prefix, where, self.cache), guided
+        condition = self.condition.rows(copies * len(now.tokens))
+        return self.generator.contexts(tokens, steps, condition, where, self.cache), guided
 
 
 @runtime_checkable

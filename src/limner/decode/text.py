@@ -90,16 +90,19 @@ class GrowingText(nn.Module):
         self,
         x: Embedded,
         steps: Steps,
-        prefix: Float[Tensor, "b k d"],
+        condition: Conditioning,
         wanted: Int[Tensor, "b m"],
         cache: Rewindable | None = None,
     ) -> Contexts:
-        prompt, known = prefix.shape[1], int((steps[0] < steps[0].max()).sum())
+        prompt, known = condition.prefix.shape[1], int((steps[0] < steps[0].max()).sum())
         done = cache.length(0) if cache is not None else 0
         index, lengths = torch.arange(prompt + known, device=x.device), self.lengths[:, None]
         positions = torch.where(index < prompt, index, lengths + index - prompt)
         hidden = self.language(
-            torch.cat([prefix, x[:, :known]], dim=1)[:, done:], positions[:, done:], self._visible(index, done), cache
+            torch.cat([condition.prefix, x[:, :known]], dim=1)[:, done:],
+            positions[:, done:],
+            self._visible(index, done),
+            cache,
         )
         predicting = torch.where(wanted == 0, lengths - 1, prompt + wanted - 1)
         return take(hidden, predicting - done)
@@ -121,5 +124,5 @@ class PromptVectors:
 
     count: int
 
-    def __call__(self, given: Vectors, dropped: Bool[Tensor, "b"]) -> Vectors:
-        return given
+    def __call__(self, given: Vectors, dropped: Bool[Tensor, "b"]) -> Conditioning:
+        return Conditioning(given)

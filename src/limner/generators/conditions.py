@@ -1,12 +1,18 @@
-"""What a picture is drawn from: a class, or a caption. Each becomes ``k`` tokens that the backbone reads.
+"""What a picture is drawn from: a class, or a caption, perhaps with a control for every token. Each becomes a
+`Conditioning`:
 
-``dropped`` rows lose their condition for learned tokens of "nothing", which is what guidance needs (Ho & Salimans,
+    prefix       vectors that the backbone reads as if they were tokens
+    pooled       one vector, which modulates (adaLN); the mean of the prefix unless it is of its own
+    per_token    a vector beside every token (ControlAR, arXiv:2410.02705)
+
+``dropped`` rows lose their condition for learned vectors of "nothing", which is what guidance needs (Ho & Salimans,
 arXiv:2207.12598).
 """
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,16 +21,57 @@ from torch.nn import functional
 
 from limner.nn.blocks import vit_blocks
 
-Prefix = Float[Tensor, "b k d"]
+
+class Conditioning(NamedTuple):
+    """What a backbone is told of the condition."""
+
+    prefix: Float[Tensor, "b k d"]
+    prefix_mask: Bool[Tensor, "b k"] | None = None
+    """Which vectors of the prefix are read, and do not only pad; None: all."""
+    pooled: Float[Tensor, "b d"] | None = None
+    per_token: Float[Tensor, "b n d"] | None = None
+
+    def vector(self) -> Float[Tensor, "b d"]:
+        """What modulates."""
+        return self.prefix.mean(1) if self.pooled is None else self.pooled
+
+    def rows(self, count: int) -> Conditioning:
+        """The first ``count`` rows."""
+        return Conditioning(self.prefix[:count], *(None if part is None else part[:count] for part in self[1:]))
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """Rows of a class or caption and, for each, a control of the whole picture: features of its patches."""
+
+    what: Tensor
+    control: Float[Tensor, "b n c"]
+
+    @property
+    def device(self) -> torch.device:
+        return self.what.device
+
+    def __len__(self) -> int:
+        return len(self.what)
+
+    def __getitem__(self, rows: Any) -> Controlled:
+        return Controlled(self.what[rows], self.control[rows])
+
+    def to(self, device: torch.device) -> Controlled:
+        """The same on another device."""
+        return Controlled(self.what.to(device), self.control.to(device))
+
+
+Given: TypeAlias = Tensor | Controlled
 
 
 @runtime_checkable
 class Condition(Protocol):
-    """``count`` tokens from whatever describes the picture."""
+    """``count`` vectors from whatever describes the picture, and what else a `Conditioning` holds."""
 
     count: int
 
-    def __call__(self, given: Tensor, dropped: Bool[Tensor, "b"]) -> Prefix: ...
+    def __call__(self, given: Any, dropped: Bool[Tensor, "b"]) -> Conditioning: ...
 
 
 class ClassCondition(nn.Module):
@@ -39,9 +86,9 @@ class ClassCondition(nn.Module):
         for weight in (self.embedding.weight, self.nothing):
             nn.init.normal_(weight, std=0.02)
 
-    def forward(self, given: Int[Tensor, "b"], dropped: Bool[Tensor, "b"]) -> Prefix:
+    def forward(self, given: Int[Tensor, "b"], dropped: Bool[Tensor, "b"]) -> Conditioning:
         vector = torch.where((dropped | (given < 0))[:, None], self.nothing, self.embedding(given.clamp_min(0)))
-        return vector[:, None].expand(-1, self.count, -1)
+        return Conditioning(vector[:, None].expand(-1, self.count, -1), pooled=vector)
 
 
 class TextCondition(nn.Module):
@@ -61,16 +108,16 @@ class TextCondition(nn.Module):
         for weight in (self.embedding.weight, self.position, self.nothing):
             nn.init.normal_(weight, std=0.5)
 
-    def forward(self, given: Int[Tensor, "b k"], dropped: Bool[Tensor, "b"]) -> Prefix:
+    def forward(self, given: Int[Tensor, "b k"], dropped: Bool[Tensor, "b"]) -> Conditioning:
         x = self.norm(self.blocks(self.embedding(given) + self.position))
-        return torch.where(dropped[:, None, None], self.nothing.to(x.dtype), x)
+        return Conditioning(torch.where(dropped[:, None, None], self.nothing.to(x.dtype), x))
 
 
 class CaptionFeatures(nn.Module):
     """Features of a caption by a frozen text encoder, through an MLP (LlamaGen, arXiv:2406.06525: 120 of Flan-T5 XL).
 
-    Captions of fewer words begin with rows of zeros. The last channel of each slot tells the backbone whether it is
-    read, 1, or pads, 0; that stays where a caption is withheld for the features of nothing.
+    Captions of fewer words begin with rows of zeros, which pad; that stays where a caption is withheld for the features
+    of nothing.
     """
 
     nothing: Tensor
@@ -84,8 +131,7 @@ class CaptionFeatures(nn.Module):
         for layer in (self.fc1, self.fc2):
             nn.init.normal_(layer.weight, std=0.02)
 
-    def forward(self, given: Float[Tensor, "b k c"], dropped: Bool[Tensor, "b"]) -> Float[Tensor, "b k e"]:
-        read = given.any(-1, keepdim=True)
+    def forward(self, given: Float[Tensor, "b k c"], dropped: Bool[Tensor, "b"]) -> Conditioning:
         features = torch.where(dropped[:, None, None], self.nothing, given.to(self.nothing.dtype))
-        slots = self.fc2(functional.gelu(self.fc1(features), approximate="tanh"))
-        return torch.cat([slots, read.to(slots.dtype)], dim=-1)
+        prefix = self.fc2(functional.gelu(self.fc1(features), approximate="tanh"))
+        return Conditioning(prefix, prefix_mask=given.any(-1))

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from limner.generators.backbones.backbone import Backbone
-from limner.generators.conditions import Condition
+from limner.generators.conditions import Condition, Conditioning, Given
 from limner.generators.heads.head import Head
 from limner.generators.orders import Order
 from limner.nn.cache import Rewindable
@@ -30,7 +30,7 @@ class Generator(nn.Module):
         order: when each token is predicted.
         backbone: turns what is known into contexts.
         head: turns contexts into tokens, and embeds tokens for the backbone.
-        condition: turns a class or a caption into tokens.
+        condition: turns a class or a caption into a `Conditioning`.
         embed: tokens to what the backbone reads, where that is not the head's business: it may tell a token of others,
             but of none of its own step or later.
         drop: share of training pictures whose condition is withheld, for guidance.
@@ -59,7 +59,7 @@ class Generator(nn.Module):
         self.backbone, self.head, self.condition = backbone, head, condition
         self.embed = embed
 
-    def loss(self, tokens: Tokens, condition: Tensor, rng: Rng, order: Order | None = None) -> Float[Tensor, ""]:
+    def loss(self, tokens: Tokens, condition: Given, rng: Rng, order: Order | None = None) -> Float[Tensor, ""]:
         """Mean loss of the tokens that bear one, in the head's unit, each weighed; ``order`` is that of this batch,
         where training changes it."""
         batch = len(tokens)
@@ -82,7 +82,7 @@ class Generator(nn.Module):
         self,
         tokens: Tokens,
         steps: Steps,
-        prefix: Float[Tensor, "b k e"],
+        condition: Conditioning,
         wanted: Int[Tensor, "b m"],
         cache: Rewindable | None = None,
     ) -> Any:
@@ -90,8 +90,8 @@ class Generator(nn.Module):
         if self.embed is not None:
             x = self.embed(tokens)
         else:  # what is drawn is fp32, whatever the weights are
-            x = self.head.embed(tokens.to(prefix.dtype) if tokens.is_floating_point() else tokens)
-        return self.backbone(x, steps, prefix, wanted, cache)
+            x = self.head.embed(tokens.to(condition.prefix.dtype) if tokens.is_floating_point() else tokens)
+        return self.backbone(x, steps, condition, wanted, cache)
 
 
 def predicted(steps: Steps) -> Int[Tensor, "b m"]:

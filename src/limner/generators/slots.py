@@ -3,8 +3,7 @@
     slots    condition 1 .. k, then the tokens in the order of their steps
     sight    a condition slot: those before it;  a token: the condition, and all tokens of its own and earlier steps
 
-A prefix may have one channel more than the transformer: where the last one is 0 a slot only pads, and none but itself
-attends to it.
+A position of the condition that only pads is attended to by none but itself.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Embedded
+from limner.generators.conditions import Conditioning
 from limner.nn import rope
 from limner.nn.blocks import Context
 from limner.types import Steps
@@ -44,7 +44,7 @@ class SlotSequence(nn.Module):
         self.register_buffer("table", table, persistent=False)
 
     def forward(
-        self, x: Embedded, steps: Steps, prefix: Float[Tensor, "b k e"], order: Int[Tensor, "n"], first: int
+        self, x: Embedded, steps: Steps, condition: Conditioning, order: Int[Tensor, "n"], first: int
     ) -> tuple[Float[Tensor, "b positions d"], Context]:
         """States of all positions from ``first`` on, and the context in which a pass computes them. ``order``: the
         tokens in the order of their steps."""
@@ -52,21 +52,27 @@ class SlotSequence(nn.Module):
         held = order[max(first - self.prefix, 0) : known]
         states, table = x[:, held], self.table[self.prefix + held]
         if first < self.prefix:
-            states = torch.cat([prefix[:, first:, : self.width], states], dim=1)
+            states = torch.cat([condition.prefix[:, first:], states], dim=1)
             table = torch.cat([self.table[first : self.prefix], table])
-        mask = self._mask(steps[0][order[:known]], prefix[..., self.width :], first)
-        return functional.dropout(states, self.dropout, self.training), Context(mask, rope.Rotary(table))
+        mask = self._mask(steps[0][order[:known]], condition.prefix_mask, first)
+        context = Context(mask, rope.Rotary(table))
+        if condition.per_token is not None:  # of the token that each position predicts
+            per_token = condition.per_token[:, order[max(first - self.prefix + 1, 0) : known + 1]]
+            context = context._replace(
+                per_token=functional.pad(per_token, (0, 0, states.shape[1] - per_token.shape[1], 0))
+            )
+        return functional.dropout(states, self.dropout, self.training), context
 
     def _mask(
-        self, steps: Int[Tensor, "known"], padding: Float[Tensor, "b k p"], first: int
+        self, steps: Int[Tensor, "known"], prefix_mask: Bool[Tensor, "b k"] | None, first: int
     ) -> Bool[Tensor, "..."] | None:
         moments = torch.cat([torch.arange(-self.prefix, 0, device=steps.device), steps])
         mask = None
         if len(moments) - first > 1:  # the last position sees all
             mask = moments <= moments[first:, None]
             mask = None if mask.all() else mask
-        if padding.shape[-1]:
-            read = functional.pad(padding[..., 0] > 0, (0, len(steps)), value=True)[:, None, None, :]
+        if prefix_mask is not None:
+            read = functional.pad(prefix_mask, (0, len(steps)), value=True)[:, None, None, :]
             itself = torch.eye(len(moments), dtype=torch.bool, device=steps.device)[first:]
             mask = read if mask is None else mask & read | itself
         return mask

@@ -71,6 +71,8 @@ class Context(NamedTuple):
     cache: Cache | None = None
     tokens: Int[Tensor, "b n"] | None = None
     """Which token of the stack's input each one is, for who must know which are left (see `Stack.run`)."""
+    per_token: Float[Tensor, "b n d"] | None = None
+    """What a condition says of each token, for who adds it."""
     source: Float[Tensor, "b m e"] | None = None
     """What cross-attention reads."""
     skip: Collection[str] = ()
@@ -97,6 +99,7 @@ class Context(NamedTuple):
             rotate=None if self.rotate is None else self.rotate.at(tokens),
             modulation=None if modulation is None else lambda layer: modulation(layer).at(tokens),
             tokens=None if self.tokens is None else self.tokens.gather(1, tokens),
+            per_token=None if self.per_token is None else take(self.per_token, tokens),
         )
 
 

@@ -42,7 +42,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, width)
         self.activation = activation
 
-    def forward(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
+    def forward(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n e"]:
         return self.fc2(self.activation(self.fc1(x)))
 
 

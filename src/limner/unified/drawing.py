@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from limner.errors import InputError
 from limner.generators.backbones.backbone import Contexts, Embedded
-from limner.generators.conditions import Prefix
+from limner.generators.conditions import Conditioning
 from limner.languages.language import LanguageModel, sight
 from limner.nn.borrowed import Borrowed
 from limner.nn.cache import KeyValueCache
@@ -62,17 +62,17 @@ class LanguageBackbone(nn.Module):
         self,
         x: Embedded,
         steps: Steps,
-        prefix: Float[Tensor, "b k d"],
+        condition: Conditioning,
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
-        (batch, count), words = steps.shape, prefix.shape[1]
+        (batch, count), words = steps.shape, condition.prefix.shape[1]
         hidden = steps == steps.amax(1, keepdim=True)
         picture = self.hide(x, hidden, torch.arange(count, device=x.device).expand(batch, -1))
         blocks = functional.pad(torch.ones_like(steps), (words, 0))
         positions = torch.arange(words + count, device=x.device).expand(batch, -1)
         visible = sight(torch.zeros_like(blocks), blocks)
-        states = self.borrowed.module(torch.cat([prefix, picture], 1), positions, visible)
+        states = self.borrowed.module(torch.cat([condition.prefix, picture], 1), positions, visible)
         return take(states[:, words:], wanted)
 
 
@@ -98,12 +98,12 @@ class CausalLanguageBackbone(nn.Module):
         self,
         x: Embedded,
         steps: Steps,
-        prefix: Float[Tensor, "b k d"],
+        condition: Conditioning,
         wanted: Int[Tensor, "b m"],
         cache: Any = None,
     ) -> Contexts:
         done = 0 if cache is None else cache.length(0)
-        y = torch.cat([prefix, x[:, : int(wanted.max())]], 1)[:, done:]
+        y = torch.cat([condition.prefix, x[:, : int(wanted.max())]], 1)[:, done:]
         index = torch.arange(done + y.shape[1], device=x.device)
         visible = (index <= index[done:, None]).expand(len(y), -1, -1)
         states = self.borrowed.module(y, index[done:].expand(len(y), -1), visible, cache)
@@ -126,9 +126,9 @@ class Prompt(nn.Module):
         with torch.no_grad():
             self.nothing.weight.mul_(language.words.std())
 
-    def forward(self, given: Int[Tensor, "b k"], dropped: Bool[Tensor, "b"]) -> Prefix:
+    def forward(self, given: Int[Tensor, "b k"], dropped: Bool[Tensor, "b"]) -> Conditioning:
         x = self.borrowed.module.embed(given)
-        return torch.where(dropped[:, None, None], self.nothing.weight.to(x.dtype), x)
+        return Conditioning(torch.where(dropped[:, None, None], self.nothing.weight.to(x.dtype), x))
 
 
 class WordSpan(nn.Module):

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from limner.generators.conditions import Conditioning
 from limner.nn.cache import Rewindable
 from limner.types import Steps
 
@@ -46,7 +47,7 @@ class Backbone(Protocol):
         self,
         x: Embedded,
         steps: Steps,
-        prefix: Float[Tensor, "b k d"],
+        condition: Conditioning,
         wanted: Int[Tensor, "b m"],
         cache: Any = None,
     ) -> Contexts | Denoiser:

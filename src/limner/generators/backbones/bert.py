@@ -5,11 +5,12 @@ MaskGIT, arXiv:2202.04200, Section 3.1). Each block normalises after adding: ``x
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded, masked
+from limner.generators.conditions import Conditioning
 from limner.nn.blocks import Attention, PostNormBlock, Stack
 from limner.nn.cache import KeyValueCache
 from limner.nn.transformer import Mlp, take
@@ -61,10 +62,10 @@ class Bert(nn.Module):
         self,
         x: Embedded,
         steps: Steps,
-        prefix: Float[Tensor, "b k d"],
+        condition: Conditioning,
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
-        y = torch.cat([prefix, masked(x, steps, self.mask_token)], dim=1)
+        y = torch.cat([condition.prefix, masked(x, steps, self.mask_token)], dim=1)
         y = self.blocks(self.dropout(self.norm(y + self.position)))
         return take(y[:, self.prefix :], wanted)

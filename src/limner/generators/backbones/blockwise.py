@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.generators.backbones.denoising import Conditions, NoisedBlocks, await_noise, modulation_by_level, spread
+from limner.generators.conditions import Conditioning
 from limner.nn.blocks import Attention, Block, Context, Stack, modulate
 from limner.nn.cache import Cache, KeyValueCache
 from limner.nn.norms import RmsNorm
@@ -83,11 +84,11 @@ class BlockwiseTransformer(nn.Module):
         self,
         x: Embedded,
         steps: Steps,
-        prefix: Float[Tensor, "b k d"],
+        condition: Conditioning,
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> NoisedBlocks:
-        return await_noise(self, x, steps, prefix, wanted, cache)
+        return await_noise(self, x, steps, condition, wanted, cache)
 
     def conditions(self, t: Int[Tensor, "b levels"], pooled: Float[Tensor, "b d"]) -> Conditions:
         """What the modulations read."""

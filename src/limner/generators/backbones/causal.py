@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
+from limner.generators.conditions import Conditioning
 from limner.nn.blocks import Context, vit_blocks
 from limner.nn.cache import KeyValueCache, resume
 from limner.nn.transformer import take
@@ -57,7 +58,7 @@ class CausalTransformer(nn.Module):
         self,
         x: Embedded,
         steps: Steps,
-        prefix: Float[Tensor, "b k d"],
+        condition: Conditioning,
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
@@ -68,7 +69,7 @@ class CausalTransformer(nn.Module):
         told = take(x + self.position, order[:, : last - 1])
         told = torch.cat([self.start.expand(len(x), -1, -1).to(told.dtype), told], dim=1)
         slots = told + take(self.target_position.expand(len(x), -1, -1), order[:, :last])
-        y = torch.cat([prefix + self.prefix_position, slots], dim=1)
+        y = torch.cat([condition.prefix + self.prefix_position, slots], dim=1)
         done = resume(cache, self.prefix + int(place.min()))
         visible = self._visible(done, y.shape[1], y.device)
         y = self.blocks(y[:, done:], Context(visible, cache=cache))

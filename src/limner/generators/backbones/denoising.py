@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
+from limner.generators.conditions import Conditioning
 from limner.nn.blocks import Block, Modulation, Stack
 from limner.nn.cache import Cache, GrowingCache, KeyValueCache, resume
 from limner.nn.transformer import take
@@ -123,14 +124,14 @@ def await_noise(
     trunk: Trunk,
     x: Embedded,
     steps: Steps,
-    prefix: Float[Tensor, "b k d"],
+    condition: Conditioning,
     wanted: Int[Tensor, "b m"],
     cache: KeyValueCache | None,
 ) -> NoisedBlocks:
     """The forward pass of a backbone that is a trunk."""
-    blocks = NoisedBlocks(trunk, steps, prefix.mean(1), wanted)
+    blocks = NoisedBlocks(trunk, steps, condition.vector(), wanted)
     if trunk.prefix:
-        x, steps = torch.cat([x, prefix], dim=1), functional.pad(steps, (0, trunk.prefix), value=0)
+        x, steps = torch.cat([x, condition.prefix], dim=1), functional.pad(steps, (0, trunk.prefix), value=0)
     blocks.follow(x, steps, GrowingCache() if cache is None else cache)
     return blocks
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Embedded
+from limner.generators.conditions import Conditioning
 from limner.generators.slots import SlotSequence, initialise
 from limner.nn.blocks import Context, llama_blocks
 from limner.nn.cache import KeyValueCache, resume
@@ -74,7 +75,7 @@ class DiagonalTransformer(nn.Module):
         self,
         x: Embedded,
         steps: Steps,
-        prefix: Float[Tensor, "b k e"],
+        condition: Conditioning,
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "b m d2"]:
@@ -82,7 +83,7 @@ class DiagonalTransformer(nn.Module):
         rank = functional.pad(order.argsort(), (0, 1), value=-1)  # of no token, whose place is the condition's last
         left, above = (self.slots.prefix + rank[side[wanted]] for side in (self.left, self.above))
         first = resume(cache, int(torch.minimum(left, above).min()))
-        states, context = self.slots(x, steps, prefix, order, first)
+        states, context = self.slots(x, steps, condition, order, first)
         right, below = self.sides(states, context._replace(cache=cache))
         shares, right, below = self.shares[wanted], take(right, left - first), take(below, above - first)
         return torch.cat([shares[..., :1] * self.norm(right), shares[..., 1:] * self.below_norm(below)], -1)

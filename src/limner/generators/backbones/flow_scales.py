@@ -21,6 +21,7 @@ from torch.nn import functional
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.generators.backbones.denoising import masked, spread
 from limner.generators.backbones.scales import ScaleTransformer
+from limner.generators.conditions import Conditioning
 from limner.nn.blocks import Attention, Block, Context, Modulation, Stack, modulate
 from limner.nn.cache import KeyValueCache
 from limner.nn.timesteps import TimestepEmbedding
@@ -70,11 +71,11 @@ class FlowScales(nn.Module):
         self,
         x: Embedded,
         steps: Steps,
-        prefix: Float[Tensor, "b k d"],
+        condition: Conditioning,
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> NoisedScales:
-        return NoisedScales(self, self.semantics(x, steps, prefix, wanted, cache), take(steps, wanted), wanted)
+        return NoisedScales(self, self.semantics(x, steps, condition, wanted, cache), take(steps, wanted), wanted)
 
     def run(
         self, x: Embedded, place: Int[Tensor, "m"], condition: Float[Tensor, "b #m d"], mask: Bool[Tensor, "m m"] | None

@@ -7,10 +7,11 @@ places   queries and keys are turned by row and column of the token; those of th
 
 from __future__ import annotations
 
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from limner.generators.backbones.backbone import Contexts, Embedded
+from limner.generators.conditions import Conditioning
 from limner.generators.slots import SlotSequence, initialise
 from limner.nn.blocks import llama_blocks
 from limner.nn.cache import KeyValueCache, resume
@@ -58,12 +59,12 @@ class LlamaTransformer(nn.Module):
         self,
         x: Embedded,
         steps: Steps,
-        prefix: Float[Tensor, "b k e"],
+        condition: Conditioning,
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
         order = steps[0].argsort(stable=True)
         place = self.slots.prefix - 1 + order.argsort()[wanted]  # of the token before, or of the condition's last
         first = resume(cache, int(place.min()))
-        states, context = self.slots(x, steps, prefix, order, first)
+        states, context = self.slots(x, steps, condition, order, first)
         return self.norm(take(self.blocks(states, context._replace(cache=cache)), place - first))

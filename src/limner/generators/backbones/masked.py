@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Embedded
+from limner.generators.conditions import Conditioning
 from limner.nn.blocks import vit_blocks
 from limner.nn.cache import KeyValueCache
 from limner.nn.transformer import put, take
@@ -75,12 +76,12 @@ class MaskedAutoencoder(nn.Module):
         self,
         x: Embedded,
         steps: Steps,
-        prefix: Float[Tensor, "b k d"],
+        condition: Conditioning,
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "b m e"]:
         known = self.known(steps)
-        return take(self.decode(self.encode(x, known, prefix), known), wanted)
+        return take(self.decode(self.encode(x, known, condition.prefix), known), wanted)
 
     @staticmethod
     def known(steps: Steps) -> Int[Tensor, "b n1"]:

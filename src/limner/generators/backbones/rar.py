@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
+from limner.generators.conditions import Conditioning
 from limner.nn.blocks import Attention, Block, Context, Modulation, Stack, modulate
 from limner.nn.cache import KeyValueCache, resume
 from limner.nn.transformer import Mlp, take
@@ -82,7 +83,7 @@ class AdaptiveCausalTransformer(nn.Module):
         self,
         x: Embedded,
         steps: Steps,
-        prefix: Float[Tensor, "b k d"],
+        condition: Conditioning,
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
@@ -90,12 +91,12 @@ class AdaptiveCausalTransformer(nn.Module):
         order = (2 * steps).scatter_add(1, wanted, -torch.ones_like(wanted)).argsort(dim=1, stable=True)
         place = order.argsort(dim=1).gather(1, wanted) + self.prefix  # slots that predict the wanted tokens
         done, last = resume(cache, int(place.min())), int(place.max()) + 1
-        y = self._slots(x, order, prefix, done, last)
-        condition = prefix.mean(1, keepdim=True)
+        y = self._slots(x, order, condition.prefix, done, last)
+        vector = condition.vector()[:, None]
         made = (
-            self._modulations(condition, done, last)
+            self._modulations(vector, done, last)
             if cache is None
-            else cache.ahead(len(x), done, last, lambda: self._modulations(condition, done, max(last, done + AHEAD)))
+            else cache.ahead(len(x), done, last, lambda: self._modulations(vector, done, max(last, done + AHEAD)))
         )
         mask = None
         if last - done > 1:

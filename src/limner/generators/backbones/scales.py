@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded
+from limner.generators.conditions import Conditioning
 from limner.nn.blocks import Block, Context, DropPath, Modulation, Stack, modulate
 from limner.nn.cache import KeyValueCache, resume
 from limner.nn.cosine import CosineAttention, tanh_gelu
@@ -126,14 +127,14 @@ class ScaleTransformer(nn.Module):
         self,
         x: Embedded,
         steps: Steps,
-        prefix: Float[Tensor, "b k d"],
+        condition: Conditioning,
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
         done, end = resume(cache, self.prefix + int(wanted.min())), int(wanted.max()) + 1
-        condition = prefix.mean(1)
-        y = self._slots(x, prefix, condition, done, end)
-        silent = functional.silu(condition)
+        vector = condition.vector()
+        y = self._slots(x, condition.prefix, vector, done, end)
+        silent = functional.silu(vector)
         made = self._six(silent) if cache is None else cache.ahead(len(x), 0, 1, lambda: self._six(silent))
 
         def modulation(layer: int) -> Modulation:

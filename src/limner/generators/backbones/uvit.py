@@ -6,11 +6,12 @@ keep x after each block of the first half;    x <- W [x | kept], the last kept f
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.generators.backbones.backbone import Contexts, Embedded, masked
+from limner.generators.conditions import Conditioning
 from limner.nn.blocks import Attention, Block, Context, Stack, hooked
 from limner.nn.cache import KeyValueCache
 from limner.nn.transformer import Mlp, Sequence, take
@@ -57,11 +58,11 @@ class UVit(nn.Module):
         self,
         x: Embedded,
         steps: Steps,
-        prefix: Float[Tensor, "b k d"],
+        condition: Conditioning,
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
-        y = torch.cat([prefix, masked(x, steps, self.mask_token)], dim=1) + self.position
+        y = torch.cat([condition.prefix, masked(x, steps, self.mask_token)], dim=1) + self.position
         kept = list(self.in_blocks.states(y))
         y = self.mid_blocks(kept[-1])
 

@@ -1,0 +1,43 @@
+"""ControlAR's generator: the authors' names and ours (github.com/hustvl/ControlAR, commit 87e32e9).
+
+It is a LlamaGen with MLPs for the control, which we are given as features of patches; the authors make them by DINOv2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from limner.generators.control import ControlCondition, ControlledTransformer
+from limner.generators.generator import Generator
+from limner.store.official import llamagen
+from limner.store.release import Names, fill
+
+NAMES: Names = (
+    (r"^condition\.adapter\.", "adapter_mlp."),
+    (r"^condition\.project\.", "condition_mlp.cap_proj."),
+    (r"^condition\.what\.", "condition."),
+    (r"^backbone\.layers\.", "condition_layers."),
+    (r"^backbone\.backbone\.", "backbone."),
+    *llamagen.GENERATOR_NAMES,
+)
+UNUSED = rf"{llamagen.TABLES}|^adapter\.|^condition_embeddings\.|^condition_norm\.|^condition_mlp\.uncond_embedding$"
+
+
+def official_generator(sizes: llamagen.Sizes, features: int) -> Generator:
+    """A ControlAR over a LlamaGen of these sizes, whose control has so many features at each token."""
+    base = llamagen.official_generator(sizes)
+    return Generator(
+        count=base.count,
+        order=base.order,
+        backbone=ControlledTransformer(base.backbone),
+        head=base.head,
+        condition=ControlCondition(base.condition, features, sizes.width),
+        drop=sizes.drop,
+    )
+
+
+def fill_generator(generator: Generator, state: Mapping[str, Tensor]) -> None:
+    """Load the state dict of the official ``Transformer``; raises `CheckpointError` naming what does not fit."""
+    fill(generator, llamagen.prepared(state), NAMES, skip=UNUSED)
