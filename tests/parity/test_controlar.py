@@ -18,6 +18,7 @@ from limner.generators.heads.head import SamplingOptions
 from limner.store.official.controlar import NAMES, fill_generator, official_generator
 from limner.store.official.llamagen import Sizes
 from limner.store.release import depth_of, official_name
+from limner.store.released import recognise
 from limner.types import Rng
 
 CASES = goldens("controlar")
@@ -65,6 +66,13 @@ def logits(golden: Golden, generator: Generator, tokens: Tensor, dropped: Tensor
     wanted = torch.arange(tokens.shape[1]).expand_as(tokens)
     condition = generator.condition(given(golden), dropped)
     return generator.head.logits(generator.contexts(tokens, steps, condition, wanted))
+
+
+@pytest.mark.parametrize("golden", CASES)
+def test_a_published_file_is_told_from_a_llamagen(golden: Golden) -> None:
+    assert recognise(golden.state(), golden.path).system == "controlar"
+    rest = {key: value for key, value in golden.state().items() if not key.startswith(("condition_", "adapter"))}
+    assert recognise(rest, golden.path).system == "llamagen"
 
 
 @pytest.mark.parametrize("golden", CASES)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias, Unpack
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from PIL import Image as Pillow
 from torch import Tensor, nn
 
@@ -188,12 +188,17 @@ class TextToImage(ImageGenerator):
 
         Raises `InputError` for what cannot be drawn, or not with these options.
         """
+        condition = self.encoded(prompt, n)
+        return self.pictures(condition, seeds_of(len(condition) // n, n, seed), watch, **options)
+
+    def encoded(self, prompt: str | Sequence[str], n: int) -> Int[Tensor, "rows k"]:
+        """Subwords of one or several prompts, each ``n`` times; raises `InputError` where there are none."""
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts or any(not text.strip() for text in prompts):
             raise InputError("there is nothing to draw: give a prompt such as 'a red heart'")
-        seeds = seeds_of(len(prompts), n, seed)
-        condition = self.subwords.encode([text for text in prompts for _ in range(n)])
-        return self.pictures(condition, seeds, watch, **options)
+        if n < 1:
+            raise InputError(f"{n} pictures cannot be drawn: ask for at least 1")
+        return self.subwords.encode([text for text in prompts for _ in range(n)])
 
     def images(
         self,
