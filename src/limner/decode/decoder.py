@@ -17,7 +17,7 @@ from torch import Tensor
 
 from limner.decode.schedules import Moment, Schedule, constant, with_known
 from limner.decode.step import Predictor, Progress, Step, by_order
-from limner.generators.conditions import Conditioning, Given
+from limner.generators.conditions import Conditioning, ConditionInput
 from limner.generators.generator import Generator
 from limner.generators.heads.head import SamplingOptions, check_steps
 from limner.types import Rng, Steps, Tokens
@@ -65,7 +65,7 @@ class Decoder:
     @torch.no_grad()
     def __call__(
         self,
-        condition: Given,
+        condition: ConditionInput,
         rng: Rng,
         *,
         watch: Watch | None = None,
@@ -96,7 +96,7 @@ class Decoder:
                 watch(now.done, len(options), now.tokens, now.steps)
         return now.tokens
 
-    def _conditioning(self, condition: Given, guided: bool) -> Conditioning:
+    def _conditioning(self, condition: ConditionInput, guided: bool) -> Conditioning:
         """The condition as the backbone reads it; if guided, with none in a second half of the rows."""
         rows = torch.arange(len(condition) * (2 if guided else 1), device=condition.device)
         return self.generator.condition(condition[rows % len(condition)], rows >= len(condition))

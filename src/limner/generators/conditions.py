@@ -62,7 +62,7 @@ class Controlled:
         return Controlled(self.what.to(device), self.control.to(device))
 
 
-Given: TypeAlias = Tensor | Controlled
+ConditionInput: TypeAlias = Tensor | Controlled
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from torch.nn import functional
 from limner.errors import InputError
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.generators.backbones.llama import LlamaTransformer
-from limner.generators.conditions import Condition, Conditioning, Controlled, Given
+from limner.generators.conditions import Condition, Conditioning, ConditionInput, Controlled
 from limner.nn.blocks import Context, hooked
 from limner.nn.cache import KeyValueCache
 from limner.nn.transformer import Mlp, Sequence
@@ -49,7 +49,7 @@ class ControlCondition(nn.Module):
         self.what, self.count = what, what.count
         self.adapter, self.project = control_mlp(features, width), control_mlp(width, width)
 
-    def forward(self, given: Given, dropped: Bool[Tensor, "b"]) -> Conditioning:
+    def forward(self, given: ConditionInput, dropped: Bool[Tensor, "b"]) -> Conditioning:
         if not isinstance(given, Controlled):  # a class or caption alone
             return self.what(given, dropped)
         control = self.adapter(given.control.to(self.adapter.fc1.weight.dtype))

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from limner.generators.backbones.backbone import Backbone
-from limner.generators.conditions import Condition, Conditioning, Given
+from limner.generators.conditions import Condition, Conditioning, ConditionInput
 from limner.generators.heads.head import Head
 from limner.generators.orders import Order
 from limner.nn.cache import Rewindable
@@ -59,7 +59,9 @@ class Generator(nn.Module):
         self.backbone, self.head, self.condition = backbone, head, condition
         self.embed = embed
 
-    def loss(self, tokens: Tokens, condition: Given, rng: Rng, order: Order | None = None) -> Float[Tensor, ""]:
+    def loss(
+        self, tokens: Tokens, condition: ConditionInput, rng: Rng, order: Order | None = None
+    ) -> Float[Tensor, ""]:
         """Mean loss of the tokens that bear one, in the head's unit, each weighed; ``order`` is that of this batch,
         where training changes it."""
         batch = len(tokens)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from limner.decode.decoder import Decoder, Watch
 from limner.decode.options import DrawOptions, with_options
 from limner.errors import InputError
-from limner.generators.conditions import Given
+from limner.generators.conditions import ConditionInput
 from limner.generators.generator import Generator
 from limner.languages.subwords import Subwords
 from limner.nn.borrowed import Borrowed
@@ -102,7 +102,11 @@ class ImageGenerator(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, condition: Given, seeds: Sequence[int], watch: Watch | None = None, **options: Unpack[DrawOptions]
+        self,
+        condition: ConditionInput,
+        seeds: Sequence[int],
+        watch: Watch | None = None,
+        **options: Unpack[DrawOptions],
     ) -> Pixels:
         """The pictures of one batch as a tensor; ``condition`` is what the generator's condition reads, a row for
         each."""
@@ -117,7 +121,7 @@ class ImageGenerator(nn.Module):
         return Rng([derive_seed(seed, "decode") for seed in seeds], device)
 
     def pictures(
-        self, condition: Given, seeds: Sequence[int], watch: Show | None = None, **options: Unpack[DrawOptions]
+        self, condition: ConditionInput, seeds: Sequence[int], watch: Show | None = None, **options: Unpack[DrawOptions]
     ) -> list[Pillow.Image]:
         """A picture per row and seed, batch by batch; ``watch`` is called after every step, see `sketch`."""
 
