@@ -56,7 +56,8 @@ def build(knobs: Knobs) -> TextToImage:
 
 def annealing(knobs: Knobs) -> Callable[[float], Permuted]:
     """The order of a batch after a part of the training in [0, 1]."""
-    return lambda progress: Permuted(annealed_share(progress, knobs.anneal_from, knobs.anneal_to))
+    start, end = knobs.anneal_from, knobs.anneal_to
+    return lambda progress: Permuted(annealed_share(progress, start, end))
 
 
 def lesson(knobs: Knobs, model: TextToImage) -> family.Lesson:

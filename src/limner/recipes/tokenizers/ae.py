@@ -17,7 +17,7 @@ from limner.tokenizers.quantizers.continuous import Identity
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(family.Convolutional):
+class Knobs(family.Continuous):
     """A convolutional autoencoder."""
 
     retired = frozenset({"kl"})
@@ -36,7 +36,7 @@ RECIPE = Recipe(
     build=build,
     lesson=family.lesson,
     score=family.score,
-    tiny=family.TINY,
+    tiny={**family.TINY, "channels": 4},
     claims=(
         Claim(
             text="with equal networks and steps, AE rebuilds unseen pictures as well as VAE or better, VAE than VQ-VAE",

@@ -19,12 +19,13 @@ from limner.store.folder import load
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.objective import Objective
 from limner.tokenizers.quantizers.quantizer import Quantizer
+from limner.tokenizers.quantizers.vector import VectorQuantizer
 from limner.tokenizers.tokenizer import QuantizingTokenizer
 from limner.train.settings import RARE, SHARED, Settings
 from limner.train.task import Task
 
 Lesson: TypeAlias = Task[Any, Any]
-TINY = {"size": 32, "widths": (8, 8, 8), "encoder_depths": (1, 1, 1), "decoder_depths": (1, 1, 1), "channels": 4}
+TINY = {"size": 32, "widths": (8, 8, 8), "encoder_depths": (1, 1, 1), "decoder_depths": (1, 1, 1)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +51,6 @@ class Knobs(Settings):
 class Reconstructing(Knobs):
     """A tokenizer whose loss is the reconstruction error."""
 
-    channels: int = 12
-    """Channels of a latent."""
     l1: float = 0.5
     """Weight of the absolute difference of pixels."""
     l2: float = 1.0
@@ -75,15 +74,30 @@ class Convolutional(Reconstructing):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Continuous(Convolutional):
+    """A convolutional tokenizer of latents without codes."""
+
+    channels: int = 12
+    """Channels of a latent."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Codebook(Reconstructing):
     """A codebook of running averages in place of continuous latents."""
 
+    channels: int = 12
+    """Channels of a latent."""
     entries: int = 4096
     """Rows of the codebook."""
     commitment: float = field(default=0.25, metadata=RARE)
     """Weight that holds the encoder to the rows it chose."""
     revive_below: float = 0.1
     """A row chosen less often than this share of an even division is reborn; 0 lets rows die."""
+
+
+def codebook(knobs: Codebook, channels: int) -> VectorQuantizer:
+    """The codebook of these knobs, with rows of so many channels."""
+    return VectorQuantizer(knobs.entries, channels, commitment=knobs.commitment, revive_below=knobs.revive_below)
 
 
 def autoencoder(knobs: Convolutional, quantizer: Quantizer) -> Autoencoder:

@@ -77,5 +77,5 @@ RECIPE = Recipe(
     build=build,
     lesson=family.lesson,
     score=family.score,
-    tiny={**family.TINY, "entries": 32, "sides": (1, 2, 4)},
+    tiny={**family.TINY, "channels": 4, "entries": 32, "sides": (1, 2, 4)},
 )

@@ -25,7 +25,6 @@ from limner.store.folder import load
 from limner.tokenizers.oned import LatentEncoder, MaskDecoder, OneDTokenizer, PatchPixels, Vit
 from limner.tokenizers.proxy import ProxyObjective, ProxyPixels
 from limner.tokenizers.quantizers.quantizer import Discrete
-from limner.tokenizers.quantizers.vector import VectorQuantizer
 from limner.tokenizers.tokenizer import GridCodec, cells
 
 
@@ -59,9 +58,7 @@ class Knobs(family.Codebook):
 def build(knobs: Knobs) -> OneDTokenizer:
     """A freshly initialised TiTok."""
     heads, size = knobs.width // 64, knobs.size
-    quantizer = VectorQuantizer(
-        knobs.entries, knobs.channels, commitment=knobs.commitment, revive_below=knobs.revive_below
-    )
+    quantizer = family.codebook(knobs, knobs.channels)
     encoder, decoder = (
         Vit(knobs.width, depth, heads, knobs.patch) for depth in (knobs.encoder_depth, knobs.decoder_depth)
     )

@@ -19,7 +19,7 @@ from limner.tokenizers.quantizers.continuous import Gaussian
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(family.Convolutional):
+class Knobs(family.Continuous):
     """A convolutional autoencoder with a Gaussian posterior."""
 
     kl: float = 1e-4
@@ -39,7 +39,7 @@ RECIPE = Recipe(
     build=build,
     lesson=family.lesson,
     score=family.score,
-    tiny=family.TINY,
+    tiny={**family.TINY, "channels": 4},
     claims=(
         Claim(
             text="the same MAR draws better from VAE latents than from AE latents",

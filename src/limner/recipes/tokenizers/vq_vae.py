@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from limner.recipe import Claim, Recipe
 from limner.recipes.tokenizers import family
 from limner.tokenizers.autoencoder import Autoencoder
-from limner.tokenizers.quantizers.vector import VectorQuantizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +24,7 @@ class Knobs(family.Codebook, family.Convolutional):
 
 def build(knobs: Knobs) -> Autoencoder:
     """A freshly initialised VQ-VAE."""
-    quantizer = VectorQuantizer(
-        knobs.entries, knobs.channels, commitment=knobs.commitment, revive_below=knobs.revive_below
-    )
-    return family.autoencoder(knobs, quantizer)
+    return family.autoencoder(knobs, family.codebook(knobs, knobs.channels))
 
 
 RECIPE = Recipe(
@@ -39,7 +35,7 @@ RECIPE = Recipe(
     build=build,
     lesson=family.lesson,
     score=family.score,
-    tiny={**family.TINY, "entries": 32},
+    tiny={**family.TINY, "channels": 4, "entries": 32},
     claims=(
         Claim(
             text="with rebirth of dead rows at least 90 % of 512 codes are used, without it fewer",
