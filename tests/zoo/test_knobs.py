@@ -52,6 +52,7 @@ def choices(knobs: Any) -> Iterator[Any]:
                 yield dataclasses.replace(knobs, **{name: option})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", RECIPES)
 def test_every_knob_is_read(trained, path):
     zoo = trained(path)
