@@ -21,7 +21,7 @@ from limner.train.settings import Settings
 pytestmark = pytest.mark.timeout(300)  # the first test of a session trains what it needs
 
 RECIPES = tuple(entry.path for entry in find_recipes() if entry.trains)
-SHORT = tuple(path for path in RECIPES if path.partition("/")[0] in ("generators", "tokenizers", "encoders"))
+SHORT = tuple(path for path in RECIPES if path.partition("/")[0] != "unified")
 ELSEWHERE = {  # read only with models of transformers or a file of conversations: tests/zoo/test_real_scale.py
     "understanding": {"encoder_layer", "prompt", "lora_alpha", "lora_targets", "pictures", "fitted"},
 }

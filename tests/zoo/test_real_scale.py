@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 ASKED = "What colour is it?"
-SMALL = ["--denoiser-width", "32", "--denoiser-depth", "1", "--draws", "1", "--entries", "100", "--lora-alpha", "16"]
+SMALL = ["--denoiser-width", "32", "--denoiser-depth", "1", "--draws", "1", "--frequent", "100", "--lora-alpha", "16"]
 SHORT = ["--warmup", "10", "--schedule", "constant", "--batch", "4", "--accumulate", "1", "--length", "64"]
 PLAIN = ["--precision", "fp32", "--sample-every", "100000", "--threads", "1"]
 STAGES = {"align": ["--images", "80", "--lr", "3e-3"], "instruct": ["--images", "640", "--lr", "1e-2", "--lora", "8"]}

@@ -35,45 +35,80 @@ def step(recipe: Any, **options: Any):
     return task
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"phi": "unconstrained", "centred": False, "tie": "snapshot"},
-        {"phi": "sparsemax", "basis": "clusters", "entries": 16},
-        {"phi": "top-k", "k": 3, "dense_until": 0.0, "sparse_from": 0.0, "basis": "frequent", "entries": 40, "leak": 2},
-        {"basis": "random", "entries": 40, "tie": "live"},
-        {"phi": "unconstrained", "basis": "principal", "entries": 8, "tie": "live"},
-        {"basis": "matched"},
-        {"basis": "learned", "entries": 40},
-        {"head": "attention", "tau": 0.5},
-    ],
-    ids=lambda options: " ".join(map(str, options.values())),
-)
-def test_every_knob_makes_a_model_that_learns(options):
-    from limner.recipes.understanding import language_basis
+def mixtures() -> dict[str, Any]:
+    from limner.connectors import bases, coefficients, controls, ties
+    from limner.connectors.scores import AttentionHead
+    from limner.recipes.understanding.language_basis import Mixture
 
-    model = step(language_basis, **options).model
-    words = model.connector
+    return {
+        "unconstrained, of the words as they were": Mixture(
+            phi=lambda knobs: coefficients.Unconstrained(),
+            basis=lambda knobs, words, chosen: ties.Snapshot(bases.AllWords(len(words)), words.shape[1]),
+        ),
+        "sparsemax of clusters": Mixture(
+            phi=lambda knobs: coefficients.Sparsemax(knobs.tau),
+            basis=lambda knobs, words, chosen: bases.Clusters(len(words), 16, knobs.seed),
+        ),
+        "directions, teaching the words": Mixture(
+            phi=lambda knobs: coefficients.Unconstrained(),
+            basis=lambda knobs, words, chosen: bases.Principal(len(words), 8),
+        ),
+        "vectors of its own": Mixture(basis=lambda knobs, words, chosen: controls.Learned(40, words.shape[1])),
+        "attention to words": Mixture(
+            head=lambda features, basis, width: AttentionHead(torch.nn.Identity(), features, width)
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", mixtures())
+def test_a_recipe_may_mix_otherwise(name):
+    from limner.recipes.understanding.language_basis import Knobs, build, lesson
+    from limner.types import Rng
+
+    torch.manual_seed(0)
+    knobs, mixture = Knobs(**SMALL, tau=0.5, leak=2, centred="as they were" not in name), mixtures()[name]
+    task = lesson(knobs, build(knobs, mixture), mixture)
+    loss, _ = task.loss(task.model.train(), task.batch(0, 4), Rng(0))
+    loss.backward()
+    assert torch.isfinite(loss)
+    words = task.model.connector
     assert all(p.grad is not None for p in words.parameters() if p.requires_grad)
-    assert words.head.hidden(torch.ones(1, 4, 64)).shape[:2] == (1, 4)
-    assert words.basis.size == options.get("entries", 384)
-    image = torch.rand(2, 3, 16, 16)
-    with torch.no_grad():
-        patches = model.encoder(image)
-        ids, weights = words.top_words(patches, model.language.words, 3)
-    assert ids.shape == weights.shape == (2, 4, 3)
-    assert (weights.diff(dim=-1) <= 0).all()
-    if options.get("phi") == "top-k":
-        assert ((words.coefficients(patches.vectors, model.language.words) > 0).sum(-1) == 3).all()
+    assert words.basis.size == {"sparsemax of clusters": 16, "vectors of its own": 40}.get(name, words.basis.size)
 
 
-def test_the_most_frequent_words_are_those_of_the_talk():
-    from limner.recipes.understanding import language_basis
+def test_few_words_are_the_most_frequent_and_k_are_left():
+    from limner.recipes.understanding import language_basis_sparse
 
-    task = step(language_basis, basis="frequent", entries=60)
-    ids = set(task.model.connector.basis.basis.ids.tolist())
+    task = step(language_basis_sparse, frequent=60, k=3, dense_until=0.0, sparse_from=0.0)
+    model, words = task.model, task.model.connector
+    ids = set(words.basis.basis.ids.tolist())
     assert len(ids) == 60
-    assert set(task.model.vocabulary.ids("what colour is the star ?")) <= ids
+    assert set(model.vocabulary.ids("what colour is the star ?")) <= ids
+    with torch.no_grad():
+        patches = model.encoder(torch.rand(2, 3, 16, 16))
+        found, weights = words.top_words(patches, model.language.words, 4)
+    assert found.shape == weights.shape == (2, 4, 4)
+    assert (weights.diff(dim=-1) <= 0).all()
+    assert ((weights > 0).sum(-1) == 3).all()
+
+
+def test_the_control_mixes_no_words():
+    from limner.recipes.understanding import language_basis_matched
+
+    words = step(language_basis_matched).model.connector
+    assert type(words.basis.basis).__name__ == "Matched"
+    assert words.basis.size == 384
+
+
+def test_older_cards_are_read_where_their_choice_is_left(tmp_path):
+    from limner.errors import CheckpointError
+    from limner.recipes.understanding.language_basis import Knobs
+    from limner.store.knobs import parse_knobs
+
+    older = {"phi": "softmax", "basis": "all", "tie": "stopped", "head": "dense", "k": 8, "entries": 256, "width": 64}
+    assert parse_knobs(Knobs, older, tmp_path) == Knobs(width=64)
+    with pytest.raises(CheckpointError, match="sets basis to 'clusters', but only 'all' is left"):
+        parse_knobs(Knobs, {**older, "basis": "clusters"}, tmp_path)
 
 
 def test_vectors_start_as_far_from_their_mean_as_words(trained):
@@ -108,8 +143,6 @@ def test_it_starts_as_superclass_speaks(trained):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"head": "attention"}, "use --head dense and --basis all"),
-        ({"basis": "clusters"}, "use --head dense and --basis all"),
         ({"encoder": None}, "--encoder None has no linear classifier"),
         ({"encoder": "clip-64"}, "--encoder clip-64 has no linear classifier"),
     ],

@@ -26,7 +26,11 @@ def parse_knobs(kind: type[Settings], values: dict[str, Any], source: Path) -> S
     names that the recipe does not know, and values that do not fit."""
     known = {field.name for field in dataclasses.fields(kind)}
     hints = {name: hint for name, hint in typing.get_type_hints(kind).items() if name in known}
-    values = {name: value for name, value in values.items() if name in known or name not in kind.retired}
+    for name, left in kind.fixed.items():
+        if name not in known and values.get(name, left) != left:
+            raise CheckpointError(f"{source / CARD} sets {name} to {values[name]!r}, but only {left!r} is left")
+    gone = kind.retired | kind.fixed.keys()
+    values = {name: value for name, value in values.items() if name in known or name not in gone}
     if unknown := values.keys() - hints.keys():
         raise CheckpointError(f"{source / CARD} sets {min(unknown)}, which {kind.__module__} does not know")
     if wrong := [name for name, value in values.items() if not fits(hints[name], value)]:

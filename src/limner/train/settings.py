@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from limner.errors import InputError
 
@@ -60,6 +61,8 @@ class Settings:
 
     retired: ClassVar[frozenset[str]] = frozenset()
     """Knobs of older cards that never had an effect on this recipe: they are read over."""
+    fixed: ClassVar[Mapping[str, Any]] = {}
+    """Knobs of older cards of which one value is left, which they must have."""
 
     def __post_init__(self) -> None:
         for name in ("images", "batch", "accumulate", "sample_every", "checkpoint_every"):

@@ -7,7 +7,7 @@ trained along; its weights are saved with the model. What the model is put toget
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -32,6 +32,7 @@ from limner.recipes.understanding.parts import adopt_aligned, require_weights
 from limner.store.files import is_described, weights_hash
 from limner.store.folder import load
 from limner.tokenizers.tokenizer import QuantizingTokenizer
+from limner.train.settings import RARE
 from limner.train.task import Loss, Task
 from limner.types import Image, Rng
 from limner.unified.conversation import pack_conversations
@@ -66,11 +67,11 @@ class Knobs(parts.Knobs):
     """A JSON file of LLaVA conversations or COCO captions; without one, questions about scenes."""
     pictures: str | None = None
     """Folder that the pictures' paths in that file start from; without one, the file's own."""
-    fitted: Literal["pad", "crop"] = "pad"
+    fitted: Literal["pad", "crop"] = field(default="pad", metadata=RARE)
     """How such a picture becomes square: padded with white, or cropped to the middle."""
-    turns: int = 6
+    turns: int = field(default=6, metadata=RARE)
     """Most questions about a scene."""
-    subwords: str | None = None
+    subwords: str | None = field(default=None, metadata=RARE)
     """Name or folder of a model whose subwords the small language model takes, so that the two can be swapped
     (`limner swap`); without it they are learned from what is said."""
     images: int = 200_000

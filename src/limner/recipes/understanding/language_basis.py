@@ -1,33 +1,35 @@
-"""Language basis: a LLaVA whose pictures are combinations of the language model's own words.
+"""Language basis: a LLaVA whose images are combinations of the language model's own words.
 
 Liao et al., LangBridge, arXiv:2503.19404; convex as in AlignVLM, arXiv:2502.01341. Each patch becomes
-``mu + gamma sum_j c_j (e_j - mu)``, so what it says can be read word by word, and the same coefficients speak to
-another language model with the same subwords (`LanguageBasis.swap`). Deviations: those of `llava`; a centre and a
-learned gain, without which mixtures of many words are all alike (`limner.connectors.basis`).
+
+    v = mu + gamma sum_j c_j (e_j - mu),      c = softmax(W f / tau)
+
+so what it means can be read word by word, and the same coefficients make vectors of another language model with the
+same subwords (`LanguageBasis.swap`). Deviations: those of `llava`; a centre and a learned gain, without which mixtures
+of many words are all alike (`limner.connectors.basis`). A recipe with other coefficients, another basis or another
+score of words hands a `Mixture` to `build` and `lesson`, as `language_basis_sparse` and ``language_basis_matched`` do.
 
     limner train superclass --out runs/superclass
     limner train language_basis --encoder runs/superclass --out runs/words
     limner train language_basis --encoder runs/superclass --classifier --out runs/started
-    limner train language_basis --encoder runs/superclass --basis matched --out runs/control
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, cast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, TypeAlias, cast
 
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from limner.connectors.bases import AllWords, Basis, ChosenWords, Clusters, Principal, most_frequent, random_subset
+from limner.connectors.bases import AllWords, Basis, ChosenWords, most_frequent, random_subset
 from limner.connectors.basis import LanguageBasis, Leak
-from limner.connectors.coefficients import Phi, Softmax, Sparsemax, TopK, Unconstrained
+from limner.connectors.coefficients import Phi, Softmax
 from limner.connectors.connector import Words
-from limner.connectors.controls import Learned, Matched
-from limner.connectors.scores import AttentionHead, DenseHead
-from limner.connectors.ties import Snapshot, Stopped
+from limner.connectors.scores import DenseHead, Head
+from limner.connectors.ties import Stopped
 from limner.encoders.matcher import ImageTextModel
 from limner.encoders.subwords import SubwordClassifier
 from limner.errors import InputError
@@ -45,105 +47,83 @@ from limner.recipes.understanding.asked import (
 )
 from limner.recipes.understanding.parts import parts, seer
 from limner.store.folder import load
+from limner.train.settings import RARE
 from limner.unified.segments import KINDS
 
-MEASURED = 32  # pictures from which the gain is started
+MEASURED = 32  # images from which the gain is started
+Chosen: TypeAlias = Int[Tensor, "entries"] | None  # rows of the words that are mixed; None: all
 
 
 @dataclass(frozen=True, kw_only=True)
 class Knobs(llava.Knobs):
-    """A LLaVA that sees in words."""
+    """A LLaVA whose images are mixtures of words."""
 
-    phi: Literal["unconstrained", "softmax", "sparsemax", "top-k"] = "softmax"
-    """Scores to coefficients."""
-    k: int = 8
-    """Words that top-k leaves to a patch."""
-    dense_until: float = 0.5
-    """Part of the training in which top-k still takes all words: chosen from the start, few of them ever learn."""
-    sparse_from: float = 0.75
-    """Part of the training after which k are left; 0 with --dense-until 0 chooses from the start."""
-    tau: float = 1.0
-    """Temperature of the coefficients at the start; it is learned."""
-    basis: Literal["all", "frequent", "random", "clusters", "principal", "matched", "learned"] = "all"
-    """What is mixed: all words, some, means of clusters of them, directions, or controls that are no words."""
-    entries: int = 256
-    """How many words, clusters, directions or learned vectors; "all" and "matched" are as many as there are words."""
-    tie: Literal["live", "stopped", "snapshot"] = "stopped"
-    """Pictures teach the words that they are made of; or follow them; or keep to those of the start."""
-    head: Literal["dense", "attention"] = "dense"
-    """A row of its own per vector of the basis, or inner products with it."""
-    centred: bool = True
-    """Mix around the mean with a learned gain; the papers do not."""
-    leak: int = 0
-    """Rank of what is added beside the words."""
+    frequent: int | None = None
+    """Mix only so many words, the most frequent of the data."""
     classifier: bool = False
     """Start from the given encoder's own classifier into subwords (SuperClass)."""
+    tau: float = field(default=1.0, metadata=RARE)
+    """Temperature of the coefficients at the start; it is learned."""
+    centred: bool = field(default=True, metadata=RARE)
+    """Mix around the mean with a learned gain; the papers do not."""
+    leak: int = field(default=0, metadata=RARE)
+    """Rank of what is added beside the words."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.dense_until <= self.sparse_from <= 1:
-            raise InputError(
-                f"--dense-until {self.dense_until} and --sparse-from {self.sparse_from} are parts of the training: "
-                "give the first from 0 and the second up to 1, in this order"
-            )
-
-
-def phi(knobs: Knobs) -> Phi:
-    """Scores to coefficients."""
-    if knobs.phi == "unconstrained":
-        return Unconstrained()
-    if knobs.phi == "top-k":
-        passes = knobs.images * knobs.accumulate // knobs.batch
-        begin, end = (round(part * passes) for part in (knobs.dense_until, knobs.sparse_from))
-        return TopK(knobs.k, knobs.tau, begin=begin, end=end)
-    return Softmax(knobs.tau) if knobs.phi == "softmax" else Sparsemax(knobs.tau)
+    retired = frozenset({"k", "dense_until", "sparse_from", "entries"})
+    fixed: ClassVar = {"phi": "softmax", "basis": "all", "tie": "stopped", "head": "dense"}
 
 
-def basis(knobs: Knobs, words: Words, chosen: Int[Tensor, "entries"]) -> Basis:
-    """What is mixed of a table of ``words``, untied; ``chosen``: the words of a basis of some."""
-    (vocabulary, width), entries = words.shape, knobs.entries
-    return {
-        "all": lambda: AllWords(vocabulary),
-        "frequent": lambda: ChosenWords(chosen),
-        "random": lambda: ChosenWords(chosen),
-        "clusters": lambda: Clusters(vocabulary, entries, knobs.seed),
-        "principal": lambda: Principal(vocabulary, entries),
-        "matched": lambda: Matched(vocabulary, width, knobs.seed),  # as many as the words they stand for
-        "learned": lambda: Learned(entries, width),
-    }[knobs.basis]()
+def words_of(knobs: Any, words: Words, chosen: Chosen) -> Basis:
+    """All words, or those chosen; images follow the table of words and do not train it."""
+    return Stopped(AllWords(len(words)) if chosen is None else ChosenWords(chosen))
 
 
-def connector(knobs: Knobs, features: int, words: Words, chosen: Int[Tensor, "entries"]) -> LanguageBasis:
+class Mixture(NamedTuple):
+    """What is mixed, and how: what systems of this kind choose.
+
+    Args:
+        phi: scores to coefficients.
+        basis: of a table of words, and of the rows chosen from it; tied to the table or not.
+        head: patches of so many channels to scores of a basis, for words of so many channels.
+    """
+
+    phi: Callable[[Any], Phi] = lambda knobs: Softmax(knobs.tau)
+    basis: Callable[[Any, Words, Chosen], Basis] = words_of
+    head: Callable[[int, Basis, int], Head] = lambda features, basis, width: DenseHead(
+        nn.Identity(), features, basis.size
+    )  # the encoder's patches are normalised
+
+
+ALL_WORDS = Mixture()
+
+
+def connector(knobs: Knobs, features: int, words: Words, chosen: Chosen, mixture: Mixture = ALL_WORDS) -> LanguageBasis:
     """The connector between patches of so many ``features`` and a table of ``words``, not settled."""
-    mixed, width = basis(knobs, words, chosen), words.shape[1]
-    tied = {"live": lambda: mixed, "stopped": lambda: Stopped(mixed), "snapshot": lambda: Snapshot(mixed, width)}
-    head = (
-        DenseHead(nn.Identity(), features, mixed.size)  # the encoder's features are normalised
-        if knobs.head == "dense"
-        else AttentionHead(nn.Identity(), features, width)
-    )
+    basis, width = mixture.basis(knobs, words, chosen), words.shape[1]
     leak = Leak(features, knobs.leak, width) if knobs.leak else None
-    return LanguageBasis(head, phi(knobs), tied[knobs.tie](), centred=knobs.centred, leak=leak)
+    head = mixture.head(features, basis, width)
+    return LanguageBasis(head, mixture.phi(knobs), basis, centred=knobs.centred, leak=leak)
 
 
-def build(knobs: Knobs) -> VisionLanguageModel:
-    """A freshly initialised model that sees in words; which words are the most frequent, only `lesson` knows."""
+def build(knobs: Knobs, mixture: Mixture = ALL_WORDS) -> VisionLanguageModel:
+    """A freshly initialised model; which words are the most frequent, only `lesson` knows."""
     made = parts(knobs)
     words, features = made.language.words.detach(), made.encoder.width
-    joined = connector(knobs, features, words, random_subset(len(words), knobs.entries, knobs.seed))
+    chosen = None if knobs.frequent is None else random_subset(len(words), knobs.frequent, knobs.seed)
+    joined = connector(knobs, features, words, chosen, mixture)
     joined.settle(words, torch.randn(1, (knobs.size // knobs.patch) ** 2, features))
     return seer(knobs, made, joined)
 
 
-def lesson(knobs: Knobs, model: VisionLanguageModel) -> SeeingTask:
+def lesson(knobs: Knobs, model: VisionLanguageModel, mixture: Mixture = ALL_WORDS) -> SeeingTask:
     """How it is trained; errors as those of `settle` and `conversation_lesson`."""
     made = conversation_lesson(knobs, model)
-    settle(knobs, made)
+    settle(knobs, made, mixture)
     return made.task()
 
 
-def settle(knobs: Knobs, made: ConversationLesson) -> None:
-    """Decide which words are mixed, and how far, by what is said and shown; what was aligned is settled.
+def settle(knobs: Knobs, made: ConversationLesson, mixture: Mixture = ALL_WORDS) -> None:
+    """Choose the words that are mixed by the data, and start the gain; what was aligned is settled.
 
     Raises `InputError` for a ``--classifier`` that there is not.
     """
@@ -151,19 +131,21 @@ def settle(knobs: Knobs, made: ConversationLesson) -> None:
         return
     model = made.model
     table = model.language.words.detach()
-    chosen = random_subset(len(table), knobs.entries, knobs.seed)
-    if knobs.basis == "frequent":
+    chosen = None
+    if knobs.frequent is not None:
         texts = (model.vocabulary.ids(text) for text in said(made.sources))
-        chosen = most_frequent(texts, len(table), knobs.entries)
-        model.connector = connector(knobs, model.encoder.width, table, chosen)
+        chosen = most_frequent(texts, len(table), knobs.frequent)
+        model.connector = connector(knobs, model.encoder.width, table, chosen, mixture)
     words = cast(LanguageBasis, model.connector)
     if knobs.classifier:
         if knobs.language is not None:
             raise InputError("--classifier names subwords of limner's own: leave it out, or leave out --language")
-        if knobs.head != "dense" or knobs.basis not in ("all", "frequent", "random"):
-            raise InputError("--classifier scores words: use --head dense and --basis all, frequent or random")
-        rows = range(len(table)) if knobs.basis == "all" else chosen.tolist()
-        start(knobs.encoder, words, cast(Subwords, model.vocabulary), rows)
+        start(
+            knobs.encoder,
+            words,
+            cast(Subwords, model.vocabulary),
+            range(len(table)) if chosen is None else chosen.tolist(),
+        )
     batch = made.batch(0, MEASURED)
     shown = batch["image"][(batch["kinds"] == KINDS.index("seen")).any(1)]
     if not len(shown):

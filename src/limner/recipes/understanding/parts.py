@@ -13,7 +13,7 @@ instruct`` the language model too, beginning with the connector of ``--aligned``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
@@ -35,7 +35,7 @@ from limner.languages.transformer import LanguageTransformer
 from limner.models.vision_language import VisionLanguageModel
 from limner.store.files import WEIGHTS, fill, is_described, locate, read_weights
 from limner.train import checkpoint
-from limner.train.settings import Settings
+from limner.train.settings import RARE, Settings
 from limner.unified.conversation import Vocabulary
 
 
@@ -46,28 +46,28 @@ class Knobs(Settings):
     encoder: str | None = None
     """Name or folder of a trained encoder, limner's or a vision tower of transformers (CLIP, SigLIP, DINOv2); without
     one it is trained along, which takes far longer."""
-    learns_to_see: bool = False
+    learns_to_see: bool = field(default=False, metadata=RARE)
     """Go on training an encoder that was given."""
-    encoder_layer: int = -1
+    encoder_layer: int = field(default=-1, metadata=RARE)
     """Whose states are read of a tower of transformers: -1 is the last, -2 the one before, as LLaVA reads CLIP."""
     size: int = 64
     """Pixels on a side; a tower of transformers has a size of its own."""
     patch: int = 8
     """Pixels on a side of a patch."""
-    encoder_width: int = 192
+    encoder_width: int = field(default=192, metadata=RARE)
     """Width of the vision transformer."""
-    encoder_depth: int = 4
+    encoder_depth: int = field(default=4, metadata=RARE)
     """Blocks of the vision transformer."""
     language: str | None = None
     """Folder of a causal language model of transformers (Qwen, Llama, SmolLM) with its tokenizer; without one a small
     one is trained from the start."""
-    prompt: str = PROMPT
+    prompt: str = field(default=PROMPT, metadata=RARE)
     """How a question stands before a language model of transformers, {} being the question."""
     lora: int = 0
     """Rank of adapters, which then learn in place of a language model of transformers; 0 teaches all of it."""
-    lora_alpha: float | None = None
+    lora_alpha: float | None = field(default=None, metadata=RARE)
     """Scale of adapters times their rank; twice the rank if not given."""
-    lora_targets: tuple[str, ...] = (ALL,)
+    lora_targets: tuple[str, ...] = field(default=(ALL,), metadata=RARE)
     """Names of linear layers that get adapters, such as q_proj v_proj; all-linear is all but the head."""
     stage: Literal["align", "instruct"] = "instruct"
     """Teach the connector alone, or the language model too."""
@@ -77,9 +77,9 @@ class Knobs(Settings):
     """Width of the small language model."""
     depth: int = 4
     """Blocks of the small language model."""
-    vocabulary: int = 512
+    vocabulary: int = field(default=512, metadata=RARE)
     """Subwords of the small language model."""
-    length: int = 512
+    length: int = field(default=512, metadata=RARE)
     """Most slots of a row, picture and talk; longer talk loses its last turns."""
 
 

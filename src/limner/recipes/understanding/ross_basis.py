@@ -42,5 +42,5 @@ RECIPE = Recipe(
     build=build,
     lesson=lesson,
     score=seeing_scores,
-    tiny={**TINY, "denoiser_width": 32, "denoiser_depth": 1, "draws": 1, "basis": "clusters", "entries": 32},
+    tiny={**TINY, "denoiser_width": 32, "denoiser_depth": 1, "draws": 1, "frequent": 32},
 )

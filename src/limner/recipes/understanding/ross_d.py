@@ -13,13 +13,14 @@ Deviations of the small model: those of LLaVA's; one latent of vae-64 per slot, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from limner.models.vision_language import VisionLanguageModel
 from limner.recipe import Claim, Recipe
 from limner.recipes.understanding import llava
 from limner.recipes.understanding.asked import TINY, SeeingTask, conversation_lesson, latents_of, seeing_scores
 from limner.recipes.understanding.llava import build
+from limner.train.settings import RARE
 from limner.unified.denoiser import TokenDenoiser
 from limner.unified.reconstruction import Denoising, Reconstruction
 from limner.unified.targets import side_of
@@ -31,19 +32,19 @@ class Knobs(llava.Knobs):
 
     latents: str = "vae-64"
     """Name or folder of the tokenizer whose latents are denoised."""
-    denoiser_width: int = 128
+    denoiser_width: int = field(default=128, metadata=RARE)
     """Width of the denoiser."""
-    denoiser_depth: int = 3
+    denoiser_depth: int = field(default=3, metadata=RARE)
     """Blocks of the denoiser."""
-    summed: bool = False
+    summed: bool = field(default=False, metadata=RARE)
     """Add hidden states to the latents, in place of steering the blocks by them."""
-    draws: int = 4
+    draws: int = field(default=4, metadata=RARE)
     """Noise levels per picture and step."""
     weight: float = 1.0
     """Weight of reconstruction beside answers."""
-    shuffled: bool = False
+    shuffled: bool = field(default=False, metadata=RARE)
     """A control: denoise another picture than the one shown."""
-    stopped: bool = False
+    stopped: bool = field(default=False, metadata=RARE)
     """A control: reconstruction teaches the language model nothing."""
 
 

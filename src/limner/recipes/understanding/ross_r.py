@@ -11,13 +11,14 @@ training alone, so the model ships and answers as a LLaVA does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from limner.models.vision_language import VisionLanguageModel
 from limner.recipe import Claim, Recipe
 from limner.recipes.understanding import llava
 from limner.recipes.understanding.asked import TINY, SeeingTask, conversation_lesson, latents_of, seeing_scores
 from limner.recipes.understanding.llava import build
+from limner.train.settings import RARE
 from limner.unified.reconstruction import Reconstruction, Regression
 from limner.unified.targets import Pixels, Target
 
@@ -32,9 +33,9 @@ class Knobs(llava.Knobs):
     """Measure by angles, not by squares."""
     weight: float = 1.0
     """Weight of reconstruction beside answers."""
-    shuffled: bool = False
+    shuffled: bool = field(default=False, metadata=RARE)
     """A control: give back another picture than the one shown."""
-    stopped: bool = False
+    stopped: bool = field(default=False, metadata=RARE)
     """A control: reconstruction teaches the language model nothing."""
 
 

@@ -156,7 +156,7 @@ def build(knobs: Knobs) -> Limner:
     seeing = knobs.seeing()
     encoder, language, _ = parts(seeing)
     words, subwords = language.words.detach(), Subwords(knobs.text_length)
-    connector = language_basis.connector(seeing, encoder.width, words, torch.arange(len(words)))
+    connector = language_basis.connector(seeing, encoder.width, words, None)
     connector.settle(words, torch.randn(1, (knobs.size // knobs.patch) ** 2, encoder.width))
     model = VisionLanguageModel(encoder, connector, language, subwords, learns_to_see=True, placed=True)
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False, patch=knobs.folded)
