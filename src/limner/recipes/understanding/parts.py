@@ -135,7 +135,7 @@ def _language(knobs: Knobs) -> HuggingFaceLanguage:
 
 def seer(knobs: Knobs, made: Parts, connector: Connector) -> VisionLanguageModel:
     """A model around a connector, of which that learns which is to."""
-    learns = knobs.encoder is None or knobs.learns_to_see
+    learns = knobs.learns_to_see or knobs.encoder is None
     if knobs.stage == "align":
         cast(nn.Module, made.language).requires_grad_(False)
     return VisionLanguageModel(made.encoder, connector, made.language, made.vocabulary, learns_to_see=learns)
