@@ -237,7 +237,7 @@ def test_tokenizer(golden: Golden) -> None:
 def test_decoding_of_ids(golden: Golden) -> None:
     made = tokenizer(golden)
     ids = golden["out.vq.idx"].reshape(len(golden["in.image"]), -1)
-    agree(made.decoder(made.quantizer.latents(ids, made.layout.grids[-1][0], made.grid)), golden["out.vq.decode_code"])
+    agree(made.decoder(made.quantizer.latents(ids, *made.layout.grids[-1])), golden["out.vq.decode_code"])
     agree(made.decode(ids), golden["out.vq.decode_code"].clamp(-1, 1))
 
 

@@ -31,6 +31,7 @@ from limner.store.official.maskgit import (
     official_generator,
 )
 from limner.store.release import official_name
+from limner.store.released import recognise
 from limner.types import Rng
 
 NAMES = ("maskgit_bert", "maskgit_uvit")

@@ -24,9 +24,10 @@ from limner.store.official.ross import (
     official_denoising,
     official_tokenizer,
     prepare,
+    prepare_tokenizer,
     sizes_of,
 )
-from limner.store.release import official_name
+from limner.store.release import fill, official_name
 from limner.tokenizers.kl import KlAutoencoder
 from limner.types import Rng
 from limner.unified.reconstruction import Denoising, Reconstruction
