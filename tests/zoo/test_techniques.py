@@ -130,7 +130,7 @@ def test_pruned_patches_are_read_no_more(trained, host):
     from limner.store.techniques import with_techniques
 
     name, image = trained(host).name, torch.rand(1, 3, 16, 16) * 2 - 1
-    plain, model = (getattr(one, "seer", one) for one in (limner.load(name), limner.load(name)))
+    plain, model = (getattr(one, "vision_language", one) for one in (limner.load(name), limner.load(name)))
     pruned = with_techniques(model, ["vtc-cls:keep=3"])
     assert (plain.slots, pruned.slots) == (4, 3)
     with torch.no_grad():

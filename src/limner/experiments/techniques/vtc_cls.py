@@ -62,7 +62,7 @@ ARMS: dict[str, Callable[[VisionLanguageModel, int], VisionLanguageModel]] = {
 @torch.no_grad()
 def answered(experiment: Experiment, seed: int) -> dict[str, float]:
     """The share of right answers of every arm, and of the whole model ``blind``, about held-out scenes of a seed."""
-    model = load(MODEL).seer
+    model = load(MODEL).vision_language
     scenes = Scenes(derive_seed(seed, "vtc-cls"), split="heldout", size=model.size, objects=(1, 4))
     source = SceneConversations(scenes, turns=TURNS, describe=False)
     images, turns = asked_of([source[index] for index in range(max(round(SCENES * experiment.scale), 2))])
