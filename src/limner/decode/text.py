@@ -18,6 +18,7 @@ from torch.nn import functional
 from limner.decode.decoder import Decoder
 from limner.decode.step import until
 from limner.generators.backbones.backbone import Contexts, Embedded
+from limner.generators.conditions import Conditioning
 from limner.generators.generator import Generator
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.heads.words import WordHead
