@@ -30,12 +30,12 @@ from limner.generators.generator import Generator
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.orders import RandomMasked
 from limner.languages.language import LanguageModel
-from limner.lessons.joint import Part, drawing, joint_task
+from limner.lessons.joint import JointPart, drawing, joint_task
 from limner.models.limner import Limner
 from limner.models.vision_language import VisionLanguageModel
 from limner.train.settings import Settings
 from limner.types import Rng, derive_seed
-from limner.unified.drawing import LanguageBackbone, Prompt, WordSpan
+from limner.unified.drawing import LanguageBackbone, WordCondition, WordSpan
 from studies.language_basis import drawn
 from studies.language_basis.drawn import Album, album, telling
 from studies.language_basis.learning import descend, shuffled
@@ -105,7 +105,7 @@ def training(joint: Joint, model: Limner, pool: Pool, chosen: Int[Tensor, "n"], 
         shown = index.roll(1) if joint.arm == "shuffled" else index
         return {"text": pictures.captions[index], "tokens": pictures.latents[shown]}
 
-    def recorded(part: Part[Limner]) -> Part[Limner]:
+    def recorded(part: JointPart[Limner]) -> JointPart[Limner]:
         def losses(model: Limner, batch: Any, rng: Rng) -> Mapping[str, Tensor]:
             found = part.losses(model, batch, rng)
             for name, loss in found.items():
@@ -114,7 +114,7 @@ def training(joint: Joint, model: Limner, pool: Pool, chosen: Int[Tensor, "n"], 
 
         return replace(part, losses=losses)
 
-    parts = [Part(scenes, answers)] if joint.sees else []
+    parts = [JointPart(scenes, answers)] if joint.sees else []
     if joint.draws:
         parts.append(drawing(captions, model.generator.drop, joint.seed, times=CAPTIONS // SCENES))
     return Training(joint_task(model, list(map(recorded, parts)), {"drawn": WEIGHT}), history)
@@ -123,7 +123,7 @@ def training(joint: Joint, model: Limner, pool: Pool, chosen: Int[Tensor, "n"], 
 def generator(language: LanguageModel, channels: int, count: int, *, shared: bool) -> Generator:
     """Masked autoregression within the language model, over ``count`` subwords of a caption; what does not differ
     between arms is drawn first."""
-    backbone, prompt = LanguageBackbone(language, SLOTS), Prompt(language, count)
+    backbone, prompt = LanguageBackbone(language, SLOTS), WordCondition(language, count)
     head = DiffusionHead(
         channels, WIDTH, width=HEAD_WIDTH, depth=HEAD_DEPTH, steps=50, draws=1, velocity=True, emphasis=1000.0
     )

@@ -203,11 +203,11 @@ def test_half_of_the_weights_are_not_enough(tmp_path):
 def test_subwords(tmp_path):
     from limner.errors import InputError
     from limner.languages.pretrained_subwords import PretrainedSubwords
-    from limner.unified.conversation import Vocabulary
+    from limner.unified.conversation import TextVocabulary
 
     write_tokenizer(tmp_path)
     words = PretrainedSubwords.read(tmp_path)
-    assert isinstance(words, Vocabulary)
+    assert isinstance(words, TextVocabulary)
     text = "The star is red, überall."
     assert words.text([*words.ids(text), words.end(), *words.ids("no")]) == text
     assert words.text(words.prompt_ids("Is it red?")) == "Is it red?"

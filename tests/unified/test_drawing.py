@@ -11,7 +11,7 @@ from limner.generators.heads.regression import RegressionHead
 from limner.generators.orders import RandomMasked
 from limner.languages.transformer import LanguageTransformer
 from limner.types import Rng
-from limner.unified.drawing import LanguageBackbone, Prompt, WordSpan
+from limner.unified.drawing import LanguageBackbone, WordCondition, WordSpan
 
 COUNT, WORDS, WIDTH, CHANNELS = 4, 3, 32, 2
 
@@ -24,7 +24,7 @@ def build() -> tuple[LanguageTransformer, Generator]:
         order=RandomMasked(),
         backbone=LanguageBackbone(language, COUNT),
         head=RegressionHead(CHANNELS, WIDTH),
-        condition=Prompt(language, WORDS),
+        condition=WordCondition(language, WORDS),
         embed=WordSpan(CHANNELS, language.words, rank=4),
     )
     return language, generator

@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limner.lessons.joint import Part, joint_task, pictures_of_captions
+from limner.lessons.joint import JointPart, joint_task, pictures_of_captions
 from limner.types import Rng
 
 
-def part(name: str, scale: float, times: int = 1) -> Part[nn.Linear]:
+def part(name: str, scale: float, times: int = 1) -> JointPart[nn.Linear]:
     """A loss that is ``scale`` times the sum of its items' numbers and of one draw."""
 
     def losses(model: nn.Linear, batch: Tensor, rng: Rng) -> dict[str, Tensor]:
         return {name: scale * model.weight.sum() * (batch.sum() + rng.uniform(1).sum())}
 
-    return Part(lambda start, size: torch.arange(start, start + size).float(), losses, times)
+    return JointPart(lambda start, size: torch.arange(start, start + size).float(), losses, times)
 
 
 def test_losses_are_weighted_by_name_and_drawn_for_in_turn() -> None:

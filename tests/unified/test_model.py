@@ -21,7 +21,7 @@ from limner.languages.transformer import LanguageTransformer
 from limner.train.loop import train
 from limner.train.settings import Settings
 from limner.types import Image, Rng
-from limner.unified.drawing import CausalLanguageBackbone, LanguageBackbone, Prompt, WordSpan
+from limner.unified.drawing import CausalLanguageBackbone, LanguageBackbone, WordCondition, WordSpan
 from limner.unified.model import Unified
 from limner.unified.segments import Packed, Segment, lay_out
 
@@ -44,7 +44,7 @@ def causal(own_table: bool = False) -> tuple[Unified, Generator]:
         order=Raster(),
         backbone=CausalLanguageBackbone(words, PROMPT, COUNT),
         head=head,
-        condition=Prompt(words, PROMPT),
+        condition=WordCondition(words, PROMPT),
     )
     return Unified(words, {}, {"drawn": head}), generator
 
@@ -58,7 +58,7 @@ def masked() -> tuple[Unified, Generator]:
         order=RandomMasked(),
         backbone=LanguageBackbone(words, COUNT),
         head=head,
-        condition=Prompt(words, PROMPT),
+        condition=WordCondition(words, PROMPT),
         embed=WordSpan(CHANNELS, words.words, 4),
     )
     assert isinstance(generator.backbone, LanguageBackbone)

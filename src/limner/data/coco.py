@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 from limner.data.conversations import DESCRIBE, Turn
-from limner.data.rows import Row, inside
+from limner.data.rows import ConversationRow, inside
 
 
-def rows(content: dict[str, Any], file: str) -> tuple[list[Row], list[str]]:
+def rows(content: dict[str, Any], file: str) -> tuple[list[ConversationRow], list[str]]:
     """Sound rows in the order of the pictures, and a sentence about everything else."""
     images, annotations = content["images"], content["annotations"]
     for key, value in (("images", images), ("annotations", annotations)):
@@ -35,10 +35,12 @@ def rows(content: dict[str, Any], file: str) -> tuple[list[Row], list[str]]:
         else:
             text = " ".join(annotation["caption"].split())
             captions[annotation["image_id"]].append(Turn(DESCRIBE, text, "caption"))
-    rows_of_images = [
-        Row(f"image {key}", names[key], tuple(turns), apart=True) for key, turns in captions.items() if turns
+    found = [
+        ConversationRow(f"image {key}", names[key], tuple(turns), apart=True)
+        for key, turns in captions.items()
+        if turns
     ]
-    return rows_of_images, problems
+    return found, problems
 
 
 def _wrong_image(image: Any, names: dict[Any, str]) -> str:

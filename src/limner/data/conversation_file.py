@@ -19,7 +19,7 @@ import numpy as np
 from limner.data import coco, llava
 from limner.data.conversations import Conversation, Conversations
 from limner.data.images import MAX_PIXELS, fit, read_image
-from limner.data.rows import Row
+from limner.data.rows import ConversationRow
 from limner.errors import InputError
 
 ENDLESS = 1 << 40
@@ -29,7 +29,7 @@ class ConversationListing(NamedTuple):
     """What a file of conversations holds: its format, sound rows, and what is wrong with the others."""
 
     kind: str
-    rows: list[Row]
+    rows: list[ConversationRow]
     problems: list[str]
 
 
@@ -48,7 +48,7 @@ class ConversationFile:
 
     def __init__(
         self,
-        rows: Sequence[Row],
+        rows: Sequence[ConversationRow],
         pictures: Path,
         size: int | None,
         mode: str = "pad",
@@ -92,7 +92,7 @@ class ConversationFile:
         edge = len(self.rows) - count
         return self._of(self.rows[:edge]), self._of(self.rows[edge:])
 
-    def _of(self, rows: Sequence[Row]) -> ConversationFile:
+    def _of(self, rows: Sequence[ConversationRow]) -> ConversationFile:
         return ConversationFile(rows, self.pictures, self.size, self.mode, max_pixels=self.max_pixels)
 
 
@@ -136,7 +136,7 @@ def list_conversations(file: str | Path) -> ConversationListing:
     )
 
 
-def missing(rows: Sequence[Row], folder: Path, file: str | Path) -> list[str]:
+def missing(rows: Sequence[ConversationRow], folder: Path, file: str | Path) -> list[str]:
     """A sentence for every row whose picture is not in the folder."""
     there: dict[str, bool] = {}
     for row in rows:

@@ -14,13 +14,13 @@ from __future__ import annotations
 from typing import Any
 
 from limner.data.conversations import DIALOGUE, Turn
-from limner.data.rows import Row, inside
+from limner.data.rows import ConversationRow, inside
 
 MARK = "<image>"
 ROLES = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt"}
 
 
-def rows(content: list[Any], file: str) -> tuple[list[Row], list[str]]:
+def rows(content: list[Any], file: str) -> tuple[list[ConversationRow], list[str]]:
     """Sound rows, and a sentence about every other."""
     sound, problems = [], []
     for number, raw in enumerate(content, 1):
@@ -37,7 +37,7 @@ def _name(raw: Any, number: int) -> str:
     return f"row {number} (id {raw['id']!r})" if named else f"row {number}"
 
 
-def _row(raw: Any, number: int) -> tuple[Row | None, str]:
+def _row(raw: Any, number: int) -> tuple[ConversationRow | None, str]:
     """A row, or None and what is wrong with it."""
     if not isinstance(raw, dict):
         return None, 'is no object: write {"id": ..., "image": ..., "conversations": [...]}'
@@ -57,7 +57,7 @@ def _row(raw: Any, number: int) -> tuple[Row | None, str]:
     turns = _turns(messages)
     if not turns:
         return None, "has no answer: add the model's answer, or take the row away"
-    return Row(_name(raw, number), picture, turns, apart=False), ""
+    return ConversationRow(_name(raw, number), picture, turns, apart=False), ""
 
 
 def _messages(conversations: Any) -> tuple[list[tuple[str, str]], str]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from limner.data.conversations import Turn
 
 
-class Row(NamedTuple):
+class ConversationRow(NamedTuple):
     """Turns about a picture: ``name`` is the row's in its file, ``picture`` a path relative to the folder of
     pictures, or None; ``apart``: turns are independent of each other."""
 

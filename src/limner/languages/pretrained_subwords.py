@@ -15,7 +15,7 @@ BEGINS = ("\u2581", "\u0120")  # how SentencePiece and byte-level pairs mark whe
 
 
 class PretrainedSubwords:
-    """A `limner.unified.conversation.Vocabulary`.
+    """A `limner.unified.conversation.TextVocabulary`.
 
     Args:
         tokenizer: of `transformers`.

@@ -23,7 +23,7 @@ from limner.data.scenes import Scenes
 from limner.data.scenes.patches import patch_names
 from limner.models.limner import Limner
 from limner.types import Rng
-from limner.unified.conversation import Vocabulary
+from limner.unified.conversation import TextVocabulary
 from limner.unified.reconstruction import Reconstruction
 from limner.unified.segments import Packed
 
@@ -57,7 +57,7 @@ class GroundedConversations:
 
     conversations: Callable[[int, int], dict[str, Tensor]]
     scenes: Sequence[Scenes]
-    vocabulary: Vocabulary
+    vocabulary: TextVocabulary
     grid: int
     reconstruction: Reconstruction
 

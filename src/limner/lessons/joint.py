@@ -23,7 +23,7 @@ from limner.unified.segments import Packed, Segment, lay_out
 
 
 @dataclass(frozen=True)
-class Part(Generic[ModelT]):
+class JointPart(Generic[ModelT]):
     """A stream of batches and their losses.
 
     Args:
@@ -39,7 +39,7 @@ class Part(Generic[ModelT]):
 
 def joint_task(
     model: ModelT,
-    parts: Sequence[Part[ModelT]],
+    parts: Sequence[JointPart[ModelT]],
     weights: Mapping[str, float],
     *,
     extra: nn.Module | None = None,
@@ -70,13 +70,13 @@ def joint_task(
 
 def drawing(
     batch: Callable[[int, int], Mapping[str, Tensor]], withheld: float, seed: int, *, times: int = 1
-) -> Part[Limner]:
+) -> JointPart[Limner]:
     """Captions and their pictures, to be drawn by masks.
 
     Args:
         batch: of a task of `limner.lessons.captions`: ``text`` and ``tokens``.
         withheld, seed: see `pictures_of_captions`.
-        times: see `Part`.
+        times: see `JointPart`.
     """
 
     def rows(start: int, size: int) -> dict[str, Tensor]:
@@ -86,7 +86,7 @@ def drawing(
     def losses(model: Limner, batch: dict[str, Tensor], rng: Rng) -> dict[str, Tensor]:
         return model.unified().loss(Packed.from_dict(batch), rng)
 
-    return Part(rows, losses, times)
+    return JointPart(rows, losses, times)
 
 
 def pictures_of_captions(

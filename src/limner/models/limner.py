@@ -19,7 +19,7 @@ from limner.languages.subwords import Subwords
 from limner.models.text_to_image import TextToImage
 from limner.models.vision_language import VisionLanguageModel
 from limner.types import Tokenizer
-from limner.unified.drawing import LanguageBackbone, Prompt
+from limner.unified.drawing import LanguageBackbone, WordCondition
 from limner.unified.model import Unified
 from limner.unified.words import PatchWords
 
@@ -71,7 +71,7 @@ class Limner(TextToImage):
         generator's, and ``special`` ones stand for a caption that is withheld."""
         generator, condition = self.generator, self.generator.condition
         assert isinstance(generator.backbone, LanguageBackbone)
-        assert isinstance(condition, Prompt)
+        assert isinstance(condition, WordCondition)
         inputs: dict[str, nn.Module] = {"special": condition.nothing}
         if generator.embed is not None:
             inputs["drawn"] = generator.embed

@@ -21,7 +21,7 @@ from limner.errors import InputError
 from limner.languages.language import LanguageModel
 from limner.models.vision_language import VisionLanguageModel
 from limner.types import Image, Patches
-from limner.unified.conversation import Vocabulary
+from limner.unified.conversation import TextVocabulary
 
 
 @runtime_checkable
@@ -55,7 +55,7 @@ class Misread(nn.Module):
 def swapped(
     model: VisionLanguageModel,
     language: LanguageModel,
-    vocabulary: Vocabulary,
+    vocabulary: TextVocabulary,
     pictures: Image,
     order: Int[Tensor, "v"] | None = None,
 ) -> VisionLanguageModel:
@@ -88,7 +88,7 @@ def swapped(
     return made.eval().requires_grad_(False)
 
 
-def require_same(first: Vocabulary, second: Vocabulary, rows: int, others: int) -> None:
+def require_same(first: TextVocabulary, second: TextVocabulary, rows: int, others: int) -> None:
     """Raises `InputError` unless row i of both tables is the same word."""
     if rows != others:
         raise InputError(

@@ -28,7 +28,7 @@ from limner.encoders.encoder import VisionEncoder
 from limner.errors import InputError
 from limner.languages.language import LanguageModel, Vectors
 from limner.types import Image, Patches
-from limner.unified.conversation import Vocabulary, pack
+from limner.unified.conversation import TextVocabulary, pack
 from limner.unified.segments import NOTHING, Packed, embed
 from limner.unified.words import PatchWords, patch_words
 
@@ -70,7 +70,7 @@ class VisionLanguageModel(nn.Module):
         encoder: VisionEncoder,
         connector: Connector,
         language: LanguageModel,
-        vocabulary: Vocabulary,
+        vocabulary: TextVocabulary,
         *,
         learns_to_see: bool = False,
         placed: bool = False,

@@ -18,7 +18,7 @@ from limner.unified.segments import Packed, Segment, lay_out
 
 
 @runtime_checkable
-class Vocabulary(Protocol):
+class TextVocabulary(Protocol):
     """Texts to subwords and back."""
 
     def end(self) -> int:
@@ -37,7 +37,7 @@ class Vocabulary(Protocol):
 
 def pack(
     rows: Sequence[Sequence[Turn]],
-    vocabulary: Vocabulary,
+    vocabulary: TextVocabulary,
     patches: int,
     *,
     apart: bool = True,
@@ -58,7 +58,7 @@ def pack(
 
 
 def pack_conversations(
-    conversations: Sequence[Conversation], vocabulary: Vocabulary, patches: int, *, length: int | None = None
+    conversations: Sequence[Conversation], vocabulary: TextVocabulary, patches: int, *, length: int | None = None
 ) -> Packed:
     """Conversations, some about a picture of so many ``patches`` and some about none; otherwise as `pack`."""
     return lay_out(
@@ -70,7 +70,7 @@ def pack_conversations(
 
 
 def segments_of(
-    turns: Sequence[Turn], vocabulary: Vocabulary, patches: int, *, apart: bool = True, length: int | None = None
+    turns: Sequence[Turn], vocabulary: TextVocabulary, patches: int, *, apart: bool = True, length: int | None = None
 ) -> list[Segment]:
     """The segments of one row; arguments and errors as those of `pack`."""
     row = [Segment("seen", length=patches, rule="full")] if patches else []

@@ -110,7 +110,7 @@ class CausalLanguageBackbone(nn.Module):
         return take(states, wanted + self.prefix - 1 - done)
 
 
-class Prompt(nn.Module):
+class WordCondition(nn.Module):
     """Captions as the language model's own words; a `limner.generators.conditions.Condition`.
 
     Args:

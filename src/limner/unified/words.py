@@ -19,7 +19,7 @@ from limner.connectors.connector import Connector, Reader
 from limner.connectors.lens import nearest_words
 from limner.errors import InputError
 from limner.types import Patches
-from limner.unified.conversation import Vocabulary
+from limner.unified.conversation import TextVocabulary
 
 Reading: TypeAlias = Literal["mixture", "logit lens"]
 
@@ -70,7 +70,7 @@ def patch_words(
     connector: Connector,
     patches: Patches,
     table: Float[Tensor, "v d"],
-    vocabulary: Vocabulary,
+    vocabulary: TextVocabulary,
     count: int,
     grid: tuple[int, int],
 ) -> PatchWords:

@@ -25,7 +25,7 @@ from limner.models.vision_language import VisionLanguageModel
 from limner.nn.pixels import to_tensor
 from limner.train.task import Loss, Task
 from limner.types import Patches, Rng, derive_seed
-from limner.unified.conversation import Vocabulary, pack, segments_of
+from limner.unified.conversation import TextVocabulary, pack, segments_of
 from limner.unified.reconstruction import Objective
 from limner.unified.segments import NOTHING, Packed, Segment, lay_out
 
@@ -52,7 +52,7 @@ def learned(packed: Packed, language: LanguageModel, hidden: Float[Tensor, "b n 
     return functional.cross_entropy(language.logits(hidden[rows][None])[0].float(), targets[rows])
 
 
-def captioned(captions: Sequence[str], rows: Sequence[Sequence[Turn]], vocabulary: Vocabulary) -> Packed:
+def captioned(captions: Sequence[str], rows: Sequence[Sequence[Turn]], vocabulary: TextVocabulary) -> Packed:
     """Turns that stand apart after a caption each, which is itself learned and seen by all turns."""
     return lay_out(
         [
@@ -65,7 +65,7 @@ def captioned(captions: Sequence[str], rows: Sequence[Sequence[Turn]], vocabular
 class Reading:
     """The task of teaching a language model to read captions and to answer questions about them."""
 
-    def __init__(self, model: LanguageModel, source: Scenes, vocabulary: Vocabulary, turns: int) -> None:
+    def __init__(self, model: LanguageModel, source: Scenes, vocabulary: TextVocabulary, turns: int) -> None:
         self.model = model
         self.source, self.vocabulary = SceneConversations(source, turns=turns), vocabulary
 

@@ -36,7 +36,7 @@ from limner.models.vision_language import VisionLanguageModel
 from limner.store.files import WEIGHTS, fill, is_described, locate, read_weights
 from limner.train import checkpoint
 from limner.train.settings import RARE, Settings
-from limner.unified.conversation import Vocabulary
+from limner.unified.conversation import TextVocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class Parts(NamedTuple):
 
     encoder: VisionEncoder
     language: LanguageModel
-    vocabulary: Vocabulary
+    vocabulary: TextVocabulary
 
 
 def parts(knobs: Knobs) -> Parts:

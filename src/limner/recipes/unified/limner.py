@@ -35,7 +35,7 @@ from limner.generators.orders import RandomMasked
 from limner.languages.subwords import Subwords
 from limner.lessons.captions import text_to_image_task, tokenized_worlds
 from limner.lessons.grounding import GroundedConversations
-from limner.lessons.joint import Part, drawing, joint_task
+from limner.lessons.joint import JointPart, drawing, joint_task
 from limner.models.limner import Limner
 from limner.models.vision_language import VisionLanguageModel
 from limner.recipe import Question, Recipe
@@ -58,7 +58,7 @@ from limner.tokenizers.autoencoder import Autoencoder
 from limner.train.settings import Settings
 from limner.train.task import Task
 from limner.unified.denoiser import TokenDenoiser
-from limner.unified.drawing import LanguageBackbone, Prompt, WordSpan
+from limner.unified.drawing import LanguageBackbone, WordCondition, WordSpan
 from limner.unified.reconstruction import Denoising, Reconstruction
 from limner.unified.targets import FoldedLatents, side_of
 
@@ -168,7 +168,7 @@ def build(knobs: Knobs) -> Limner:
         order=RandomMasked(),
         backbone=LanguageBackbone(language, count),
         head=head,
-        condition=Prompt(language, knobs.text_length),
+        condition=WordCondition(language, knobs.text_length),
         embed=WordSpan(channels, language.words, knobs.rank),
     )
     return Limner(model, generator, subwords, tokenizer, patch=knobs.folded, guidance=knobs.guidance)
@@ -194,7 +194,7 @@ def lesson(knobs: Knobs, model: Limner) -> Task[Limner, list[Any]]:
         words.settle(sees.language.words, sees.encoder(answers.batch(0, MEASURED)["image"]).vectors)
     return joint_task(
         model,
-        [Part(seen.batch, seen.losses), drawing(drawn.batch, model.generator.drop, knobs.seed, times=knobs.drawn)],
+        [JointPart(seen.batch, seen.losses), drawing(drawn.batch, model.generator.drop, knobs.seed, times=knobs.drawn)],
         {"reconstruction": knobs.reconstruction, "grounding": knobs.grounding, "drawn": knobs.drawing},
         extra=given_back,
         preview=drawn.preview,
