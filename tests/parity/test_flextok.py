@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tests.parity.goldens import Golden, Replay, agree, goldens
 from torch import Tensor
 
+import limner
 from limner.errors import CheckpointError
+from limner.store.official import flextok
 from limner.store.official.flextok import GRAPH, NAMES, RELEASES, as_tensor, official_tokenizer, prepare, sizes_of
 from limner.store.release import fill, official_name
 from limner.store.released import recognise
 from limner.tokenizers.flextok import FlexTok, FlowObjective
 from limner.tokenizers.flow_decoder import Guide, ProjectedGuidance, classifier_free
+from limner.tokenizers.registers import PatchGrid, TransformerSizes
+from limner.types import Layout
 
 CASES = goldens("flextok")
 
@@ -134,6 +140,48 @@ def test_loss_and_gradients(golden: Golden) -> None:
 
 
 # Names and sizes
+
+
+def released(folder: Path) -> Path:
+    """A small FlexTok as its authors publish one: weights under their names, and beside them the graph."""
+    sizes = flextok.Sizes(
+        vae=flextok.VaeSizes(size=(16, 32), width=32, multipliers=(1, 2), depth=1, channels=4, scale=0.5, shift=0.0),
+        latents=PatchGrid((8, 16), 4, 2),
+        encoder=TransformerSizes(64, 1, 2, 24),
+        decoder=TransformerSizes(96, 2, 3, 32),
+        count=4,
+        levels=(5, 4, 3),
+        kinds=2,
+        frequency=1000.0,
+    )
+    torch.manual_seed(0)
+    made = official_tokenizer(sizes)
+    state = {official_name(name, NAMES): value for name, value in made.state_dict().items()}
+    state = {key: value for key, value in state.items() if not key.startswith(f"{flextok.VAE}quantizer.")}
+    save_file(flextok.prepare(state), folder / "model.safetensors")  # counted from the coarsest: its own inverse
+    graph = {
+        "encoder": {"module_dict": {"enc_transformer": {"head_dim": 32}}},
+        "decoder": {"module_dict": {"dec_transformer": {"head_dim": 32}, "dec_time_embedder": {"max_timestep": 1.0}}},
+        "regularizer": {"levels": [5, 4, 3]},
+        "vae": {"scaling_factor": 0.5},
+    }
+    (folder / "config.json").write_text(json.dumps(graph))
+    return folder / "model.safetensors"
+
+
+def test_a_released_file_is_loaded_saved_and_loaded(tmp_path: Path) -> None:
+    file = released(tmp_path)
+    model = limner.load(file)
+    assert isinstance(model, FlexTok)
+    assert (model.size, model.layout, model.decoder.time.scale) == ((16, 32), Layout(((4,),), nested=True), 1000.0)
+    image = torch.rand(2, 3, 16, 32) * 2 - 1
+    tokens = model.encode(image)
+    again = limner.load(limner.save(model, tmp_path / "saved"))
+    assert torch.equal(again.encode(image), tokens)
+    assert torch.equal(again.decode(tokens[:, :2], steps=2), model.decode(tokens[:, :2], steps=2))
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"put its config.json in the folder"):
+        limner.load(file)
 
 
 @pytest.mark.parametrize("golden", CASES)

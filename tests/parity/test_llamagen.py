@@ -204,7 +204,7 @@ def tokenizer(golden: Golden) -> Vqgan:
     made = official_tokenizer(
         TokenizerSizes(
             multipliers=tuple(config["encoder_ch_mult"]),
-            size=golden["in.image"].shape[-1],
+            size=(golden["in.image"].shape[-2], golden["in.image"].shape[-1]),
             width=golden.config["ch"],
             hidden=config["z_channels"],
             entries=config["codebook_size"],

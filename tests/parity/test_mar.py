@@ -330,7 +330,7 @@ def autoencoder(golden: Golden) -> KlAutoencoder:
     config = golden.config["vae"]
     levels = len(config["ch_mult"])
     tokenizer = KlAutoencoder(
-        size=golden["in.vae.image"].shape[-1],
+        size=(golden["in.vae.image"].shape[-2], golden["in.vae.image"].shape[-1]),
         width=config["ch"],
         multipliers=tuple(config["ch_mult"]),
         channels=golden["out.vae.z"].shape[1],

@@ -12,7 +12,7 @@ from torch import Tensor
 from limner.store.official.maskgit_vqgan import MASKGIT_VQGAN, NAMES, RELEASES, Sizes, official_tokenizer, sizes_of
 from limner.store.release import fill, official_name
 from limner.store.released import recognise
-from limner.tokenizers.maskgit_vqgan import MaskgitVqgan
+from limner.tokenizers.tokenizer import GridCodec
 from limner.types import Rng
 
 CASES = goldens("maskgit_vqgan")
@@ -32,10 +32,11 @@ def sizes(golden: Golden) -> Sizes:
     )
 
 
-def filled(golden: Golden) -> MaskgitVqgan:
+def filled(golden: Golden) -> GridCodec:
     tokenizer = official_tokenizer(sizes(golden)).eval()
     fill(tokenizer, golden.state(), NAMES)
-    return tokenizer
+    height, width = golden["in.image"].shape[-2:]  # which need not be those that it was built for
+    return tokenizer.at((height, width))
 
 
 def signed(picture: Tensor) -> Tensor:
@@ -82,6 +83,19 @@ def test_sizes_are_read_from_shapes(golden: Golden) -> None:
     fill(tokenizer, golden.state(), release.names)
     with torch.no_grad():
         assert torch.equal(tokenizer.encode(signed(golden["in.image"])), golden["out.idx"])
+
+
+@pytest.mark.parametrize("golden", CASES)
+@torch.no_grad()
+def test_other_sizes_than_it_was_built_for(golden: Golden) -> None:
+    """Convolutions alone: a part that is far from the edges of a larger image has the same features."""
+    tokenizer, image = filled(golden), signed(golden["in.image"])
+    taller = torch.cat([image, image.flip(2)], dim=2)
+    ids = tokenizer.encode(taller)
+    assert ids.shape[1] == 2 * golden["out.idx"].shape[1]
+    again = tokenizer.at((taller.shape[2], taller.shape[3]))
+    assert torch.equal(again.encode(taller), ids)
+    assert again.decode(ids).shape == taller.shape
 
 
 def test_the_released_size() -> None:

@@ -88,7 +88,7 @@ def convert(
 
 def _write_official(released: Released, folder: Path) -> None:
     release, skipped = released.release, released.report.skipped
-    kept = {key: value for key, value in released.state.items() if key not in skipped or release.bears(key)}
+    kept = {key: value for key, value in released.state.items() if key not in skipped or release.keeps(key)}
     tensors = {key: value.contiguous().clone() for key, value in kept.items()}  # shared memory cannot be saved
     write(folder, tensors, _release_card(released), {})
 

@@ -67,8 +67,8 @@ class Release:
         prepare: the state dict with tensors split or joined as ours are; None where they are as ours.
         sided: as ``build``, for so many tokens on a side; None where weights tell.
         draws: of a generator.
-        beside: tensors of what the authors wrote beside those of a file, where that is needed to build the model; a
-            key of the signature, so that it is saved with them.
+        beside: tensors of what the authors wrote beside a file, where that is needed to build the model; they are
+            skipped, and kept with the weights.
     """
 
     system: str
@@ -86,9 +86,9 @@ class Release:
         """Does a state dict hold every key of the signature?"""
         return all(any(pattern.fullmatch(key) for key in state) for pattern in self._patterns())
 
-    def bears(self, key: str) -> bool:
-        """Is the key one of the signature?"""
-        return any(pattern.fullmatch(key) for pattern in self._patterns())
+    def keeps(self, key: str) -> bool:
+        """Is a key that holds nothing of the model saved with it: one of the signature, or of what was beside?"""
+        return self.beside is not None or any(pattern.fullmatch(key) for pattern in self._patterns())
 
     def prepared(self, state: State) -> State:
         """A state dict as ``build`` reads it."""

@@ -118,7 +118,7 @@ def _filled(release: Release, state: State, prepared: State, side: int | None) -
         model = release.sided(prepared, side)
     report = fill(model, prepared, release.names, skip=release.skip)
     # Copies: one view would keep the whole file in memory.
-    kept = {key: prepared[key].clone() for key in report.skipped if release.bears(key)}
+    kept = {key: prepared[key].clone() for key in report.skipped if release.keeps(key)}
     decoder = None if release.draws is None else release.draws.decoder(prepared)
     if side is None and release.sided is not None and release.draws is not None and isinstance(model, Generator):
         side = release.draws.side(model)  # what told it may be no weight, and is not saved

@@ -117,7 +117,7 @@ class PatchEmbedding(nn.Module):
         self.project = nn.Linear(channels * patch**2, width)
         nn.init.xavier_uniform_(self.project.weight)
         position = rearrange(grid_positions((rows, columns), width), "1 (h w) d -> 1 d h w", h=rows)
-        self.register_buffer("position", position)
+        self.register_buffer("position", position.contiguous())
 
     def forward(self, latents: Latents) -> Patches:
         rows, columns = self.grid

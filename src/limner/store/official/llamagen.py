@@ -33,6 +33,7 @@ from limner.nn.norms import gated_hidden
 from limner.store.release import Draws, Names, Release, State, depth_of
 from limner.tokenizers.quantizers.learned import LearnedCodebook
 from limner.tokenizers.vqgan import Vqgan
+from limner.types import Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +150,7 @@ class TokenizerSizes:
     """How large a tokenizer is; ``size`` in pixels is free."""
 
     multipliers: tuple[int, ...]
-    size: int = 256
+    size: Size = 256
     width: int = 128
     hidden: int = 256
     entries: int = 16384
