@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from limner.connectors.connector import Connector
+from limner.connectors.connector import Connector, Query
 from limner.connectors.mlp import MlpConnector
 from limner.data.conversations import Turn
 from limner.encoders.vit import VisionTransformer
@@ -16,6 +16,7 @@ from limner.errors import InputError
 from limner.languages.subwords import Subwords
 from limner.languages.transformer import LanguageTransformer
 from limner.models.vision_language import VisionLanguageModel
+from limner.types import Patches
 from limner.unified.conversation import pack
 
 COLOURS = {"red": (1.0, -1.0, -1.0), "green": (-1.0, 1.0, -1.0), "blue": (-1.0, -1.0, 1.0)}
@@ -91,3 +92,29 @@ def test_a_normalised_connector_gives_vectors_as_long_as_words() -> None:
     words = seer.language.words
     vectors = seer.vectors(plain("red")[None])
     torch.testing.assert_close(vectors.square().mean().sqrt(), words.square().mean().sqrt(), rtol=1e-3, atol=0)
+
+
+def test_pictures_need_not_be_square(seer: VisionLanguageModel) -> None:
+    """As many tokens as patches, learned and answered about as those of a square."""
+    wide = plain("blue")[:, :, :1].expand(3, 16, 24)[None]
+    assert (seer.count(16, 24), seer.slots) == (6, 4)
+    packed = pack([[Turn(ASKED, "blue")]], seer.vocabulary, seer.count(16, 24))
+    loss = seer.answer_loss(packed, seer.hidden(packed, seer.vectors(wide)))
+    loss.backward()
+    assert float(loss.detach()) < 1
+    assert seer.answers(wide, [ASKED]) == ["blue"]
+
+
+def test_a_reduction_reads_patches_and_the_question() -> None:
+    seer, seen = build().eval(), []
+
+    def first(patches: Patches, query: Query | None) -> Patches:
+        seen.append(None if query is None else query.shape)
+        return patches.select(torch.zeros(len(patches.vectors), 1, dtype=torch.long))
+
+    reduced = seer.reducing(first)
+    assert (seer.slots, reduced.slots) == (4, 1)
+    reduced.answers(plain("red")[None].expand(2, -1, -1, -1), [ASKED, "is it red ?"])
+    assert seen[0] is None
+    assert seen[1] == (2, max(len(seer.vocabulary.ids(text)) for text in (ASKED, "is it red ?")), 32)
+    torch.testing.assert_close(reduced.vectors(plain("red")[None]), seer.vectors(plain("red")[None])[:, :1])
