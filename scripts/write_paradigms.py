@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 def small_flowar(knobs: flowar.Knobs) -> Generator:
     """FlowAR as its recipe trains it: the authors released none."""
-    return flowar.generator(knobs, Pyramid(Identity(12), doubling(8, 8)))
+    return flowar.generator(knobs, Pyramid(Identity(12), doubling((8, 8))))
 
 
 ROWS = (
