@@ -16,7 +16,7 @@ from limner.tokenizers.quantizers.continuous import Gaussian
 from limner.tokenizers.quantizers.scalar import FiniteScalarQuantizer
 from limner.tokenizers.registers import (
     HeadNorm,
-    PatchEmbedding,
+    LatentPatches,
     PatchGrid,
     RegisterEncoder,
     TransformerSizes,
@@ -135,13 +135,13 @@ def test_guides() -> None:
 
 
 def test_patches_and_back() -> None:
-    embedding, latents = PatchEmbedding(PatchGrid(GRID, 3, 2), 12), torch.randn(2, 24, 3)
+    embedding, latents = LatentPatches(PatchGrid(GRID, 3, 2), 12), torch.randn(2, 24, 3)
     nn.init.eye_(embedding.project.weight)
     nn.init.zeros_(embedding.project.bias)
     embedding.position.zero_()
     assert torch.equal(embedding.unpatch(embedding(latents)), latents)
     with pytest.raises(InputError, match="patches of 4 do not divide 6x4 latents"):
-        PatchEmbedding(PatchGrid(GRID, 3, 4), 12)
+        LatentPatches(PatchGrid(GRID, 3, 4), 12)
     with pytest.raises(InputError, match="width 12 does not divide into 5 heads"):
         register_blocks(TransformerSizes(12, 1, 5, 12))
 

@@ -17,7 +17,7 @@ from limner.tokenizers.quantizers.continuous import Gaussian
 from limner.types import Rng
 from limner.unified.conversation import pack
 from limner.unified.denoiser import TokenDenoiser
-from limner.unified.reconstruction import Denoising, Objective, Reconstruction, Regression
+from limner.unified.reconstruction import Denoising, Reconstruction, Regression, TargetObjective
 from limner.unified.targets import Features, FoldedLatents, Pixels, Target, side_of
 
 SIZE, SLOTS, WIDTH = 16, 4, 32
@@ -52,7 +52,7 @@ def learned(channels: int) -> Denoising:
 
 
 OBJECTIVES = (regression, cosine, steered, summed, learned)
-Make = Callable[[int], Objective]
+Make = Callable[[int], TargetObjective]
 
 
 def reconstruction(make: Make, target: Target | None = None, **controls: bool) -> Reconstruction:

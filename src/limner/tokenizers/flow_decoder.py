@@ -21,7 +21,7 @@ from torch.nn import functional
 from limner.nn.blocks import Block, Context, Modulation, modulate
 from limner.nn.timesteps import TimestepEmbedding
 from limner.processes.flow import euler, euler_times
-from limner.tokenizers.registers import PatchEmbedding, PatchGrid, Registers, TransformerSizes, register_blocks
+from limner.tokenizers.registers import LatentPatches, PatchGrid, Registers, TransformerSizes, register_blocks
 from limner.types import Latents
 
 Guide: TypeAlias = Callable[[Latents, Latents], Latents]  # velocities with and without tokens to the one followed
@@ -82,7 +82,7 @@ class FlowDecoder(nn.Module):
         self.embed = nn.Linear(codes, width)
         self.position = nn.Parameter(0.02 * torch.randn(1, 1, width, count))
         self.mask, self.nothing = (nn.Parameter(0.02 * torch.randn(width)) for _ in range(2))
-        self.patches = PatchEmbedding(latents, width)
+        self.patches = LatentPatches(latents, width)
         self.time = TimestepEmbedding(width, period=PERIOD, scale=frequency)
         self.blocks = register_blocks(sizes, kinds=kinds)
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))

@@ -101,7 +101,7 @@ def register_blocks(sizes: TransformerSizes, *, kinds: int = 0) -> Stack:
     return stack
 
 
-class PatchEmbedding(nn.Module):
+class LatentPatches(nn.Module):
     """Latents ``[b n c]`` in raster order to patches ``[b m width]`` with their positions; raises `InputError` if
     patches do not divide the grid."""
 
@@ -145,7 +145,7 @@ class RegisterEncoder(nn.Module):
     def __init__(self, latents: PatchGrid, sizes: TransformerSizes, *, count: int, features: int) -> None:
         super().__init__()
         self.count, self.width = count, sizes.width
-        self.patches = PatchEmbedding(latents, self.width)
+        self.patches = LatentPatches(latents, self.width)
         self.registers = nn.Parameter(self.width**-0.5 * torch.randn(count, self.width))
         self.blocks = register_blocks(sizes)
         self.project = nn.Linear(self.width, features)

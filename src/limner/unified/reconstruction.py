@@ -32,7 +32,7 @@ NOISIEST = 20.0
 
 
 @runtime_checkable
-class Objective(Protocol):
+class TargetObjective(Protocol):
     """J with its measure; a module."""
 
     def errors(self, hidden: Hidden, values: Values, rng: Rng) -> Float[Tensor, "b"]:
@@ -57,7 +57,7 @@ class Reconstruction(nn.Module):
     def __init__(
         self,
         target: Target,
-        objective: Objective,
+        objective: TargetObjective,
         *,
         shuffled: bool = False,
         stopped: bool = False,

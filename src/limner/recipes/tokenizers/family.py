@@ -48,7 +48,7 @@ class Knobs(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reconstructing(Knobs):
+class ReconstructionKnobs(Knobs):
     """A tokenizer whose loss is the reconstruction error."""
 
     l1: float = 0.5
@@ -62,7 +62,7 @@ class Reconstructing(Knobs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Convolutional(Reconstructing):
+class Convolutional(ReconstructionKnobs):
     """A convolutional tokenizer; there is a latent for 8x8 pixels."""
 
     widths: tuple[int, ...] = (32, 96, 192)
@@ -82,7 +82,7 @@ class Continuous(Convolutional):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Codebook(Reconstructing):
+class Codebook(ReconstructionKnobs):
     """A codebook of running averages in place of continuous latents."""
 
     channels: int = 12
@@ -125,7 +125,7 @@ def lesson_by(objective: Objective, knobs: Knobs, model: QuantizingTokenizer, ex
     return tokenizer_task(model, stream, objective, held_out, extra)
 
 
-def lesson(knobs: Reconstructing, model: QuantizingTokenizer) -> Lesson:
+def lesson(knobs: ReconstructionKnobs, model: QuantizingTokenizer) -> Lesson:
     """Training by the reconstruction error, see `lesson_by`."""
     from limner.tokenizers.discriminator import PatchDiscriminator
     from limner.tokenizers.objective import ReconstructionObjective
