@@ -26,7 +26,7 @@ from limner.nn.pixels import to_tensor
 from limner.train.task import Loss, Task
 from limner.types import Patches, Rng, derive_seed
 from limner.unified.conversation import TextVocabulary, pack, segments_of
-from limner.unified.reconstruction import Objective
+from limner.unified.reconstruction import TargetObjective
 from limner.unified.segments import NOTHING, Packed, Segment, lay_out
 
 TELLING = 3  # the phrasing that tells colour, shape, size and place of every thing
@@ -114,7 +114,7 @@ class Supervision:
     """What hidden states at pictures are taught to give back, beside answers: ``values`` of every picture of an album;
     ``shuffled``: a control, those of another picture."""
 
-    objective: Objective
+    objective: TargetObjective
     values: Float[Tensor, "b n c"]
     shuffled: bool = False
 
