@@ -6,7 +6,9 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -22,12 +24,14 @@ from limner.generators.backbones.diagonal import DiagonalTransformer
 from limner.generators.backbones.flow_scales import FlowScales
 from limner.generators.backbones.llama import LlamaTransformer
 from limner.generators.backbones.masked import MaskedAutoencoder
+from limner.generators.backbones.mixed_scales import MixedScaleBlock
 from limner.generators.backbones.rar import AHEAD, AdaptiveCausalTransformer
-from limner.generators.backbones.scales import ScaleTransformer
+from limner.generators.backbones.scales import ScaleTransformer, own
 from limner.generators.backbones.uvit import UVit
 from limner.generators.conditions import Conditioning
 from limner.generators.orders import ArccosMasked, Cells, Diagonals, RandomMasked, Raster, Scales
 from limner.nn.cache import KeyValueCache, Rewindable
+from limner.nn.ssm import Mamba2
 from limner.tokenizers.pyramid import Pyramid
 from limner.tokenizers.quantizers.continuous import Identity
 from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
@@ -79,9 +83,9 @@ def uvit() -> UVit:
 class Told(nn.Module):
     """A backbone of scales together with what tells its slots of the tokens."""
 
-    def __init__(self, prefix: int) -> None:
+    def __init__(self, prefix: int, **options: Any) -> None:
         super().__init__()
-        self.backbone = ScaleTransformer(layout=PYRAMID, width=WIDTH, depth=2, heads=2, prefix=prefix)
+        self.backbone = ScaleTransformer(layout=PYRAMID, width=WIDTH, depth=2, heads=2, prefix=prefix, **options)
         self.quantizer = MultiScaleQuantizer(2, WIDTH, PYRAMID, phis=2)
         self.width, self.cache = WIDTH, self.backbone.cache
         for name, parameter in self.backbone.named_parameters():
@@ -98,6 +102,11 @@ def scaled() -> Told:
 
 def scaled_with_prefix() -> Told:
     return Told(PREFIX)
+
+
+def mixed_scales() -> Told:
+    block = partial(MixedScaleBlock, mixer=partial(Mamba2, head=WIDTH // 2, state=4))
+    return Told(PREFIX, block=block, visible=own)
 
 
 def llama() -> LlamaTransformer:
@@ -209,6 +218,7 @@ TRAINED: Cases = [
     (uvit, random_masks),
     (scaled, scales),
     (scaled_with_prefix, scales),
+    (mixed_scales, scales),
     (flow_scales, scales),
     (pooled_flow_scales_with_prefix, scales),
     (clean_cells, cells),
@@ -230,6 +240,7 @@ DRAWN: Cases = [
     (uvit, ranked_plan),
     (scaled, scales),
     (scaled_with_prefix, scales),
+    (mixed_scales, scales),
     (flow_scales, scales),
     (pooled_flow_scales_with_prefix, scales),
     (noisy_cells, cells),

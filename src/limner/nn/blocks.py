@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from einops import rearrange
@@ -66,8 +66,9 @@ class Context(NamedTuple):
     mask: Bool[Tensor, "..."] | None = None
     """Which keys each query sees, broadcast to ``[b heads n total]``; None: all."""
     rotate: Rotation | None = None
-    modulation: Callable[[int], Modulation] | None = None
-    """The modulation of each layer: made when it is asked for, or before."""
+    modulation: Callable[[int], Any] | None = None
+    """The modulation of each layer, made when a layer needs it, or before: a `Modulation`, or what else the blocks of a
+    stack read."""
     cache: Cache | None = None
     tokens: Int[Tensor, "b n"] | None = None
     """Which token of the stack's input each one is, for who must know which are left (see `Stack.run`)."""

@@ -1,16 +1,17 @@
-"""VAR's backbone: every slot sees its own scale and all coarser ones (Tian et al., arXiv:2404.02905, Section 3.2).
+"""VAR's backbone: a position sees its own scale and all coarser ones (Tian et al., arXiv:2404.02905, Section 3.2).
 
-    slots   condition + start, then what the embedding tells those of each further scale;  + position + level
-    seen    slots of the same and of coarser scales
-    steps   all slots of a scale at once
+    input   condition + start, then, for each further scale, the embedding of what is known;  + position + level
+    mask    positions of the same and of coarser scales (`coarser`), or of the same scale alone (`own`)
+    steps   all positions of a scale at once
 
-What slots are told is of coarser scales only, so slots of one scale may see each other, and one pass draws them all.
-Keys and values of coarser scales never change and are kept, as is what blocks make of the condition.
+Inputs come from coarser scales only, so positions of one scale may see each other, and one pass predicts them all. Keys
+and values of coarser scales never change and are kept, as are the modulations, which the condition alone makes.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import torch
 from einops import rearrange
@@ -26,12 +27,41 @@ from limner.nn.cosine import CosineAttention, tanh_gelu
 from limner.nn.transformer import Mlp, take
 from limner.types import Layout, Steps
 
-GATES, OTHERS = 1e-5, 0.5  # share of the usual deviation that the six vectors' weights begin with, as officially
+GATES, OTHERS = 1e-5, 0.5  # share of the usual deviation that the modulations' weights begin with, as officially
+Vectors: TypeAlias = Float[Tensor, "b 1 vectors d"]
+
+
+def coarser(steps: Int[Tensor, "total"], done: int) -> Bool[Tensor, "new total"] | None:
+    """VAR's mask of positions from ``done`` on: they see their own and earlier steps; None: all see all."""
+    mask = steps <= steps[done:, None]
+    return None if mask.all() else mask
+
+
+def own(steps: Int[Tensor, "total"], done: int) -> Bool[Tensor, "new new"]:
+    """The mask of attention that stays within a step, and keeps nothing of earlier ones."""
+    return steps[done:] == steps[done:, None]
+
+
+@runtime_checkable
+class ModulatedBlock(Protocol):
+    """A block of so many branches, each with a gate, a scale and a shift of its condition: made by its ``modulation``,
+    or, where that is None, by one layer for all blocks; ``offsets`` are added."""
+
+    branches: int
+    modulation: nn.Module | None
+    offsets: nn.Parameter | None
+
+    def modulation_of(self, vectors: Vectors) -> Any:
+        """What the block reads in its context, of all gates, then scales, then shifts."""
+
+    def get_parameter(self, target: str) -> nn.Parameter: ...
 
 
 class ScaleBlock(Block):
     """A block whose condition makes gates, then scales, then shifts; where one layer does so for all blocks
     (``shared``), it adds constants of its own."""
+
+    branches = 2
 
     def __init__(self, width: int, heads: int, *, shared: bool, drop_path: float) -> None:
         super().__init__(
@@ -43,19 +73,11 @@ class ScaleBlock(Block):
         )
         self.offsets = nn.Parameter(torch.randn(1, 1, 6, width) / width**0.5) if shared else None
 
-    def weights_of_six(self) -> Float[Tensor, "six *d"]:
-        """The weights that make the six vectors, one row or table for each."""
-        if self.offsets is not None:
-            return self.offsets[0, 0]
-        assert isinstance(self.modulation, nn.Linear)
-        return self.modulation.weight.unflatten(0, (6, -1))
-
-    def six(self, condition: Float[Tensor, "b c"]) -> Float[Tensor, "b 1 six d"]:
-        """Gates, scales and shifts, each of attention and MLP; a shared layer's output is all that they need of the
-        condition."""
-        made = condition if self.modulation is None else self.modulation(condition)
-        six = rearrange(made, "b (six d) -> b 1 six d", six=6)
-        return six if self.offsets is None else six + self.offsets
+    @staticmethod
+    def modulation_of(vectors: Vectors) -> Modulation:
+        """What the block reads of its vectors."""
+        gate1, gate2, scale1, scale2, shift1, shift2 = vectors.unbind(2)
+        return Modulation(shift1, scale1, gate1, shift2, scale2, gate2)
 
 
 class ScaleTransformer(nn.Module):
@@ -64,10 +86,12 @@ class ScaleTransformer(nn.Module):
     Args:
         layout: grids from coarse to fine.
         width, depth, heads: of the transformer.
-        prefix: condition tokens that every slot also sees; 0 is the paper's, where the condition, or the mean of its
-            tokens, speaks through the start and the six vectors alone.
-        shared: one layer makes the six vectors of all blocks, as in the largest of the paper's models.
+        prefix: condition tokens that every position also sees; 0 is the paper's, where the condition acts through the
+            start and the modulations alone.
+        shared: one layer makes the vectors of all blocks' modulations, as in the largest of the paper's models.
         drop_path: of the last block in training; it grows evenly from 0 at the first.
+        block: makes a block of so many channels and heads, as `ScaleBlock`.
+        visible: the mask of attention, `coarser` or `own`.
     """
 
     levels: Tensor
@@ -82,19 +106,21 @@ class ScaleTransformer(nn.Module):
         prefix: int = 0,
         shared: bool = False,
         drop_path: float = 0.0,
+        block: Callable[..., nn.Module] = ScaleBlock,
+        visible: Callable[[Tensor, int], Tensor | None] = coarser,
     ) -> None:
         super().__init__()
-        self.width, self.layout, self.prefix = width, layout, prefix
+        self.width, self.layout, self.prefix, self.visible = width, layout, prefix, visible
         levels = [level for level, length in enumerate(layout.lengths) for _ in range(length)]
         self.register_buffer("levels", torch.tensor(levels), persistent=False)
         self.start = nn.Parameter(torch.zeros(1, levels.count(0), width))
         self.position = nn.Parameter(torch.zeros(1, layout.length, width))
         self.level = nn.Parameter(torch.zeros(len(layout.grids), width))
         self.blocks = Stack(
-            ScaleBlock(width, heads, shared=shared, drop_path=drop_path * index / max(depth - 1, 1))
+            block(width, heads, shared=shared, drop_path=drop_path * index / max(depth - 1, 1))
             for index in range(depth)
         )
-        self.shared = nn.Linear(width, 6 * width) if shared else None
+        self.shared = nn.Linear(width, 3 * self._block(0).branches * width) if shared else None
         self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
         self.modulation = nn.Linear(width, 2 * width)
         self.initialise()
@@ -111,13 +137,20 @@ class ScaleTransformer(nn.Module):
         for weight in (self.start, self.position, self.level):
             nn.init.trunc_normal_(weight, std=std)
         self.modulation.weight.mul_(OTHERS)
-        for block in self.blocks:
-            assert isinstance(block, ScaleBlock)
+        for block in map(self._block, range(len(self.blocks))):
             for name in ("attn.proj.weight", "mlp.fc2.weight"):
                 block.get_parameter(name).div_((2.0 * len(self.blocks)) ** 0.5)
-            six = block.weights_of_six()
-            six[:2].mul_(GATES)
-            six[2:].mul_(OTHERS)
+            count = block.branches
+            if block.offsets is not None:
+                vectors = block.offsets[0, 0]
+            else:
+                assert isinstance(block.modulation, nn.Linear)
+                vectors = block.modulation.weight.unflatten(0, (3 * count, -1))
+            vectors[:count].mul_(GATES)
+            vectors[count:].mul_(OTHERS)
+
+    def _block(self, layer: int) -> ModulatedBlock:
+        return cast(ModulatedBlock, self.blocks[layer])
 
     def cache(self) -> KeyValueCache:
         """Room for the keys and values of the whole sequence."""
@@ -133,34 +166,32 @@ class ScaleTransformer(nn.Module):
     ) -> Contexts:
         done, end = resume(cache, self.prefix + int(wanted.min())), int(wanted.max()) + 1
         vector = condition.vector()
-        y = self._slots(x, condition.prefix, vector, done, end)
+        y = self._inputs(x, condition.prefix, vector, done, end)
         silent = functional.silu(vector)
-        made = self._six(silent) if cache is None else cache.ahead(len(x), 0, 1, lambda: self._six(silent))
-
-        def modulation(layer: int) -> Modulation:
-            gate1, gate2, scale1, scale2, shift1, shift2 = made[layer].unbind(2)
-            return Modulation(shift1, scale1, gate1, shift2, scale2, gate2)
-
-        y = self.blocks(y, Context(self._mask(steps, done, end), modulation=modulation, cache=cache))
+        made = self._vectors(silent) if cache is None else cache.ahead(len(x), 0, 1, lambda: self._vectors(silent))
+        # Condition tokens belong to the first scale.
+        mask = self.visible(functional.pad(steps[0, :end], (self.prefix, 0), value=1), done)
+        context = Context(mask, modulation=lambda layer: self._block(layer).modulation_of(made[layer]), cache=cache)
+        y = self.blocks(y, context)
         scale, shift = self.modulation(silent)[:, None].chunk(2, dim=-1)
         return modulate(self.norm(take(y, wanted + (self.prefix - done))), shift, scale)
 
-    def _slots(
+    def _inputs(
         self, x: Embedded, prefix: Float[Tensor, "b k d"], condition: Float[Tensor, "b d"], done: int, end: int
-    ) -> Float[Tensor, "b slots d"]:
-        """Slots not yet computed, up to the token at ``end``, after the condition tokens that all see."""
+    ) -> Float[Tensor, "b new d"]:
+        """Inputs of positions not yet computed, up to ``end``, after the condition tokens that all see."""
         start, first = max(done - self.prefix, 0), self.start.shape[1]
         y = torch.cat([(condition[:, None] + self.start)[:, start:], x[:, max(start, first) : end].to(prefix.dtype)], 1)
         y = y + self.position[:, start:end] + self.level[self.levels[start:end]]
         return y if done or not self.prefix else torch.cat([prefix, y], dim=1)
 
-    def _six(self, condition: Float[Tensor, "b d"]) -> list[Float[Tensor, "b 1 six d"]]:
-        """The six vectors of every block: a third of all weights makes them, so once for a whole drawing."""
+    def _vectors(self, condition: Float[Tensor, "b d"]) -> list[Vectors]:
+        """Gates, scales and shifts of every block's branches: a third of all weights makes them, so once for a whole
+        drawing."""
         shared = condition if self.shared is None else self.shared(condition)
-        return [cast(ScaleBlock, block).six(shared) for block in self.blocks]
-
-    def _mask(self, steps: Steps, done: int, end: int) -> Bool[Tensor, "slots total"] | None:
-        """Slots see those of their own and of earlier steps, and the condition tokens; None: all see all."""
-        steps = functional.pad(steps[0, :end], (self.prefix, 0), value=1)
-        mask = steps <= steps[done:, None]
-        return None if mask.all() else mask
+        made = []
+        for block in map(self._block, range(len(self.blocks))):
+            vectors = shared if block.modulation is None else block.modulation(condition)
+            vectors = rearrange(vectors, "b (k d) -> b 1 k d", k=3 * block.branches)
+            made.append(vectors if block.offsets is None else vectors + block.offsets)
+        return made

@@ -1,9 +1,9 @@
-"""VAR: a picture is drawn scale by scale, all tokens of a scale at once.
+"""VAR: an image is drawn scale by scale, all tokens of a scale at once.
 
-Tian et al., arXiv:2404.02905. The tokenizer takes a picture apart into a pyramid, and a transformer predicts each scale
-from all coarser ones: every slot is told what the picture so far looks like at its place. Deviations of the small size:
-the words of a caption as a prefix that all scales read, their mean where the class steered; a temperature that falls
-with the scales; Muon.
+Tian et al., arXiv:2404.02905. The tokenizer makes a pyramid of an image, and a transformer predicts each scale from all
+coarser ones: the input at a position is what the image so far looks like there. Deviations of the small size: the words
+of a caption as a prefix that all scales read, and their mean in place of the class; a temperature that falls with the
+scales; Muon.
 
     limner train var --out runs/var                                  # var-emoji-64: an hour on a CPU core
     limner train var --width 128 --depth 2 --out runs/small          # var-emoji-64-small, in 100,000 images
@@ -12,7 +12,9 @@ with the scales; Muon.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import annealed, constant, with_steps
@@ -27,6 +29,8 @@ from limner.models.text_to_image import TextToImage
 from limner.recipe import Claim, Recipe
 from limner.recipes.generators import family
 from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
+
+Scaled: TypeAlias = Callable[..., ScaleTransformer]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +55,9 @@ class Knobs(family.Knobs):
     batch: int = 32
 
 
-def build(knobs: Knobs) -> TextToImage:
-    """A freshly initialised VAR over its tokenizer; raises `InputError` if that makes no pyramids."""
+def build(knobs: Knobs, scales: Scaled = ScaleTransformer) -> TextToImage:
+    """A freshly initialised VAR over its tokenizer; raises `InputError` if that makes no pyramids. ``scales``: makes
+    the backbone, called as `ScaleTransformer`."""
     tokenizer = family.frozen_tokenizer(knobs.tokenizer, discrete=True)
     quantizer, layout = tokenizer.quantizer, tokenizer.layout
     if not isinstance(quantizer, MultiScaleQuantizer):
@@ -61,7 +66,7 @@ def build(knobs: Knobs) -> TextToImage:
     generator = Generator(
         count=layout.length,
         order=Scales(layout),
-        backbone=ScaleTransformer(
+        backbone=scales(
             layout=layout, width=width, depth=knobs.depth, heads=knobs.heads, prefix=text, shared=knobs.shared
         ),
         head=CodeHead(quantizer.entries, width),
