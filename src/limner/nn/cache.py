@@ -122,9 +122,11 @@ class KeyValueCache:
     def keep(self, positions: int | Int[Tensor, "b kept"]) -> None:
         """Forget all positions but the first so many, or but these of each row, in every layer.
 
-        Raises `InputError` where a recurrent layer has no state at that length: one is kept of each of the last passes.
+        A recurrent layer keeps a state of each of its last passes; where none ended at that length, all layers go back
+        to the last one before, and the next pass computes the rest. Raises `InputError` for single positions of it.
         """
         if isinstance(positions, int):
+            positions = min([positions, *(self._last(states, positions) for states in self._states.values())])
             for layer, length in list(self._lengths.items()):
                 self._rewind(layer, min(length, positions))
             return
@@ -145,17 +147,16 @@ class KeyValueCache:
         if self._kept is not None:
             self._kept = self._kept[:, :, rows]
 
+    @staticmethod
+    def _last(states: deque[tuple[int, Any]], positions: int) -> int:
+        """After how many positions, at most so many, there is a state; 0 if there is none."""
+        return max((length for length, _ in states if length <= positions), default=0)
+
     def _rewind(self, layer: int, length: int) -> None:
         self._lengths[layer] = length
-        states = self._states.get(layer)
-        if not states:
-            return
+        states = self._states.get(layer, deque())
         while states and states[-1][0] > length:
             states.pop()
-        if length and not (states and states[-1][0] == length):
-            raise InputError(
-                f"layer {layer} has no state after {length} positions: keep as many as a recent pass ended with"
-            )
 
     def _gather(self, layer: int, positions: Int[Tensor, "b kept"]) -> None:
         assert self._kept is not None, "a layer that holds positions has written them"
