@@ -69,3 +69,15 @@ def test_a_depth_without_thirds_is_refused():
 
     with pytest.raises(InputError, match="multiple of 3"):
         ControlledTransformer(LlamaTransformer(grid=(2, 2), prefix=1, width=16, depth=4, heads=2, hidden=16))
+
+
+def test_the_command_line_takes_a_control(trained, command_line, tmp_path):
+    name = trained("generators/controlar").name
+    heart(40, 8).save(tmp_path / "heart.png")
+    (tmp_path / "none.png").write_text("no image")
+    asked = ("draw", "a red heart", "-o", tmp_path / "drawn.png", "--control")
+    assert command_line(*asked, tmp_path / "heart.png", "--model", name).code == 0
+    assert (tmp_path / "drawn.png").is_file()
+    assert "no image that can be read" in command_line(*asked, tmp_path / "none.png", "--model", name).err
+    other = trained("generators/llamagen").name
+    assert "follows no image" in command_line(*asked, tmp_path / "heart.png", "--model", other).err

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from PIL.Image import Image
+from PIL.Image import open as open_image
 from tyro.conf import Positional, arg
 
 from limner.cli.command import Flag, Techniques, parse, print_json, standard_output_kept
@@ -74,6 +75,8 @@ class Draw:
     """Steps of that head per token: mar-emoji-64 takes 50."""
     techniques: Techniques = ()
     """A technique that changes how the model draws, such as smooth; repeated, they apply from left to right."""
+    control: Annotated[Path | None, arg(metavar="IMAGE", help_behavior_hint="(default: none)")] = None
+    """Of a model such as controlar: an image whose edges are followed."""
     show_steps: Flag = False
     """Also write how the first eight pictures came about: a strip (-steps.png) and an animation (-steps.gif)."""
     json: Flag = False
@@ -122,6 +125,7 @@ def draw(options: Draw) -> list[Path]:
         seed=options.seed,
         watch=(lambda step, total, seen: steps.append((step, total, seen))) if options.show_steps else None,
         **{name: getattr(options, name) for name in DrawOptions.__annotations__},
+        **_control(options, model),
     )
     named = options.prompt or [f"class {label}" for label in options.classes]
     captions = [name for name in named for _ in range(options.count)]
@@ -148,6 +152,21 @@ def _subjects(options: Draw, model: Any) -> list[str] | list[int]:
     if unknown:
         print(f"limner: {options.model} cannot read {', '.join(unknown)}", file=sys.stderr)
     return list(options.prompt)
+
+
+def _control(options: Draw, model: Any) -> dict[str, Image]:
+    """The image that is followed, if one is; raises `InputError` if it cannot be read, or the model follows none."""
+    from limner.models.controlled import ControlledTextToImage
+
+    if options.control is None:
+        return {}
+    if not isinstance(model, ControlledTextToImage):
+        raise InputError(f"{options.model} follows no image: leave out --control, or choose a controlar")
+    try:
+        with open_image(options.control) as image:
+            return {"control": image.convert("RGB")}
+    except OSError:
+        raise InputError(f"{options.control} is no image that can be read: give a PNG or JPEG file") from None
 
 
 def _check(options: Draw) -> None:
