@@ -101,7 +101,7 @@ def test_the_listing_joins_systems_recipes_and_proofs(tmp_path):
     proof = tmp_path / "proofs" / "generator" / "mar.json"
     proof.parent.mkdir(parents=True)
     proof.write_text(
-        json.dumps({"claims": [{"text": "masked beats raster", "held": False}, {"text": "old", "held": True}]})
+        json.dumps({"claims": [{"text": "masked beats raster", "verdict": "not held"}, {"text": "old", "held": True}]})
     )
     rows = list_systems(recipes=recipes, proofs=tmp_path / "proofs")
     assert len(rows) == 216
@@ -113,7 +113,10 @@ def test_the_listing_joins_systems_recipes_and_proofs(tmp_path):
         "state": "works",
         "kind": "recipe",
         "recipe": "generators/mar",
-        "claims": [{"text": "diffusion beats MSE", "held": None}, {"text": "masked beats raster", "held": False}],
+        "claims": [
+            {"text": "diffusion beats MSE", "verdict": None},
+            {"text": "masked beats raster", "verdict": "not held"},
+        ],
     }
     assert by_id["var"]["state"] == "not yet"
     assert by_id["var"]["recipe"] is None
@@ -121,7 +124,20 @@ def test_the_listing_joins_systems_recipes_and_proofs(tmp_path):
     assert {row.system.family for row in list_systems(family="tokenizer", recipes=recipes)} == {"tokenizer"}
 
 
-@pytest.mark.parametrize("text", ["{", "{}", '{"claims": [{"text": "a"}]}', '{"claims": 3}'])
+def test_a_proof_without_competence_decides_nothing(tmp_path):
+    recipes = written(tmp_path)
+    proof = tmp_path / "proofs" / "generator" / "mar.json"
+    proof.parent.mkdir(parents=True)
+    old = [{"text": "diffusion beats MSE", "held": True}, {"text": "masked beats raster", "held": False}]
+    proof.write_text(json.dumps({"claims": old}))
+    (mar,) = list_systems(state="works", recipes=recipes, proofs=tmp_path / "proofs")
+    assert [verdict for _, verdict in mar.claims] == ["undecided", "undecided"]
+
+
+BROKEN = ["{", "{}", '{"claims": [{"text": "a"}]}', '{"claims": [{"text": "a", "verdict": "maybe"}]}', '{"claims": 3}']
+
+
+@pytest.mark.parametrize("text", BROKEN)
 def test_a_damaged_proof_is_named(tmp_path, text):
     proof = tmp_path / "proofs" / "generator" / "mar.json"
     proof.parent.mkdir(parents=True)

@@ -34,18 +34,19 @@ def test_the_experiment_of_mmstar_is_whole_and_goes_on(tiny, tmp_path: Path):
     from limner.experiments.experiment import Experiment
     from limner.recipes.audits.mmstar import RECIPE
 
-    experiment = Experiment(seeds=(0,), scale=0.002, directory=tmp_path / "mmstar", say=lambda line: None)
-    findings = tiny.findings(experiment)
+    experiment = Experiment(seeds=(0,), scale=0.002, directory=tmp_path, say=lambda line: None)
+    findings = [claim.finding(experiment) for claim in tiny.CLAIMS]
     assert len(findings) == len(RECIPE.claims)
     flags, gain = (json.loads(json.dumps(finding.measured)) for finding in findings)
     assert set(flags) == {"text", "question", "leaked"}
     assert set(gain["gain"]) == {"own pictures", "shuffled pictures"}
     for finding in findings:
-        assert isinstance(finding.holds, bool)
+        assert finding.verdict in ("held", "not held")
     assert all(math.isfinite(gain["gain"][arm]["mean"]) for arm in gain["gain"])
     written = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/*/images-*/*")}
     assert written
-    again = tiny.findings(experiment)
+    tiny.audits.cache_clear()
+    again = [claim.finding(experiment) for claim in tiny.CLAIMS]
     assert {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/*/images-*/*")} == written
     assert [finding.measured for finding in again] == [finding.measured for finding in findings]
 
@@ -88,15 +89,20 @@ def test_an_answerer_draws_as_often_as_it_is_sure():
         assert sum(option in text for text in response) / 300 == pytest.approx(chance, abs=0.09)
 
 
-def test_an_unfinished_training_proves_nothing(tiny, tmp_path, monkeypatch):
+def test_an_interrupted_training_proves_nothing(tiny, tmp_path):
+    import os
+    import signal
+
     from limner.experiments.experiment import Experiment
 
-    class Stopped:
-        images = 0
+    def interrupt(line: str) -> None:
+        signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
 
-    monkeypatch.setattr(tiny, "train", lambda *_, **__: Stopped())
+    endless = Experiment(seeds=(0,), scale=10.0, directory=tmp_path, say=interrupt)
     with pytest.raises(KeyboardInterrupt):
-        tiny.findings(Experiment(seeds=(0,), scale=0.002, directory=tmp_path, say=lambda line: None))
+        tiny.CLAIMS[0].finding(endless)
+    assert list(tmp_path.glob("audits/base-0-*/images-*"))
 
 
 def test_a_measure_is_listed_and_proven_but_not_trained(command_line):

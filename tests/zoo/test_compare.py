@@ -11,7 +11,7 @@ import pytest
 from limner.compare.budget import Budget, Cost, images_of, read_budget
 from limner.compare.entrants import read_entrant, read_entrants
 from limner.compare.parameters import NEAR, count_parameters, matched, off
-from limner.compare.sweep import Pace, forward_passes, paced, paces
+from limner.compare.sweep import forward_passes, paced, paces
 from limner.errors import InputError
 
 pytestmark = pytest.mark.timeout(600)  # the first test of a session trains what it needs
@@ -82,12 +82,12 @@ def test_parameters_are_matched_by_width_and_depth(judged: None) -> None:
 def test_paces_are_what_the_order_allows(trained: Any) -> None:
     from limner.store.folder import load
 
-    steps = [pace.steps for pace in paces(load(trained("generators/maskgit").folder))]
+    steps = [pace["steps"] for pace in paces(load(trained("generators/maskgit").folder))]
     assert steps == [1, 2, 4, 8, 16]
-    assert paces(load(trained("generators/raster").folder)) == [Pace()]
+    assert paces(load(trained("generators/raster").folder)) == [{}]
     xar = load(trained("generators/xar").folder)
-    assert paces(xar) == [Pace(head_steps=2), Pace()]
-    assert forward_passes(paced(xar, Pace(head_steps=2))) < forward_passes(xar)
+    assert paces(xar) == [{"head_steps": 2}, {}]
+    assert forward_passes(paced(xar, {"head_steps": 2})) < forward_passes(xar)
     assert forward_passes(load(trained("generators/raster").folder)) == 16
 
 

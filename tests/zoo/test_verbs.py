@@ -367,20 +367,23 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(album, tmp_path, weights):
 
 
 def test_prove_rehearses(command_line, shipped, monkeypatch, tmp_path):
-    from limner.experiments import smallworld
+    from limner.experiments import world
 
     shipped(JUDGES[0])
-    small = {"size": 16, "widths": (8, 8, 8)}
-    monkeypatch.setattr(smallworld, "SIZE", 16)
-    monkeypatch.setattr(smallworld, "TOKENIZER", {**smallworld.TOKENIZER, **small})
-    arguments = ["prove", "ae", "--scale", 0.004, "--seeds", 1, "-o", tmp_path / "proofs", "--runs", tmp_path / "runs"]
+    monkeypatch.setitem(world.FAMILIES, "tokenizers", {**world.FAMILIES["tokenizers"], "widths": (8, 8)})
+    arguments = ["prove", "ae", "--scale", 0.002, "--seeds", 1, "-o", tmp_path / "proofs", "--runs", tmp_path / "runs"]
     said = only_json(command_line(*arguments, "--json"))
-    assert (said["system"], said["recipe"], said["seeds"], said["scale"]) == ("ae", "tokenizers/ae", [0], 0.004)
-    assert [set(claim) for claim in said["claims"]] == [{"text", "source", "held", "measured"}] * 2
+    assert (said["system"], said["recipe"], said["seeds"], said["scale"]) == ("ae", "tokenizers/ae", [0], 0.002)
+    for claim in said["claims"]:
+        assert {"text", "source", "verdict", "arms", "control", "bound", "refuted_by", "competence"} <= set(claim)
+    assert [claim["verdict"] for claim in said["claims"]] == ["undecided"] * 2
+    assert said["claims"][1]["control"] == "ae"
+    assert said["claims"][1]["competence"]["vae"]["psnr"]["bar"] == 20
     written = next((tmp_path / "proofs").glob("*/ae.json"))
     assert json.loads(written.read_text()) == said
     spoken = command_line(*arguments)
-    assert spoken.out.count("hold") == 2
+    assert spoken.out.count("undecided: ") == 2
+    assert spoken.out.count("  vae: psnr ") == 2
     assert spoken.out.endswith(f"wrote {written}\n")
 
 

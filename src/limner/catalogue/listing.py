@@ -6,7 +6,7 @@ import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from limner.catalogue.places import PACKAGE, shipped
 from limner.catalogue.recipes import RecipeEntry, find_recipes
@@ -14,6 +14,9 @@ from limner.errors import InputError
 
 TABLE = PACKAGE / "catalogue" / "systems.tsv"
 STATES = ("works", "partly", "not yet")
+Verdict = Literal["held", "not held", "undecided"]
+VERDICTS: tuple[Verdict, ...] = ("held", "not held", "undecided")
+UNDECIDED = VERDICTS[2]
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,12 @@ class System:
 
 @dataclass(frozen=True)
 class Listed:
-    """A row of the listing: the system, its recipe if there is one, and for each claim whether it held when measured
-    (True, False, or None while no proof is on file)."""
+    """A row of the listing: the system, its recipe if there is one, and each claim with its verdict, None while no
+    proof is on file."""
 
     system: System
     recipe: RecipeEntry | None
-    claims: tuple[tuple[str, bool | None], ...]
+    claims: tuple[tuple[str, Verdict | None], ...]
 
     @property
     def state(self) -> str:
@@ -50,7 +53,7 @@ class Listed:
             "state": self.state,
             "kind": self.recipe.kind if self.recipe else None,
             "recipe": self.recipe.path if self.recipe else None,
-            "claims": [{"text": text, "held": held} for text, held in self.claims],
+            "claims": [{"text": text, "verdict": verdict} for text, verdict in self.claims],
         }
 
 
@@ -111,15 +114,28 @@ def list_systems(
 def _row(system: System, recipe: RecipeEntry | None, proofs: Path | None) -> Listed:
     if recipe is None:
         return Listed(system, None, ())
-    held = _verdicts(proof_path(system, proofs))
-    return Listed(system, recipe, tuple((text, held.get(text)) for text in recipe.claims))
+    verdicts = _verdicts(proof_path(system, proofs))
+    return Listed(system, recipe, tuple((text, verdicts.get(text)) for text in recipe.claims))
 
 
-def _verdicts(path: Path) -> dict[str, bool | None]:
-    """Whether each claim (by its text) held, from a proof: ``{"claims": [{"text", "held", ...}, ...], ...}``."""
+def _verdicts(path: Path) -> dict[str, Verdict]:
+    """The verdict on each claim, by its text, from a proof ``{"claims": [{"text", "verdict", ...}, ...], ...}``.
+
+    A proof of the old form, ``{"text", "held"}``, does not say whether its arms had learned their task, so whatever it
+    found, its claims are undecided.
+    """
     if not path.is_file():
         return {}
     try:
-        return {claim["text"]: claim["held"] for claim in json.loads(path.read_text(encoding="utf-8"))["claims"]}
-    except (ValueError, KeyError, TypeError) as error:
+        claims = json.loads(path.read_text(encoding="utf-8"))["claims"]
+        return {claim["text"]: _verdict(claim) for claim in claims}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"the proof {path} is damaged ({error!r}): write it again with `limner prove`") from None
+
+
+def _verdict(claim: dict[str, Any]) -> Verdict:
+    said = claim["verdict"] if "verdict" in claim else {True: UNDECIDED, False: UNDECIDED}[claim["held"]]
+    for verdict in VERDICTS:
+        if said == verdict:
+            return verdict
+    raise ValueError(f"{said!r} is no verdict")

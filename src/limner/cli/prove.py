@@ -26,9 +26,10 @@ EXAMPLES = """\
 
 @dataclass(frozen=True)
 class Prove:
-    """Run the small experiment behind a recipe's claims, with its baselines, and write proofs/FAMILY/ID.json.
+    """Run the small experiment behind a recipe's claims, with its controls, and write proofs/FAMILY/ID.json.
 
-    An interrupted experiment goes on where it stopped.
+    A claim is held or not held; it is undecided if a model that takes part did not learn its task (each names the score
+    and the bar). An interrupted experiment goes on where it stopped.
     """
 
     recipe: Positional[str]
@@ -46,7 +47,7 @@ class Prove:
 
 
 def run(arguments: list[str]) -> None:
-    """Proves, writes the file and prints which claims held."""
+    """Proves, writes the file and prints the verdict and the arms of each claim."""
     options = parse(Prove, "limner prove", EXAMPLES, arguments)
     if options.seeds < 1 or not options.scale > 0:
         raise InputError(f"--seeds is {options.seeds} and --scale {options.scale}, but both must be above 0")
@@ -56,8 +57,18 @@ def run(arguments: list[str]) -> None:
         print_json(proof)
         return
     for claim in proof["claims"]:
-        print(f"{'holds' if claim['held'] else 'does not hold'}: {claim['text']}")
+        print(f"{claim['verdict']}: {claim['text']}")
+        for arm, reached in claim["competence"].items():
+            print(f"  {arm}: {_reached(reached)}")
     print(f"wrote {path}")
+
+
+def _reached(scores: dict[str, Any]) -> str:
+    """The competence of an arm in words."""
+    parts = (
+        f"{name} {one['mean']:.3g} {'>=' if one['passed'] else '<'} {one['bar']:g}" for name, one in scores.items()
+    )
+    return ", ".join(parts) or "a control that has no bar to reach"
 
 
 def prove(options: Prove) -> tuple[dict[str, Any], Path]:
@@ -87,19 +98,23 @@ def prove(options: Prove) -> tuple[dict[str, Any], Path]:
 
 
 def measure(entry: RecipeEntry, options: Prove) -> list[dict[str, Any]]:
-    """Text, source, verdict and numbers of each claim."""
+    """Text, source, verdict, comparison, competence of the arms and numbers of each claim."""
     from limner.experiments.experiment import Experiment
 
     experiment = Experiment(
         seeds=tuple(range(options.seeds)),
         scale=options.scale,
-        directory=options.runs / entry.path.rpartition("/")[2],
+        directory=options.runs,
         say=lambda line: print(line, file=sys.stderr),
     )
     proving = importlib.import_module("limner.experiments." + entry.path.replace("/", "."))
     claims = importlib.import_module(entry.module).RECIPE.claims
-    found = zip(claims, proving.findings(experiment), strict=True)
     return [
-        {"text": claim.text, "source": claim.source, "held": finding.holds, "measured": finding.measured}
-        for claim, finding in found
+        {
+            "text": claim.text,
+            "source": claim.source,
+            **comparison.described(),
+            **comparison.finding(experiment).to_json(),
+        }
+        for claim, comparison in zip(claims, proving.CLAIMS, strict=True)
     ]

@@ -18,7 +18,7 @@ EXAMPLES = """\
   limner systems --json"""
 
 PIPE_WIDTH = 160
-VERDICTS = {True: "+", False: "-", None: "?"}
+SIGNS = {"held": "+", "not held": "-", "undecided": "?", None: "."}
 MARKS = {"works": "green", "partly": "yellow", "not yet": "dim"}
 
 
@@ -65,7 +65,7 @@ def _print_table(rows: list[Listed]) -> None:
     console.print(table)
     counts = Counter(row.state for row in rows)
     console.print(f"\n{len(rows)} systems: " + ", ".join(f"{counts[state]} {state}" for state in MARKS))
-    console.print("claims: + held when measured, - did not hold, ? not measured yet", style="dim")
+    console.print("claims: + held, - not held, ? undecided, . not measured", style="dim")
 
 
 def _recipe(row: Listed) -> str:
@@ -76,5 +76,5 @@ def _recipe(row: Listed) -> str:
 
 
 def _verdicts(row: Listed) -> str:
-    """A sign per claim of the recipe, in its order; see ``VERDICTS``."""
-    return "".join(VERDICTS[held] for _, held in row.claims)
+    """A sign per claim of the recipe, in its order; see ``SIGNS``."""
+    return "".join(SIGNS[verdict] for _, verdict in row.claims)

@@ -9,7 +9,7 @@ from typing import Any
 from limner.compare.parameters import NEAR, off
 from limner.compare.plan import Contestant, Plan
 from limner.compare.sweep import Point
-from limner.evaluate.statistics import bootstrap_mean
+from limner.evaluate.statistics import over_seeds
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,6 @@ MEASURES: dict[str, tuple[Measure, ...]] = {  # by family; others are tabled by 
         Measure("answers right, unseen compositions", ("compositions/overall",), "higher"),
     ),
 }
-
-
-def over_seeds(values: Sequence[float]) -> dict[str, Any]:
-    """Values seed by seed, their mean and its 95 % bootstrap interval."""
-    interval = bootstrap_mean(values)
-    return {"values": list(values), "mean": interval.mean, "interval": [interval.low, interval.high]}
 
 
 def summary(plan: Plan, found: dict[str, list[list[Point]]], seconds: dict[str, list[float]]) -> dict[str, Any]:
@@ -98,7 +92,8 @@ def _point(points: Sequence[Point], measures: Sequence[Measure]) -> dict[str, An
     first = points[0]
     drawn = [point.seconds for point in points if point.seconds is not None]
     return {
-        **asdict(first.pace),
+        "steps": first.pace.get("steps"),
+        "head_steps": first.pace.get("head_steps"),
         "own": first.own,
         "forward_passes": first.passes,
         "seconds": over_seeds(drawn) if drawn else None,

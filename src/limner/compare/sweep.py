@@ -11,7 +11,7 @@ import copy
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 from torch import nn
 
 from limner.compare.budget import clock
-from limner.decode.decoder import Decoder
+from limner.decode.options import DrawOptions, with_options
 from limner.errors import InputError
 from limner.generators.generator import Generator
 from limner.generators.heads.head import IteratingHead
@@ -31,18 +31,13 @@ from limner.types import Image, Rng, derive_seed
 POWERS = tuple(2**power for power in range(12))
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How a model draws: steps of its order and of its head; None leaves either to the model."""
+OWN: DrawOptions = {}
 
-    steps: int | None = None
-    head_steps: int | None = None
 
-    @property
-    def name(self) -> str:
-        """As part of a file's name."""
-        parts = [f"{name}-{value}" for name, value in asdict(self).items() if value is not None]
-        return "-".join(parts).replace("_", "-") or "own"
+def name_of(options: DrawOptions) -> str:
+    """As part of a file's name."""
+    parts = [f"{name}-{value}" for name, value in options.items() if value is not None]
+    return "-".join(parts).replace("_", "-") or "own"
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class Point:
     """What a model does at one pace: forward passes and processor seconds per picture (None where nothing is drawn),
     and the report of its scores."""
 
-    pace: Pace
+    pace: DrawOptions
     own: bool
     passes: int | None
     seconds: float | None
@@ -64,17 +59,17 @@ def points(
     one, at its own pace."""
     assert recipe.score is not None, "what is trained has scores"
     found = []
-    for pace in paces(model) if isinstance(model, TextToImage) else [Pace()]:
-        path = folder.parent / "scores" / f"{pace.name}.json"
+    for pace in paces(model) if isinstance(model, TextToImage) else [OWN]:
+        path = folder.parent / "scores" / f"{name_of(pace)}.json"
         if not path.is_file():
-            say(f"{folder.parent.parent.name}, seed {seed}: scores, pace {pace.name}")
+            say(f"{folder.parent.parent.name}, seed {seed}: scores, pace {name_of(pace)}")
             _keep(_measured(recipe, model, pace, Question(str(folder), count, seed)), path)
         kept = json.loads(path.read_text(encoding="utf-8"))
-        found.append(Point(**{**kept, "pace": Pace(**kept["pace"])}))
+        found.append(Point(**kept))
     return found
 
 
-def _measured(recipe: Recipe, model: nn.Module, pace: Pace, asked: Question) -> Point:
+def _measured(recipe: Recipe, model: nn.Module, pace: DrawOptions, asked: Question) -> Point:
     assert recipe.score is not None
     if not isinstance(model, TextToImage):
         return Point(pace, True, None, None, recipe.score(model, asked))
@@ -91,18 +86,18 @@ def _keep(point: Point, path: Path) -> None:
     aside.replace(path)
 
 
-def paces(model: TextToImage) -> list[Pace]:
+def paces(model: TextToImage) -> list[DrawOptions]:
     """The paces that are measured, slow ones last, the model's own among them."""
     generator = model.generator
     own = int(generator.order.decoding_steps(1, generator.count, model.steps, Rng(0)).max())
     steps = sorted({*POWERS, own, generator.count})
     if len(allowed := [number for number in steps if _allows(generator, number)]) > 1:
-        return [Pace(number) for number in allowed]
+        return [{"steps": number} for number in allowed]
     if not isinstance(generator.head, IteratingHead):
-        return [Pace()]
+        return [OWN]
     passes = forward_passes(model)
-    heads = [Pace(head_steps=number) for number in POWERS if number > 1]
-    return [*takewhile(lambda pace: forward_passes(paced(model, pace)) < passes, heads), Pace()]
+    heads: list[DrawOptions] = [{"head_steps": number} for number in POWERS if number > 1]
+    return [*takewhile(lambda pace: forward_passes(model, pace) < passes, heads), OWN]
 
 
 def _allows(generator: Generator, steps: int) -> bool:
@@ -113,27 +108,23 @@ def _allows(generator: Generator, steps: int) -> bool:
     return True
 
 
-def paced(model: TextToImage, pace: Pace) -> TextToImage:
-    """The model at another pace; its weights are shared."""
-    drawer, own = copy.copy(model), model.decoder
-
-    def decoder(generator: Generator) -> Decoder:
-        plain = own(generator)
-        return replace(plain, options=replace(plain.options, head_steps=pace.head_steps or plain.options.head_steps))
-
-    drawer.steps, drawer.decoder = pace.steps or model.steps, decoder
-    return drawer
+def paced(model: TextToImage, pace: DrawOptions) -> TextToImage:
+    """The model with other options of its own; its weights are shared."""
+    other, own = copy.copy(model), model.decoder
+    other.steps = pace.get("steps") or model.steps
+    other.decoder = lambda generator: with_options(own(generator), head_steps=pace.get("head_steps"))
+    return other
 
 
-def forward_passes(model: TextToImage) -> int:
-    """How often the backbone is asked for one picture: the calls of that of its blocks that is called most."""
+def forward_passes(model: TextToImage, pace: DrawOptions = OWN) -> int:
+    """How often the backbone runs for one picture: the calls of that of its blocks that is called most."""
     calls: Counter[nn.Module] = Counter()
     backbone = model.generator.get_submodule("backbone")
     stacks = [part for part in backbone.modules() if isinstance(part, nn.ModuleList)]
     blocks = {block for stack in stacks for block in stack}
     hooks = [block.register_forward_pre_hook(lambda block, _: calls.update([block])) for block in blocks]
     try:
-        model.images(PREVIEW[:1], [0])
+        model.images(PREVIEW[:1], [0], **pace)
     finally:
         for hook in hooks:
             hook.remove()

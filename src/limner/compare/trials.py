@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,7 +16,9 @@ from limner.store.files import read_card
 from limner.store.folder import save
 from limner.store.knobs import CARD
 from limner.train import checkpoint
-from limner.train.loop import train
+from limner.train.loop import Run, train
+from limner.train.settings import Settings
+from limner.train.task import Task
 
 SPENT = "spent.json"
 
@@ -33,17 +36,29 @@ def train_to_plan(plan: Plan, contestant: Contestant, seed: int, say: Callable[[
     entrant, knobs = contestant.entrant, contestant.knobs(plan.asked, seed)
     say(f"{entrant.label}, seed {seed}: training on {knobs.images:,} images")
     torch.manual_seed(seed)
-    task = quiet(entrant.recipe.task(knobs))
+    run = train_on(entrant.recipe.task(knobs), knobs, folder, f"{entrant.label}, seed {seed}")
+    if run.images < knobs.images:
+        return None
+    facts = {
+        "images": run.images,
+        "steps": run.steps,
+        "commit": commit(),
+        "seconds": round(training_seconds(folder), 1),
+    }
+    return save(run.average.model, folder / "model", recipe=entrant.path, knobs=knobs, facts=facts)
+
+
+def train_on(task: Task[Any, Any], knobs: Settings, folder: Path, label: str) -> Run:
+    """A training from where its folder stands to its end, or to an interruption; notes what this stretch cost."""
     newest, _ = checkpoint.newest(folder)
     start = 0 if newest is None else checkpoint.load(newest)[1]["images"]
     now = clock(knobs.device)
     began = now()
-    run = train(task, knobs, folder, label=f"{entrant.label}, seed {seed}")
-    spent = _spend(folder, run.images - start, now() - began)
-    if run.images < knobs.images:
-        return None
-    facts = {"images": run.images, "steps": run.steps, "commit": commit(), "seconds": round(spent * run.images, 1)}
-    return save(run.average.model, folder / "model", recipe=entrant.path, knobs=knobs, facts=facts)
+    run = train(quiet(task), knobs, folder, label=label)
+    if run.images > start:
+        stretches = [*_stretches(folder), [run.images - start, now() - began]]
+        (folder / SPENT).write_text(json.dumps(stretches), encoding="utf-8")
+    return run
 
 
 def seconds_spent(model: Path) -> float:
@@ -51,11 +66,14 @@ def seconds_spent(model: Path) -> float:
     return float(read_card(model)["seconds"])
 
 
-def _spend(folder: Path, images: int, seconds: float) -> float:
-    """Note one stretch of a training; returns the seconds per image over all, so that what was lost between a
-    checkpoint and a kill counts no twice."""
+def training_seconds(folder: Path) -> float:
+    """What the training in a folder cost, by `clock`: seconds per image over all its stretches, times the images it has
+    seen, so that what was lost between a checkpoint and a kill does not count twice."""
+    images, seconds = (sum(part) for part in zip(*_stretches(folder), strict=True))
+    newest, _ = checkpoint.newest(folder)
+    return 0.0 if newest is None else float(checkpoint.load(newest)[1]["images"] * seconds / images)
+
+
+def _stretches(folder: Path) -> list[list[float]]:
     path = folder / SPENT
-    stretches = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    stretches.append([images, seconds])
-    path.write_text(json.dumps(stretches), encoding="utf-8")
-    return sum(part[1] for part in stretches) / max(sum(part[0] for part in stretches), 1)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,3 +61,15 @@ def bootstrap_difference(
     gaps = _resampled_means(a, seed, resamples) - _resampled_means(b, seed + 1, resamples)
     ends = np.quantile(gaps, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(a.mean() - b.mean()), float(ends[0]), float(ends[1]))
+
+
+def over_seeds(values: Sequence[float]) -> dict[str, Any]:
+    """Values by seed, their mean and its 95 % interval, ready for JSON."""
+    interval = bootstrap_mean(values)
+    return {"values": list(values), "mean": interval.mean, "interval": [interval.low, interval.high]}
+
+
+def gain_over_seeds(values: Sequence[float], baseline: Sequence[float]) -> dict[str, Any]:
+    """Mean of ``values - baseline``, paired by seed, with its 95 % interval, ready for JSON."""
+    interval = bootstrap_difference(values, baseline, paired=True)
+    return {"mean": interval.mean, "interval": [interval.low, interval.high]}

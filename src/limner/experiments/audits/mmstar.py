@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 
+from limner.compare.trials import train_on
 from limner.data.question_sets import FLAGS, Item, Trial
 from limner.data.scenes import Scenes
 from limner.data.scenes.planting import (
@@ -27,11 +29,11 @@ from limner.data.scenes.scene import random_for
 from limner.encoders.recogniser import Recogniser
 from limner.evaluate.asking import ask
 from limner.evaluate.audit import Audit, audit, part
+from limner.evaluate.statistics import over_seeds
 from limner.experiments.audits.reader import Answerer, Course, Lesson, Reader, Reading, Subject, sightings
-from limner.experiments.experiment import Experiment, Finding
-from limner.experiments.smallworld import summary
+from limner.experiments.claims import Comparison, Measured
+from limner.experiments.experiment import Experiment
 from limner.store.folder import load
-from limner.train.loop import train
 from limner.train.settings import Settings
 from limner.types import derive_seed
 
@@ -46,33 +48,31 @@ LEAST = 0.9  # of precision and recall
 NEAR_ZERO, FAR = 0.02, 0.2  # gain without and with seeing
 
 
-def findings(experiment: Experiment) -> tuple[Finding, ...]:
-    """One per claim of the recipe."""
+@functools.lru_cache(maxsize=1)
+def audits(experiment: Experiment) -> list[tuple[Audit, Audit]]:
+    """The two audits of every seed."""
     recogniser = load("recogniser")
-    audits = [audited(experiment, recogniser, seed) for seed in experiment.seeds]
-    return flags_are_found([own for own, _ in audits]), gain_is_of_seeing(audits)
+    return [audited(experiment, recogniser, seed) for seed in experiment.seeds]
 
 
-def flags_are_found(audits: Sequence[Audit]) -> Finding:
+def flags_are_found(experiment: Experiment) -> Measured:
     """Precision and recall of every flag, on every seed."""
     measured: dict[str, Any] = {
         flag: {
-            "precision": summary([one.found[flag][0] for one in audits]),
-            "recall": summary([one.found[flag][1] for one in audits]),
+            "precision": over_seeds([own.found[flag][0] for own, _ in audits(experiment)]),
+            "recall": over_seeds([own.found[flag][1] for own, _ in audits(experiment)]),
         }
         for flag in FLAGS
     }
-    holds = all(min(scores["values"]) >= LEAST for flag in measured.values() for scores in flag.values())
-    return Finding(holds, measured)
+    return all(min(scores["values"]) >= LEAST for flag in measured.values() for scores in flag.values()), measured
 
 
-def gain_is_of_seeing(audits: Sequence[tuple[Audit, Audit]]) -> Finding:
+def gain_is_of_seeing(experiment: Experiment) -> Measured:
     """MG over the natural questions of a model trained with its own pictures and of one trained with others'."""
-    own, shuffled = ([natural_gain(pair[which]) for pair in audits] for which in (0, 1))
-    holds = max(map(abs, shuffled)) <= NEAR_ZERO and min(own) >= FAR
-    leakage = summary([pair[0].total.leakage.mean for pair in audits])
-    measured = {"gain": {"own pictures": summary(own), "shuffled pictures": summary(shuffled)}, "leakage": leakage}
-    return Finding(holds, measured)
+    own, shuffled = ([natural_gain(pair[which]) for pair in audits(experiment)] for which in (0, 1))
+    leakage = over_seeds([pair[0].total.leakage.mean for pair in audits(experiment)])
+    gains = {"own pictures": over_seeds(own), "shuffled pictures": over_seeds(shuffled)}
+    return max(map(abs, shuffled)) <= NEAR_ZERO and min(own) >= FAR, {"gain": gains, "leakage": leakage}
 
 
 def natural_gain(result: Audit) -> float:
@@ -90,7 +90,7 @@ def audited(experiment: Experiment, recogniser: Recogniser, seed: int) -> tuple[
         leaked=PLANTS,
         seed=seed,
     )
-    items = write_pictures(planted, experiment.directory / f"questions-{seed}")
+    items = write_pictures(planted, experiment.directory / "audits" / f"questions-{seed}")
     leaked = [one for one in planted if one.item.planted == LEAKED]
     seen = sightings(recogniser, [scene.image for _, scene in leaked])
     test = [Lesson(item, things) for (item, _), things in zip(leaked, seen, strict=True)]
@@ -171,8 +171,25 @@ def taught(experiment: Experiment, name: str, seed: int, course: Course, base: R
     )
     model = fresh(course, seed) if base is None else copy.deepcopy(base)
     experiment.say(f"reader {name}, seed {seed}")
-    folder: Path = experiment.directory / f"{name}-{seed}-{lessons}"
-    run = train(Reading(model, course, seed).task(), settings, folder, label=name)
+    folder: Path = experiment.directory / "audits" / f"{name}-{seed}-{lessons}"
+    run = train_on(Reading(model, course, seed).task(), settings, folder, name)
     if run.images < settings.images:
         raise KeyboardInterrupt  # saved; the same command goes on
     return model.eval()
+
+
+CLAIMS = (  # the bounds hold the readers' competence: what they know is found, what they see is worth 20 points
+    Comparison(
+        (),
+        f"precision and recall of every planted flag: at least {LEAST}, on every seed",
+        "one flag of one seed below",
+        flags_are_found,
+    ),
+    Comparison(
+        (),
+        f"gain with shuffled pictures within {NEAR_ZERO} of 0, with own pictures at least {FAR}, on every seed",
+        "one seed outside",
+        gain_is_of_seeing,
+        "the reader trained with shuffled pictures",
+    ),
+)

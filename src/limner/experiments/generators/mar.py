@@ -1,32 +1,51 @@
-"""MAR with several heads: one VAE, one backbone, one budget."""
+"""MAR with several heads: one VAE, one masked backbone, one budget."""
 
 from __future__ import annotations
 
-from limner.experiments.experiment import Experiment, Finding
-from limner.experiments.smallworld import drawing_distances, gap, summary
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from limner.decode.options import DrawOptions
+from limner.experiments.claims import better, every
+from limner.experiments.tokenizers.baselines import AE, VAE, VQ
+from limner.experiments.world import Arm
+from limner.generators.heads.categorical import CategoricalHead
+from limner.generators.heads.head import Head
+from limner.generators.heads.mixture import MixtureHead
+from limner.generators.heads.regression import RegressionHead
+from limner.models.text_to_image import TextToImage
+from limner.recipe import Recipe
+from limner.recipes.generators import family, mar
+
+PATH, SIZES = (
+    "generators/mar",
+    {"patch": 1, "encoder_depth": 2, "decoder_depth": 2, "head_width": 128, "head_depth": 2, "head_steps": 25},
+)
+EIGHT = DrawOptions(steps=8)
 
 
-def findings(experiment: Experiment) -> tuple[Finding, ...]:
-    """One per claim of the recipe."""
-    return heads_in_order(experiment), continuous_beats_codes(experiment)
+def with_head(head: Callable[[Any, int], Head], *, discrete: bool = False) -> Callable[[Recipe], Recipe]:
+    """MAR with another head, made of the tokenizer's quantizer and the width of contexts."""
+
+    def build(knobs: mar.Knobs) -> TextToImage:
+        tokenizer = family.frozen_tokenizer(knobs.tokenizer, discrete=discrete)
+        return family.text_to_image(
+            knobs, mar.generator(knobs, tokenizer, head(tokenizer.quantizer, knobs.width)), tokenizer
+        )
+
+    return lambda recipe: replace(recipe, build=build)
 
 
-def heads_in_order(experiment: Experiment) -> Finding:
-    """Frechet distance: diffusion < mixture < regression on the same 16 latents."""
-    heads = ("diffusion", "mixture", "regression")
-    found = {head: drawing_distances(experiment, "vae", head) for head in heads}
-    gaps = {
-        "mixture - diffusion": gap(found["diffusion"], found["mixture"]),
-        "regression - mixture": gap(found["mixture"], found["regression"]),
-    }
-    holds = all(entry["interval"][0] > 0 for entry in gaps.values())
-    return Finding(holds, {"frechet": {name: summary(values) for name, values in found.items()}, "gaps": gaps})
+mixture = with_head(lambda quantizer, width: MixtureHead(quantizer.channels, width))
+regression = with_head(lambda quantizer, width: RegressionHead(quantizer.channels, width))
+categorical = with_head(lambda quantizer, width: CategoricalHead(quantizer.entries, width), discrete=True)
 
+DIFFUSION = Arm("mar", PATH, {**SIZES, "tokenizer": VAE}, options=EIGHT)
+ON_AE = Arm("mar-ae", PATH, {**SIZES, "tokenizer": AE}, options=EIGHT)
+MIXTURE = Arm("mar-mixture", PATH, {**SIZES, "tokenizer": VAE}, mixture, EIGHT)
+MEAN = Arm("mar-regression", PATH, {**SIZES, "tokenizer": VAE}, regression, EIGHT, judged=False)
+MEAN_OF_AE = Arm("mar-regression-ae", PATH, {**SIZES, "tokenizer": AE}, regression, EIGHT, judged=False)
+CODES = Arm("mar-categorical", PATH, {**SIZES, "tokenizer": VQ}, categorical, EIGHT)
 
-def continuous_beats_codes(experiment: Experiment) -> Finding:
-    """Frechet distance: diffusion on 16 VAE latents < categorical on 16 VQ codes, same masked backbone."""
-    diffusion = drawing_distances(experiment, "vae", "diffusion")
-    categorical = drawing_distances(experiment, "vq", "categorical")
-    difference = gap(diffusion, categorical)
-    measured = {"vae, diffusion": summary(diffusion), "vq, categorical": summary(categorical)}
-    return Finding(difference["interval"][0] > 0, {"frechet": measured, "categorical - diffusion": difference})
+CLAIMS = (every(better(DIFFUSION, MIXTURE), better(MIXTURE, MEAN)), better(DIFFUSION, CODES))

@@ -10,7 +10,9 @@ limner-64's encoder has no class token, so attention received from all patches s
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -18,8 +20,10 @@ from limner.connectors.connector import Query
 from limner.data.conversations import SceneConversations
 from limner.data.scenes import Scenes
 from limner.evaluate.answering import answering_scores, asked_of
-from limner.experiments.experiment import Experiment, Finding
-from limner.experiments.smallworld import gap, summary
+from limner.evaluate.statistics import gain_over_seeds, over_seeds
+from limner.experiments.claims import Comparison, Measured
+from limner.experiments.experiment import Experiment
+from limner.experiments.world import BARS, reached
 from limner.models.vision_language import VisionLanguageModel
 from limner.recipes.techniques import vtc_cls
 from limner.recipes.understanding.asked import answers_of
@@ -30,7 +34,6 @@ MODEL = "limner-64"
 KEEP = 16
 SCENES, TURNS = 100, 4
 MARGIN = 0.02
-COMPETENT = 0.6  # right answers beyond those of the same model without the image
 
 
 class AtRandom:
@@ -75,15 +78,50 @@ def answered(experiment: Experiment, seed: int) -> dict[str, float]:
     return found
 
 
-def findings(experiment: Experiment) -> tuple[Finding, ...]:
-    """One per claim of the technique."""
+@functools.lru_cache(maxsize=1)
+def shares(experiment: Experiment) -> dict[str, list[float]]:
+    """The share of right answers of every arm, and of the whole model ``blind``, seed by seed."""
     by_seed = [answered(experiment, seed) for seed in experiment.seeds]
-    of = {name: [found[name] for found in by_seed] for name in by_seed[0]}
-    able = gap(of["blind"], of["all"])["mean"] >= COMPETENT
-    shares = {name: summary(values) for name, values in of.items()}
-    chosen, single = gap(of["random"], of["attention"]), gap(of["one layer"], of["attention"])
-    report = {"right": shares, "competent": able}
-    return (
-        Finding(able and chosen["interval"][0] > 0, {**report, "attention - random": chosen}),
-        Finding(able and single["interval"][0] >= -MARGIN, {**report, "attention - one layer": single}),
-    )
+    return {name: [found[name] for found in by_seed] for name in by_seed[0]}
+
+
+def competence(experiment: Experiment) -> dict[str, Any]:
+    """Does the whole model answer more than it answers blind?"""
+    of = shares(experiment)
+    gains = [seeing - blind for seeing, blind in zip(of["all"], of["blind"], strict=True)]
+    return {MODEL: {"gain": reached(gains, BARS["understanding"]["gain"])}}
+
+
+def beats_random(experiment: Experiment) -> Measured:
+    """Right answers: patches by attention > as many at random."""
+    of = shares(experiment)
+    gain = gain_over_seeds(of["attention"], of["random"])
+    right = {name: over_seeds(values) for name, values in of.items()}
+    return gain["interval"][0] > 0, {"right": right, "attention - random": gain}
+
+
+def sums_as_well(experiment: Experiment) -> Measured:
+    """Right answers: attention over layers no worse than one layer's by `MARGIN`."""
+    of = shares(experiment)
+    gain = gain_over_seeds(of["attention"], of["one layer"])
+    return gain["interval"][0] >= -MARGIN, {"attention - one layer": gain}
+
+
+CLAIMS = (
+    Comparison(
+        (),
+        "answers: attention > random",
+        "a gap in answers whose interval holds 0 or favours random",
+        beats_random,
+        "random",
+        competence,
+    ),
+    Comparison(
+        (),
+        f"answers: attention no worse than one layer by {MARGIN:g}",
+        f"a gap in answers whose interval reaches beyond {MARGIN:g} in favour of one layer",
+        sums_as_well,
+        "one layer",
+        competence,
+    ),
+)

@@ -1,49 +1,27 @@
 """TiTok: a line of tokens against a grid of as many bits, of the same transformers, pictures and steps.
 
-line    8 tokens of 4,096 codes    96 bits      16 tokens of 64 codes    96 bits
-grid                                            16 tokens of 64 codes    96 bits: what the cells have become
+line    8 tokens of 4,096 codes    96 bits
+grid    16 tokens of 64 codes      96 bits: what the cells have become
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
-from pathlib import Path
-from typing import Any
 
-import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from limner.experiments.experiment import Experiment, Finding
-from limner.experiments.smallworld import distance, gap, held_out, summary
-from limner.recipes.tokenizers import family, titok
-from limner.tokenizers.oned import Cells, JointTransformer, OneDTokenizer, PatchPixels, Vit
+from limner.experiments.claims import better
+from limner.experiments.world import Arm
+from limner.recipe import Recipe
+from limner.recipes.tokenizers import titok
+from limner.tokenizers.oned import Cells, JointTransformer, PatchPixels, Vit
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Quantizer
 from limner.tokenizers.quantizers.vector import VectorQuantizer
-from limner.tokenizers.tokenizer import QuantizingTokenizer, paint
-from limner.train.loop import train
+from limner.tokenizers.tokenizer import paint
 from limner.types import Image, Layout, Rng, Size, Tokens
-
-SIZE, IMAGES = 32, 20_000
-KNOBS: dict[str, Any] = {
-    "size": SIZE,
-    "patch": 8,
-    "width": 128,
-    "encoder_depth": 2,
-    "decoder_depth": 2,
-    "batch": 32,
-    "warmup": 1_000,
-    "ema": 1_000,
-    "sample_every": 10**9,
-    "checkpoint_every": 10**9,
-}
-SHORT, LONG, GRID = "line of 8, 4,096 codes", "line of 16, 64 codes", "grid of 16, 64 codes"
-ARMS: dict[str, tuple[str, dict[str, Any]]] = {  # folder, and what is special about the knobs
-    SHORT: ("line-8", {"count": 8, "entries": 4096}),
-    LONG: ("line-16", {"count": 16, "entries": 64}),
-    GRID: ("grid-16", {"count": 16, "entries": 64}),
-}
 
 
 class GridTokenizer(nn.Module):
@@ -93,10 +71,8 @@ class GridTokenizer(nn.Module):
         return self.rebuilt(self.quantizer.latents(tokens, *self.grid)).clamp(-1.0, 1.0)
 
 
-def build(name: str, knobs: titok.Knobs) -> OneDTokenizer | GridTokenizer:
-    """The untrained tokenizer of an arm."""
-    if name != GRID:
-        return titok.build(knobs)
+def build(knobs: titok.Knobs) -> GridTokenizer:
+    """The untrained grid."""
     quantizer = VectorQuantizer(
         knobs.entries, knobs.channels, commitment=knobs.commitment, revive_below=knobs.revive_below
     )
@@ -105,40 +81,13 @@ def build(name: str, knobs: titok.Knobs) -> OneDTokenizer | GridTokenizer:
     return GridTokenizer((first, second), quantizer, size=knobs.size)
 
 
-def trained(experiment: Experiment, name: str, seed: int) -> QuantizingTokenizer:
-    """The tokenizer of an arm, trained or read back."""
-    folder, own = ARMS[name]
-    images = round(IMAGES * experiment.scale)
-    knobs = titok.Knobs(**KNOBS, **own, seed=seed, images=images)
-    where: Path = experiment.directory / f"{folder}-{seed}-{images}"
-    experiment.say(f"{name}, seed {seed}")
-    torch.manual_seed(seed)
-    run = train(family.lesson(knobs, build(name, knobs)), knobs, where, label=f"{folder} seed {seed}")
-    if run.images < images:
-        raise KeyboardInterrupt
-    model = run.average.model.eval()
-    assert isinstance(model, QuantizingTokenizer)
-    return model
+def on_a_grid(recipe: Recipe) -> Recipe:
+    """TiTok's recipe with its tokens on a grid."""
+    return replace(recipe, build=build)
 
 
-@torch.no_grad()
-def measured(model: QuantizingTokenizer) -> tuple[float, float]:
-    """Mean PSNR in dB and Frechet distance of the held-out pictures."""
-    image = held_out(SIZE)
-    rebuilt = model.decode(model.encode(image))
-    mse = (rebuilt - image).square().mean((1, 2, 3))
-    return float((10 * torch.log10(4 / mse)).mean()), distance(rebuilt, image)
+SIZES = {"patch": 8, "width": 128, "encoder_depth": 2, "decoder_depth": 2, "batch": 32, "images": 16_000}
+LINE = Arm("titok-line", "tokenizers/titok", {**SIZES, "count": 8, "entries": 4096})
+GRID = Arm("titok-grid", "tokenizers/titok", {**SIZES, "count": 16, "entries": 64}, on_a_grid)
 
-
-def findings(experiment: Experiment) -> tuple[Finding, ...]:
-    """One per claim of the recipe."""
-    scores = {name: [measured(trained(experiment, name, seed)) for seed in experiment.seeds] for name in ARMS}
-    psnr = {name: [decibel for decibel, _ in found] for name, found in scores.items()}
-    frechet = {name: [far for _, far in found] for name, found in scores.items()}
-    gaps = {f"{name} - grid": gap(psnr[GRID], psnr[name]) for name in (SHORT, LONG)}
-    report = {
-        "psnr": {name: summary(values) for name, values in psnr.items()},
-        "frechet": {name: summary(values) for name, values in frechet.items()},
-        "psnr gaps": gaps,
-    }
-    return (Finding(gaps[f"{SHORT} - grid"]["interval"][0] > 0, report),)
+CLAIMS = (better(LINE, GRID, "psnr"),)

@@ -224,6 +224,7 @@ def conversation_lesson(
     taught, held_out = lessons(knobs, model.encoder.size)
     if knobs.language is None:
         model.vocabulary = _vocabulary(knobs, taught)
+    adopt_language(knobs, model)
     adopt_encoder(knobs, model)
     adopt_aligned(knobs, model, reconstruction)
     return ConversationLesson(model, taught, held_out, reconstruction, weight, knobs.length)
@@ -252,6 +253,22 @@ def adopt_encoder(knobs: Knobs, model: VisionLanguageModel) -> None:
             f"{knobs.encoder_width} over patches of {knobs.patch}: give one, or its sizes"
         )
     encoder.load_state_dict(own.state_dict())
+
+
+def adopt_language(knobs: Knobs, model: VisionLanguageModel) -> None:
+    """Start from limner's own language model and vocabulary that the knobs name, if they do; raises `InputError` if
+    there is none of these sizes."""
+    if knobs.language is None or is_described(knobs.language):
+        return
+    given, language = load(knobs.language), cast(nn.Module, model.language)
+    own = cast(nn.Module, given.language) if isinstance(given, VisionLanguageModel) else nn.Module()
+    if shapes(own) != shapes(language):
+        raise InputError(
+            f"--language {knobs.language} holds no language model of {knobs.depth} blocks of width {knobs.width} over "
+            f"{knobs.vocabulary} subwords: give one, or its sizes"
+        )
+    language.load_state_dict(own.state_dict())
+    model.vocabulary = given.vocabulary
 
 
 def latents_of(name: str, model: VisionLanguageModel) -> FoldedLatents:

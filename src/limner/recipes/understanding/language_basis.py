@@ -138,12 +138,12 @@ def settle(knobs: Knobs, made: ConversationLesson, mixture: Mixture = ALL_WORDS)
         model.connector = connector(knobs, model.encoder.width, table, chosen, mixture)
     words = cast(LanguageBasis, model.connector)
     if knobs.classifier:
-        if knobs.language is not None:
+        if not isinstance(model.vocabulary, Subwords):
             raise InputError("--classifier names subwords of limner's own: leave it out, or leave out --language")
         start(
             knobs.encoder,
             words,
-            cast(Subwords, model.vocabulary),
+            model.vocabulary,
             range(len(table)) if chosen is None else chosen.tolist(),
         )
     batch = made.batch(0, MEASURED)

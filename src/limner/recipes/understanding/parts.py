@@ -59,8 +59,8 @@ class Knobs(Settings):
     encoder_depth: int = field(default=4, metadata=RARE)
     """Blocks of the vision transformer."""
     language: str | None = None
-    """Folder of a causal language model of transformers (Qwen, Llama, SmolLM) with its tokenizer; without one a small
-    one is trained from the start."""
+    """Folder of a causal language model of transformers (Qwen, Llama, SmolLM) with its tokenizer, or a model of
+    limner's, whose small language model this one begins with; without one it is trained from the start."""
     prompt: str = field(default=PROMPT, metadata=RARE)
     """How a question stands before a language model of transformers, {} being the question."""
     lora: int = 0
@@ -108,9 +108,9 @@ def parts(knobs: Knobs) -> Parts:
             heads=max(knobs.encoder_width // 64, 1),
             activation=functional.silu,
         )
-    if knobs.language is not None:
+    if knobs.language is not None and is_described(knobs.language):
         return Parts(encoder, _language(knobs), PretrainedSubwords.read(Path(knobs.language), prompt=knobs.prompt))
-    if knobs.lora or knobs.stage == "align":
+    if knobs.lora or (knobs.stage == "align" and knobs.language is None):
         raise InputError("--lora and --stage align are for a language model that speaks: name one by --language")
     heads = knobs.width // 64
     small = LanguageTransformer(
@@ -144,7 +144,7 @@ def seer(knobs: Knobs, made: Parts, connector: Connector) -> VisionLanguageModel
 def require_weights(knobs: Knobs) -> None:
     """Raises `InputError` for folders of transformers that only describe a model: there is nothing to train on from."""
     for option, name in (("encoder", knobs.encoder), ("language", knobs.language)):
-        if name is not None and not has_weights(Path(name)) and (option == "language" or is_described(name)):
+        if name is not None and is_described(name) and not has_weights(Path(name)):
             raise InputError(f"--{option} {name} holds no weights of a model of transformers: copy them too")
 
 
