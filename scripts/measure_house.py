@@ -23,7 +23,7 @@ TOP = Path(__file__).resolve().parents[1]
 BEFORE = TOP / "docs" / "house-before.json"
 START, END = "<!-- measured -->", "<!-- /measured -->"
 
-IMPORTS = "import sys, limner; limner.load({name!r}); print(sum(m.partition('.')[0] == 'limner' for m in sys.modules))"
+IMPORTS = "import sys, limner; limner.load({name!r}); print(sum(n.partition('.')[0] == 'limner' and not m.__file__.endswith('__init__.py') for n, m in sys.modules.items()))"
 WALK = """
 import sys, tempfile
 from pathlib import Path

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from limner.catalogue.places import PACKAGE
+
 HEAVY = {"torch", "numpy", "PIL", "tyro", "rich", "safetensors", "tokenizers", "transformers", "matplotlib"}
 
 
@@ -48,6 +50,16 @@ def test_load_is_found_when_it_is_asked_for():
     assert limner.load is load
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         _ = limner.lode
+
+
+def test_loading_a_generator_imports_what_it_needs_to_draw():
+    """Not how it was trained and judged."""
+    code = "import limner, sys; limner.load('mar-emoji-64'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    ours = [name for name in done.stdout.split() if name.startswith("limner.")]
+    assert not {"limner.lessons", "limner.evaluate", "limner.experiments", "limner.store.official"} & set(ours)
+    files = [name for name in ours if (PACKAGE.parent / (name.replace(".", "/") + ".py")).is_file()]
+    assert len(files) <= 50, f"{len(files)} modules: {' '.join(files)}"
 
 
 def test_the_data_floor_needs_no_torch():

@@ -78,9 +78,10 @@ def convert(options: Convert) -> dict[str, Any]:
 
 def place(source: str) -> Path:
     """The file of weights that a path or an address on the Hub names."""
-    from limner.store.hub import PREFIX, download
+    from limner.store.files import HUB
+    from limner.store.hub import download
 
-    path = download(source) if source.startswith(PREFIX) else Path(source)
+    path = download(source) if source.startswith(HUB) else Path(source)
     if path.is_dir():
         raise InputError(f"{path} is a folder: name the file of weights in it")
     return path

@@ -19,8 +19,7 @@ from limner.data.scenes import Scenes
 from limner.data.source import Example, Source
 from limner.data.stream import Kept, Padded, Stream, Variation, chain, mirrored, recoloured, shifted
 from limner.nn.pixels import to_tensor
-from limner.tokenizers.objective import Objective
-from limner.tokenizers.tokenizer import QuantizingTokenizer
+from limner.tokenizers.tokenizer import Objective, QuantizingTokenizer
 from limner.train.task import Task
 from limner.types import Image
 

@@ -24,6 +24,7 @@ from limner.store.knobs import CARD
 from limner.train.checkpoint import file_hash
 
 WEIGHTS = "weights.safetensors"
+HUB = "hf:"  # before the address of a model on the Hugging Face Hub
 RELEASE = "release"  # in the card of converted weights: what they were recognised as
 TOKENIZER = "tokenizer"  # the knob, and the folder in which a generator carries a tokenizer that does not ship
 DESCRIBED = ("encoder", "language")  # knobs that may name folders of transformers, whose descriptions are carried

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 import torch
 from torch import Tensor, nn
 
-from limner.catalogue.recipes import RECIPES
+from limner.catalogue.places import PACKAGE
 from limner.errors import CheckpointError, InputError
 from limner.recipe import Recipe
 from limner.store.files import (
     DESCRIBED,
+    HUB,
     RELEASE,
     TOKENIZER,
     checked_weights,
@@ -30,7 +31,6 @@ from limner.store.files import (
     read_card,
     write,
 )
-from limner.store.hub import PREFIX, download
 from limner.store.knobs import CARD, json_knobs, parse_knobs
 from limner.store.origin import Origin, remember
 from limner.train.settings import Settings
@@ -58,7 +58,7 @@ def find_recipe(path: str) -> Recipe:
     """The recipe of a path such as ``generators/mar``; raises `InputError` if there is none."""
     family, _, name = path.partition("/")
     found = None
-    if family.isidentifier() and name.isidentifier() and (RECIPES / family / f"{name}.py").is_file():
+    if family.isidentifier() and name.isidentifier() and (PACKAGE / "recipes" / family / f"{name}.py").is_file():
         found = getattr(importlib.import_module(f"limner.recipes.{family}.{name}"), "RECIPE", None)
     if not isinstance(found, Recipe):
         raise InputError(f"there is no recipe {path!r}: `limner train` lists those there are")
@@ -172,17 +172,22 @@ def _pack(model: nn.Module, packed: bool | None) -> None:
     if packed is False or not hasattr(model, "draw"):
         return
     from limner.generators.generator import Generator
-    from limner.nn.packing import pack
 
     for generator in [part for part in model.modules() if isinstance(part, Generator)]:
         large = sum(weight.numel() for weight in generator.parameters()) >= PACKED_FROM
         if packed or (large and torch.backends.mkldnn.is_available()):
+            from limner.nn.packing import pack
+
             pack(generator)
 
 
 def _found(name: str | Path) -> Path:
     """A file, or the folder of a model."""
-    place = download(str(name)) if str(name).startswith(PREFIX) else name
+    place = name
+    if str(name).startswith(HUB):
+        from limner.store.hub import download
+
+        place = download(str(name))
     return Path(place) if Path(place).is_file() else locate(place)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from limner.errors import InputError
 
-PREFIX = "hf:"
 REPOSITORY = r"[\w.-]+/[\w.-]+?"
 ADDRESS = re.compile(rf"hf:(?P<repository>{REPOSITORY})(?:@(?P<revision>[\w.-]+))?(?:/(?P<file>.+))?")
 

@@ -18,8 +18,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from limner.errors import InputError
-from limner.nn.packing import unpacked
-from limner.store import hub
+from limner.store.files import HUB
 
 PAGE = "README.md"
 Model = TypeVar("Model", bound=nn.Module)
@@ -71,7 +70,9 @@ def push_to_hub(
 
     Raises `InputError` as `save` does, without huggingface_hub, offline, and if the Hub refuses.
     """
-    address = f"{hub.PREFIX}{repository}"
+    from limner.store import hub
+
+    address = f"{HUB}{repository}"
     with TemporaryDirectory(prefix="limner-") as place:
         folder = _save(model, Path(place) / "model", address)
         hub.upload(folder, repository, private=private, message=message, token=token)
@@ -91,6 +92,8 @@ def origin_of(model: nn.Module) -> Origin:
 
 def _save(model: nn.Module, folder: Path, address: str) -> Path:
     origin = origin_of(model)
+    from limner.nn.packing import unpacked
+
     with unpacked(model):
         place = origin.write(model, folder)
         (place / PAGE).write_text(page(model, origin, address), encoding="utf-8")

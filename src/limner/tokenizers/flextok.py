@@ -19,10 +19,9 @@ from torch import Tensor, nn
 from limner.errors import InputError
 from limner.processes.flow import noised
 from limner.tokenizers.flow_decoder import FlowDecoder, ProjectedGuidance
-from limner.tokenizers.objective import Metrics
 from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.registers import RegisterEncoder
-from limner.tokenizers.tokenizer import GridCodec, filled
+from limner.tokenizers.tokenizer import GridCodec, Metrics, filled
 from limner.types import Image, Layout, Rng, Tokens
 
 

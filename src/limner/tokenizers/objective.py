@@ -4,7 +4,7 @@ discriminator."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +12,8 @@ from torch import Tensor, nn
 from limner.tokenizers.discriminator import adaptive_weight, hinge_losses
 from limner.tokenizers.perceptual import FeatureMaps, perceptual_distance
 from limner.tokenizers.quantizers.quantizer import Bottleneck
+from limner.tokenizers.tokenizer import Metrics
 from limner.types import Image, Rng
-
-Metrics: TypeAlias = dict[str, Tensor | float]
-
-
-@runtime_checkable
-class Objective(Protocol):
-    """The loss of a tokenizer: reconstruction, flow, another tokenizer's codes."""
-
-    def __call__(self, model: Any, image: Image, rng: Rng) -> tuple[Tensor, Metrics]:
-        """Loss of a batch, a scalar, and named parts of it for the log."""
 
 
 @runtime_checkable

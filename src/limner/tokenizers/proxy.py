@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.nn.convolution import channels_last
-from limner.tokenizers.objective import Metrics
 from limner.tokenizers.oned import Cells, OneDTokenizer
+from limner.tokenizers.tokenizer import Metrics
 from limner.types import Image, Rng, Tokenizer
 
 Logits = Float[Tensor, "b v rows columns"]

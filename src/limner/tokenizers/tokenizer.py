@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from math import prod
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from limner.errors import InputError
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Quantizer
 from limner.types import Image, Layout, Rng, Size, Tokenizer, Tokens
 
+Metrics: TypeAlias = dict[str, Tensor | float]
 PIXELS = 2**16  # that a CPU decodes at a time
 
 
@@ -37,6 +38,14 @@ class QuantizingTokenizer(Tokenizer, Protocol):
 
     def __call__(self, image: Image, rng: Rng) -> tuple[Image, Bottleneck]:
         """Reconstruction and bottleneck of a training batch."""
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """The loss of a tokenizer: reconstruction, flow, another tokenizer's codes."""
+
+    def __call__(self, model: Any, image: Image, rng: Rng) -> tuple[Tensor, Metrics]:
+        """Loss of a batch, a scalar, and named parts of it for the log."""
 
 
 class Codec(nn.Module):

@@ -17,10 +17,9 @@ from limner.recipe import Question
 from limner.store.files import WEIGHTS, fill, locate, read_weights
 from limner.store.folder import load
 from limner.tokenizers.autoencoder import Autoencoder
-from limner.tokenizers.objective import Objective
 from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.quantizers.vector import VectorQuantizer
-from limner.tokenizers.tokenizer import QuantizingTokenizer
+from limner.tokenizers.tokenizer import Objective, QuantizingTokenizer
 from limner.train.settings import RARE, SHARED, Settings
 from limner.train.task import Task
 
