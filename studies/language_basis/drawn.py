@@ -20,7 +20,7 @@ from limner.data.scenes import COLOURS, HELD_OUT_PAIRS, SHAPES, Scene, paint
 from limner.data.scenes.sampling import pick, put
 from limner.data.scenes.scene import random_for
 from limner.evaluate.prompts import Prompt, judge_prompts
-from limner.experiments.scores import frechet
+from limner.experiments import scores
 from limner.languages.subwords import Subwords
 from limner.models.text_to_image import TextToImage
 from limner.nn.pixels import to_tensor
@@ -107,4 +107,4 @@ def correct(drawn: Image, asked: list[Prompt]) -> dict[str, float]:
 
 def frechet(drawn: Image, asked: list[Prompt]) -> float:
     """Distance of drawings to the true pictures of what was asked."""
-    return round(frechet(drawn, to_tensor([prompt.picture for prompt in asked])), 4)
+    return round(scores.frechet(drawn, to_tensor([prompt.picture for prompt in asked])), 4)
