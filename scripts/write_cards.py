@@ -24,7 +24,7 @@ from limner.lessons.captions import PREVIEW
 from limner.models.limner import Limner
 from limner.models.text_to_image import TextToImage
 from limner.nn.pixels import to_arrays, to_tensor
-from limner.recipe import Question
+from limner.recipe import EvaluationRequest
 from limner.store.files import WEIGHTS as WEIGHTS_FILE
 from limner.store.files import read_card
 from limner.store.folder import recipe_of
@@ -86,7 +86,7 @@ def write_card(folder: Path, count: int | None) -> None:
     lines += [facts.get("note", ""), ""]
     if recipe.score is not None:
         began = time.monotonic()
-        report = recipe.score(model, Question(folder.name, count))
+        report = recipe.score(model, EvaluationRequest(folder.name, count))
         (folder / "scores.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         lines += [f"Scores of `limner evaluate {folder.name} --json` ({time.monotonic() - began:.0f} s), protocol"]
         lines += [

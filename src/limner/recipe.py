@@ -37,7 +37,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Question:
+class EvaluationRequest:
     """What ``limner evaluate`` asks of a model: its ``name``; ``count`` pictures or prompts per score (None: the
     protocol's own); the ``seed`` of what is drawn; and ``inception``, a file of Inception-v3 weights that takes the
     place of limner's feature net in Frechet distances."""
@@ -70,7 +70,7 @@ class Recipe(Generic[SettingsT, ModelT]):
     knobs: type[SettingsT]
     build: Callable[[SettingsT], ModelT]
     lesson: Callable[[SettingsT, ModelT], Task[ModelT, Any]]
-    score: Callable[[ModelT, Question], dict[str, Any]] | None = None
+    score: Callable[[ModelT, EvaluationRequest], dict[str, Any]] | None = None
     system: str | None = None
     tiny: Mapping[str, Any] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()

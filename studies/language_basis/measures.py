@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from limner.connectors.basis import LanguageBasis, Leak
-from limner.connectors.connector import Reader
+from limner.connectors.connector import WordMixture
 from limner.languages.language import LanguageModel
 from limner.languages.subwords import Subwords
 from limner.models.vision_language import VisionLanguageModel
@@ -88,7 +88,7 @@ class Measured:
         return {"all": accuracy(self.model, self.test, vectors)["all"], "turned": round(float(turned), 4)}
 
     @torch.no_grad()
-    def named(self, connector: Reader) -> dict[str, float]:
+    def named(self, connector: WordMixture) -> dict[str, float]:
         """Shares of patches on a thing in whose top words its colour, shape and size are found."""
         ids, _ = connector.top_words(seen(self.test.features), self.model.language.words, READ)
         words = words_of_symbols(cast(Subwords, self.model.vocabulary))

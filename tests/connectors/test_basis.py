@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from limner.connectors.bases import AllWords, Basis, ChosenWords, Clusters, Principal
 from limner.connectors.basis import LanguageBasis, Leak
 from limner.connectors.coefficients import Phi, Softmax, Sparsemax, TopK, Unconstrained
-from limner.connectors.connector import Connector, Reader
+from limner.connectors.connector import Connector, WordMixture
 from limner.connectors.controls import Matched
 from limner.connectors.mixing import mix
 from limner.connectors.scores import AttentionHead, DenseHead
@@ -49,7 +49,7 @@ def build(phi: Phi | None = None, basis: Basis | None = None, *, head: str = "de
 def test_it_is_a_connector_that_reads(head: str) -> None:
     connector = build(head=head)
     assert isinstance(connector, Connector)
-    assert isinstance(connector, Reader)
+    assert isinstance(connector, WordMixture)
     assert connector(patches(), words()).shape == (2, 5, D)
 
 

@@ -20,24 +20,26 @@ Make = Callable[[], tuple[Release, nn.Module, dict[str, Tensor]]]
 def llamagen_classes(
     side: int, classes: int, entries: int, hidden: int
 ) -> tuple[Release, nn.Module, dict[str, Tensor]]:
-    sizes = llamagen.Sizes(width=768, depth=1, heads=12, hidden=hidden, side=side, entries=entries, classes=classes)
+    sizes = llamagen.LlamaGenSizes(
+        width=768, depth=1, heads=12, hidden=hidden, side=side, entries=entries, classes=classes
+    )
     return llamagen.RELEASES[0], llamagen.official_generator(sizes), {"freqs_cis": torch.zeros(side**2 + 1, 32, 2)}
 
 
 def llamagen_words(side: int, words: int, features: int) -> tuple[Release, nn.Module, dict[str, Tensor]]:
-    sizes = llamagen.Sizes(
+    sizes = llamagen.LlamaGenSizes(
         width=768, depth=1, heads=12, hidden=96, side=side, entries=24, classes=0, words=words, features=features
     )
     return llamagen.RELEASES[0], llamagen.official_generator(sizes), {"freqs_cis": torch.zeros(side**2 + words, 32, 2)}
 
 
 def llamagen_tokenizer(width: int, multipliers: tuple[int, ...], hidden: int):
-    sizes = llamagen.TokenizerSizes(multipliers=multipliers, width=width, hidden=hidden, entries=12, channels=6)
+    sizes = llamagen.LlamaGenTokenizerSizes(multipliers=multipliers, width=width, hidden=hidden, entries=12, channels=6)
     return llamagen.RELEASES[1], llamagen.official_tokenizer(sizes), {}
 
 
 def mar_generator(count: int, prefix: int, channels: int, head: tuple[int, int]):
-    sizes = mar.Sizes(
+    sizes = mar.MarSizes(
         width=768, encoder_depth=1, decoder_depth=2, heads=12, head_width=head[0], head_depth=head[1], count=count,
         channels=channels, classes=7, prefix=prefix,
     )  # fmt: skip
@@ -45,24 +47,24 @@ def mar_generator(count: int, prefix: int, channels: int, head: tuple[int, int])
 
 
 def maskgit_generator(release: int, count: int, hidden: int, entries: int):
-    sizes = maskgit.Sizes(
+    sizes = maskgit.MaskGitSizes(
         width=768, depth=3, hidden=hidden, count=count, entries=entries, classes=5, long_skips=bool(release)
     )
     return maskgit.RELEASES[release], maskgit.official_generator(sizes), {}
 
 
 def vqgan(width: int, multipliers: tuple[int, ...], depth: int):
-    sizes = maskgit_vqgan.Sizes(width=width, multipliers=multipliers, depth=depth, channels=6, entries=10)
+    sizes = maskgit_vqgan.MaskgitVqganSizes(width=width, multipliers=multipliers, depth=depth, channels=6, entries=10)
     return maskgit_vqgan.RELEASES[0], maskgit_vqgan.official_tokenizer(sizes), {}
 
 
 def rar_generator(width: int, heads: int, hidden: int, count: int):
-    sizes = rar.Sizes(width=width, depth=2, heads=heads, hidden=hidden, count=count, entries=9, classes=4)
+    sizes = rar.RarSizes(width=width, depth=2, heads=heads, hidden=hidden, count=count, entries=9, classes=4)
     return rar.RELEASES[0], rar.official_generator(sizes), {}
 
 
 def superclass_model(width: int, hidden: int, patch: int, side: int, head_depth: int):
-    sizes = superclass.Sizes(
+    sizes = superclass.SuperClassSizes(
         width=width, depth=2, patch=patch, heads=width // 64, hidden=hidden, size=patch * side, vocabulary=30,
         head_depth=head_depth, head_hidden=3 * width if head_depth else None,
     )  # fmt: skip
@@ -70,23 +72,25 @@ def superclass_model(width: int, hidden: int, patch: int, side: int, head_depth:
 
 
 def var_generator(width: int, heads: int, sides: tuple[int, ...], shared: bool):
-    sizes = var.Sizes(width=width, depth=2, heads=heads, shared=shared, sides=sides, entries=11, channels=6, classes=3)
+    sizes = var.VarSizes(
+        width=width, depth=2, heads=heads, shared=shared, sides=sides, entries=11, channels=6, classes=3
+    )
     levels = torch.repeat_interleave(torch.arange(len(sides)), torch.tensor([side**2 for side in sides]))
     return var.RELEASES[1], var.official_generator(sizes), {"lvl_1L": levels[None]}
 
 
 def var_tokenizer(width: int, multipliers: tuple[int, ...], phis: int):
-    sizes = var.TokenizerSizes(width=width, multipliers=multipliers, phis=phis, entries=10, channels=8)
+    sizes = var.VarTokenizerSizes(width=width, multipliers=multipliers, phis=phis, entries=10, channels=8)
     counts = {"quantize.ema_vocab_hit_SV": torch.zeros(len(sizes.sides), sizes.entries)}
     return var.RELEASES[0], var.official_tokenizer(sizes), counts
 
 
 def acdit_generator(width: int, heads: int):
-    return acdit.RELEASES[0], acdit.official_generator(acdit.Sizes(width=width, depth=2, heads=heads)), {}
+    return acdit.RELEASES[0], acdit.official_generator(acdit.AcditSizes(width=width, depth=2, heads=heads)), {}
 
 
 def xar_generator(grid: int, channels: int):
-    sizes = xar.Sizes(
+    sizes = xar.XarSizes(
         width=768, encoder_depth=1, decoder_depth=1, heads=12, grid=grid, cell=grid // xar.CELLS, channels=channels,
         classes=6,
     )  # fmt: skip
@@ -95,15 +99,16 @@ def xar_generator(grid: int, channels: int):
 
 def titok_tokenizer(count: int, size: int, staged: bool):
     vit = titok.Vit(512, 1, 8)
-    sizes = titok.Sizes(
+    proxy = maskgit_vqgan.MaskgitVqganSizes(size=size, width=32, multipliers=(1, 1, 2, 1, 2), channels=6)
+    sizes = titok.TiTokSizes(
         encoder=vit, decoder=vit, count=count, channels=6, entries=12, size=size, scrambled=staged, normalized=staged,
-        proxy=maskgit_vqgan.Sizes(size=size, width=32, multipliers=(1, 1, 2, 1, 2), channels=6) if staged else None,
+        proxy=proxy if staged else None,
     )  # fmt: skip
     return titok.RELEASES[0 if staged else 1], titok.official_tokenizer(sizes), {}
 
 
 def eyes(kind: int, qkv_bias: bool, mlp_bias: bool, indicators: int):
-    sizes = ovis.Sizes(
+    sizes = ovis.OvisSizes(
         size=28, patch=7, width=1024, depth=1, heads=8, hidden=32, entries=9, words=6, indicators=indicators, stride=2,
         qkv_bias=qkv_bias, mlp_bias=mlp_bias,
     )  # fmt: skip

@@ -7,7 +7,7 @@ import torch
 from tests.parity.goldens import Replay
 from torch import Tensor, nn
 
-from limner.decode.decoder import Decoder, Kept
+from limner.decode.decoder import Decoder, KnownTokens
 from limner.decode.editing import places_that_stay, redraw
 from limner.decode.schedules import Moment, cooling, with_steps
 from limner.decode.smooth import smoothed, softness
@@ -16,7 +16,7 @@ from limner.generators.generator import Generator
 from limner.generators.heads.codes import CodeHead, MixingHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Scales
-from limner.store.official.var import Sizes, TokenizerSizes, official_generator, official_tokenizer
+from limner.store.official.var import VarSizes, VarTokenizerSizes, official_generator, official_tokenizer
 from limner.tokenizers.scales import ScaleAutoencoder
 from limner.types import Layout, Rng
 
@@ -27,7 +27,7 @@ LABELS, SEEDS = torch.tensor([1, 0, 2]), [7, 8, 9]
 
 def tokenizer() -> ScaleAutoencoder:
     torch.manual_seed(0)
-    sizes = TokenizerSizes(sides=SIDES, entries=ENTRIES, channels=CHANNELS, phis=2, width=32, multipliers=(1, 1))
+    sizes = VarTokenizerSizes(sides=SIDES, entries=ENTRIES, channels=CHANNELS, phis=2, width=32, multipliers=(1, 1))
     made = official_tokenizer(sizes).eval()
     nn.init.normal_(made.quantizer.codebook)
     return made
@@ -35,7 +35,9 @@ def tokenizer() -> ScaleAutoencoder:
 
 def generator(of: ScaleAutoencoder, *, shared: bool = False) -> Generator:
     """A random generator whose gates are open."""
-    sizes = Sizes(width=16, depth=2, heads=2, shared=shared, sides=SIDES, entries=ENTRIES, channels=CHANNELS, classes=3)
+    sizes = VarSizes(
+        width=16, depth=2, heads=2, shared=shared, sides=SIDES, entries=ENTRIES, channels=CHANNELS, classes=3
+    )
     made = official_generator(sizes, of.quantizer)
     with torch.no_grad():
         for parameter in made.parameters():
@@ -229,10 +231,10 @@ def test_kept_tokens_stay_and_others_are_told_of_them() -> None:
     ids = torch.randint(0, ENTRIES, (3, 21), generator=torch.Generator().manual_seed(1))
     where = torch.zeros(3, 21, dtype=torch.bool)
     where[:, :3] = where[:, 8:10] = True
-    drawn = made(LABELS, Rng(SEEDS), kept=Kept(ids, where))
+    drawn = made(LABELS, Rng(SEEDS), kept=KnownTokens(ids, where))
     assert torch.equal(drawn[where], ids[where])
-    assert torch.equal(made(LABELS, Rng(SEEDS), kept=Kept(ids, torch.ones_like(where))), ids)
-    other = made(LABELS, Rng(SEEDS), kept=Kept((ids + 1) % ENTRIES, where))
+    assert torch.equal(made(LABELS, Rng(SEEDS), kept=KnownTokens(ids, torch.ones_like(where))), ids)
+    other = made(LABELS, Rng(SEEDS), kept=KnownTokens((ids + 1) % ENTRIES, where))
     assert not torch.equal(other[~where], drawn[~where])
 
 

@@ -23,7 +23,7 @@ from limner.store.official.acdit import (
     ACDIT_L,
     ACDIT_XL,
     NAMES,
-    Sizes,
+    AcditSizes,
     official_generator,
     order_of,
     prepare,
@@ -32,13 +32,13 @@ from limner.store.release import fill, official_name
 from limner.types import Rng
 
 
-def sizes(golden: Golden) -> Sizes:
+def sizes(golden: Golden) -> AcditSizes:
     """The fixture's settings in our words."""
     config = golden.config
     side = math.isqrt(config["spatial"])
     film = config["frames"] > 1
     split = config["nd_split"] or ("2_3_3" if film else "1_1")
-    return Sizes(
+    return AcditSizes(
         width=config["hidden"],
         depth=config["depth"],
         heads=config["heads"],
@@ -245,7 +245,7 @@ def test_drawing(golden: Golden, mode: str, cached: bool) -> None:
 @pytest.mark.parametrize(
     ("size", "millions"), [(ACDIT_B, 130.3), (ACDIT_L, 457.9), (ACDIT_XL, 674.9), (ACDIT_H, 951.0)]
 )
-def test_published_sizes(size: Sizes, millions: float) -> None:
+def test_published_sizes(size: AcditSizes, millions: float) -> None:
     with torch.device("meta"):
         generator = official_generator(size)
     assert sum(p.numel() for p in generator.parameters()) / 1e6 == pytest.approx(millions, rel=1e-3)

@@ -16,7 +16,7 @@ from limner.generators.conditions import Controlled
 from limner.generators.generator import Generator
 from limner.generators.heads.head import SamplingOptions
 from limner.store.official.controlar import NAMES, fill_generator, official_generator
-from limner.store.official.llamagen import Sizes
+from limner.store.official.llamagen import LlamaGenSizes
 from limner.store.release import depth_of, official_name
 from limner.store.released import recognise
 from limner.types import Rng
@@ -28,7 +28,7 @@ def filled(golden: Golden) -> Generator:
     """Sizes are those of the state; heads, which it does not tell, are the card's."""
     state, words = golden.state(), "cls_embedding.uncond_embedding"
     captioned = words in state
-    sizes = Sizes(
+    sizes = LlamaGenSizes(
         width=state["norm.weight"].shape[0],
         depth=depth_of(state, "layers"),
         heads=golden.config["heads"],

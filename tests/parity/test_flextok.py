@@ -144,7 +144,7 @@ def test_loss_and_gradients(golden: Golden) -> None:
 
 def released(folder: Path) -> Path:
     """A small FlexTok as its authors publish one: weights under their names, and beside them the graph."""
-    sizes = flextok.Sizes(
+    sizes = flextok.FlexTokSizes(
         vae=flextok.VaeSizes(size=(16, 32), width=32, multipliers=(1, 2), depth=1, channels=4, scale=0.5, shift=0.0),
         latents=PatchGrid((8, 16), 4, 2),
         encoder=TransformerSizes(64, 1, 2, 24),

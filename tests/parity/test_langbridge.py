@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from tests.parity.goldens import Golden, agree, goldens
 
 from limner.connectors.basis import LanguageBasis
-from limner.store.official.langbridge import LANGBRIDGE, RELEASES, Sizes, official_connector
+from limner.store.official.langbridge import LANGBRIDGE, RELEASES, LangBridgeSizes, official_connector
 from limner.store.released import load_released, recognise
 from limner.types import Patches
 
@@ -24,7 +24,9 @@ def test_no_golden_is_missing() -> None:
 def filled(golden: Golden) -> LanguageBasis:
     config = golden.config
     connector = official_connector(
-        Sizes(features=config["mm_hidden_size"], hidden=config["mlp_hidden_size"], words=config["mm_vocab_size"])
+        LangBridgeSizes(
+            features=config["mm_hidden_size"], hidden=config["mlp_hidden_size"], words=config["mm_vocab_size"]
+        )
     )
     RELEASES[0].fill(connector, golden.state())
     return connector.eval()

@@ -30,8 +30,8 @@ from limner.store.official.llamagen import (
     RELEASES,
     VQ_8,
     VQ_16,
-    Sizes,
-    TokenizerSizes,
+    LlamaGenSizes,
+    LlamaGenTokenizerSizes,
     official_generator,
     official_tokenizer,
     prepared,
@@ -46,11 +46,11 @@ from limner.types import Rng
 GENERATOR, TOKENIZER = RELEASES
 
 
-def sizes(golden: Golden, *, part: str = "gpt") -> Sizes:
+def sizes(golden: Golden, *, part: str = "gpt") -> LlamaGenSizes:
     """The official configuration in our words; ``t2i`` draws from captions."""
     config, state = golden.config["gpt"], golden.under(f"state.{part}.")
     captioned = part == "t2i"
-    return Sizes(
+    return LlamaGenSizes(
         width=config["dim"],
         depth=config["n_layer"],
         heads=config["n_head"],
@@ -202,7 +202,7 @@ def test_drawing_of_captions(golden: Golden) -> None:
 def tokenizer(golden: Golden) -> Vqgan:
     config = golden.config["vq"]
     made = official_tokenizer(
-        TokenizerSizes(
+        LlamaGenTokenizerSizes(
             multipliers=tuple(config["encoder_ch_mult"]),
             size=(golden["in.image"].shape[-2], golden["in.image"].shape[-1]),
             width=golden.config["ch"],
@@ -248,7 +248,7 @@ def test_decoding_of_ids(golden: Golden) -> None:
     ("size", "millions"),
     [(LLAMAGEN_B, 111), (LLAMAGEN_L, 343), (LLAMAGEN_XL, 775), (LLAMAGEN_XXL, 1411), (LLAMAGEN_3B, 3097)],
 )
-def test_published_sizes(size: Sizes, millions: int) -> None:
+def test_published_sizes(size: LlamaGenSizes, millions: int) -> None:
     """Millions of parameters: Table 2 of the paper, the larger two counted by the official code."""
     with torch.device("meta"):
         generator = official_generator(size)
@@ -256,7 +256,7 @@ def test_published_sizes(size: Sizes, millions: int) -> None:
 
 
 @pytest.mark.parametrize("size", [LLAMAGEN_B, LLAMAGEN_XL, LLAMAGEN_XL_CAPTIONS, LLAMAGEN_3B])
-def test_sizes_are_read_from_shapes(size: Sizes) -> None:
+def test_sizes_are_read_from_shapes(size: LlamaGenSizes) -> None:
     with torch.device("meta"):
         generator = official_generator(size)
         names = {name: official_name(name, GENERATOR_NAMES) for name in generator.state_dict()}
@@ -270,7 +270,7 @@ def test_sizes_are_read_from_shapes(size: Sizes) -> None:
 
 
 @pytest.mark.parametrize("sizes", [VQ_16, VQ_8])
-def test_published_tokenizers(sizes: TokenizerSizes) -> None:
+def test_published_tokenizers(sizes: LlamaGenTokenizerSizes) -> None:
     with torch.device("meta"):
         made = official_tokenizer(sizes)
     levels = len(sizes.multipliers)

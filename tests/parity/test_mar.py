@@ -26,7 +26,7 @@ from limner.store.official.mar import (
     MAR_HUGE,
     MAR_LARGE,
     RELEASES,
-    Sizes,
+    MarSizes,
     official_generator,
     official_tokenizer,
 )
@@ -56,11 +56,11 @@ def kept_steps(notation: str | int, total: int = 1000) -> int | tuple[int, ...]:
     return tuple(kept)
 
 
-def sizes(golden: Golden) -> Sizes:
+def sizes(golden: Golden) -> MarSizes:
     """The official constructor's arguments in our words."""
     config = golden.config["mar"]
     side = config["img_size"] // config["vae_stride"] // config["patch_size"]
-    return Sizes(
+    return MarSizes(
         width=config["encoder_embed_dim"],
         encoder_depth=config["encoder_depth"],
         decoder_depth=config["decoder_depth"],
@@ -369,7 +369,7 @@ def test_tokens_of_the_autoencoder(golden: Golden) -> None:
 
 
 @pytest.mark.parametrize(("size", "millions"), [(MAR_BASE, 208), (MAR_LARGE, 479), (MAR_HUGE, 943)])
-def test_published_sizes(size: Sizes, millions: int) -> None:
+def test_published_sizes(size: MarSizes, millions: int) -> None:
     with torch.device("meta"):
         generator = official_generator(size)
     assert sum(p.numel() for p in generator.parameters()) / 1e6 == pytest.approx(millions, rel=2e-3)

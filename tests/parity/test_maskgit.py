@@ -25,8 +25,8 @@ from limner.store.official.maskgit import (
     TITOK_B64,
     TITOK_L32,
     TITOK_S128,
+    MaskGitSizes,
     Sampling,
-    Sizes,
     official_decoder,
     official_generator,
 )
@@ -37,10 +37,10 @@ from limner.types import Rng
 NAMES = ("maskgit_bert", "maskgit_uvit")
 
 
-def sizes(golden: Golden) -> Sizes:
+def sizes(golden: Golden) -> MaskGitSizes:
     """The official configuration in our words."""
     config, losses = golden.config["model"]["generator"], golden.config["losses"]
-    return Sizes(
+    return MaskGitSizes(
         width=config["hidden_size"],
         depth=config["num_hidden_layers"],
         hidden=config["intermediate_size"],
@@ -216,7 +216,7 @@ def test_unconditional_logits(golden: Golden, name: str) -> None:
 @pytest.mark.parametrize(
     ("size", "width", "depth"), [(TITOK_L32, 768, 24), (TITOK_B64, 768, 24), (TITOK_S128, 1024, 20)]
 )
-def test_published_sizes(size: Sizes, width: int, depth: int) -> None:
+def test_published_sizes(size: MaskGitSizes, width: int, depth: int) -> None:
     """Parameters of each block times blocks, and the tables."""
     with torch.device("meta"):
         generator = official_generator(size)
@@ -230,8 +230,8 @@ def test_published_sizes(size: Sizes, width: int, depth: int) -> None:
 @pytest.mark.parametrize(
     ("size", "sampling"), [(TITOK_L32, L32_SAMPLING), (TITOK_B64, B64_SAMPLING), (TITOK_S128, S128_SAMPLING)]
 )
-def test_published_ways_to_draw(size: Sizes, sampling: Sampling) -> None:
-    tiny = Sizes(width=16, depth=2, hidden=16, heads=2, count=size.count, entries=9, classes=3)
+def test_published_ways_to_draw(size: MaskGitSizes, sampling: Sampling) -> None:
+    tiny = MaskGitSizes(width=16, depth=2, hidden=16, heads=2, count=size.count, entries=9, classes=3)
     draw = official_decoder(official_generator(tiny).eval(), sampling)
     steps: list[int] = []
     draw(torch.tensor([0, 2]), Rng([1, 2]), watch=lambda step, total, tokens, known: steps.append(total))
@@ -248,10 +248,10 @@ def test_releases_tell_which_and_how_large(golden: Golden) -> None:
 
 
 @pytest.mark.parametrize("size", [TITOK_L32, TITOK_S128])
-def test_sizes_are_read_from_shapes(size: Sizes) -> None:
+def test_sizes_are_read_from_shapes(size: MaskGitSizes) -> None:
     """The published shapes under the official names, without numbers."""
     small = {"width": size.width, "hidden": 48, "count": 5, "entries": 7, "classes": 3, "depth": 2}
-    wanted = Sizes(**small, long_skips=size.long_skips)
+    wanted = MaskGitSizes(**small, long_skips=size.long_skips)
     with torch.device("meta"):
         generator = official_generator(wanted)
         release = RELEASES[int(size.long_skips)]

@@ -9,7 +9,14 @@ import torch
 from tests.parity.goldens import Golden, agree, goldens
 from torch import Tensor
 
-from limner.store.official.maskgit_vqgan import MASKGIT_VQGAN, NAMES, RELEASES, Sizes, official_tokenizer, sizes_of
+from limner.store.official.maskgit_vqgan import (
+    MASKGIT_VQGAN,
+    NAMES,
+    RELEASES,
+    MaskgitVqganSizes,
+    official_tokenizer,
+    sizes_of,
+)
 from limner.store.release import fill, official_name
 from limner.store.released import recognise
 from limner.tokenizers.tokenizer import GridCodec
@@ -18,11 +25,11 @@ from limner.types import Rng
 CASES = goldens("maskgit_vqgan")
 
 
-def sizes(golden: Golden) -> Sizes:
+def sizes(golden: Golden) -> MaskgitVqganSizes:
     """The official configuration in our words."""
     config = golden.config
     assert config["num_resolutions"] == len(config["channel_mult"])
-    return Sizes(
+    return MaskgitVqganSizes(
         size=golden["in.image"].shape[-1],  # the released code reads images of every size, whatever it was trained on
         width=config["hidden_channels"],
         multipliers=tuple(config["channel_mult"]),

@@ -26,7 +26,7 @@ from limner.store.official.nar import (
     NAR_XL_CAPTIONS,
     NAR_XXL,
     RELEASES,
-    Sizes,
+    LlamaGenSizes,
     official_generator,
     sizes_of,
 )
@@ -38,7 +38,7 @@ from limner.types import Rng
 PARTS = {"nar_c2i": "gpt", "nar_t2i": "t2i"}
 
 
-def sizes(golden: Golden) -> Sizes:
+def sizes(golden: Golden) -> LlamaGenSizes:
     return sizes_of_golden(golden, part=PARTS[golden.card["name"]])
 
 
@@ -184,7 +184,7 @@ def positions(golden: Golden, name: str) -> list[list[int]]:
     ("size", "millions"),
     [(NAR_B, 130.6), (NAR_M, 295.5), (NAR_L, 372.5), (NAR_XL, 816.0), (NAR_XXL, 1464.5), (NAR_XL_CAPTIONS, 819.0)],
 )
-def test_published_sizes(size: Sizes, millions: float) -> None:
+def test_published_sizes(size: LlamaGenSizes, millions: float) -> None:
     """Millions of parameters, counted by the official code."""
     with torch.device("meta"):
         generator = official_generator(size)
@@ -192,7 +192,7 @@ def test_published_sizes(size: Sizes, millions: float) -> None:
 
 
 @pytest.mark.parametrize("size", [NAR_B, NAR_M, NAR_XL_CAPTIONS])
-def test_sizes_are_read_from_shapes(size: Sizes) -> None:
+def test_sizes_are_read_from_shapes(size: LlamaGenSizes) -> None:
     with torch.device("meta"):
         generator = official_generator(size)
         named = {official_name(name, GENERATOR_NAMES): value for name, value in generator.state_dict().items()}

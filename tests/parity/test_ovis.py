@@ -24,7 +24,7 @@ from limner.store.official.ovis import (
     OVIS_2_1B,
     RELEASES,
     Eyes,
-    Sizes,
+    OvisSizes,
     aimv2,
     clip,
     navit,
@@ -51,7 +51,7 @@ def test_no_golden_is_missing() -> None:
     assert len(LIBRARY) >= 3
 
 
-def read(golden: Golden, sizes: Sizes, backbone: Callable[[Sizes], Any], phi: Phi | None = None) -> Eyes:
+def read(golden: Golden, sizes: OvisSizes, backbone: Callable[[OvisSizes], Any], phi: Phi | None = None) -> Eyes:
     """The golden's model; its file is told from all others, and its shapes tell its sizes but for the heads."""
     state = golden.state()
     release = recognise(state, golden.path)
@@ -61,8 +61,8 @@ def read(golden: Golden, sizes: Sizes, backbone: Callable[[Sizes], Any], phi: Ph
     return eyes.eval()
 
 
-def sizes(config: dict[str, Any], *, entries: int, indicators: int, words: int, stride: int) -> Sizes:
-    return Sizes(
+def sizes(config: dict[str, Any], *, entries: int, indicators: int, words: int, stride: int) -> OvisSizes:
+    return OvisSizes(
         size=config["image_size"],
         patch=config["patch_size"],
         width=config["hidden_size"],
@@ -389,7 +389,7 @@ def test_the_library_with_other_options() -> None:
         weight.normal_(0, 0.2)
     state = model.state_dict()
     release = recognise(state, Path("ovis2"))
-    sizes = Sizes(
+    sizes = OvisSizes(
         size=24, patch=6, width=64, depth=3, heads=2, hidden=96, entries=37, words=48, indicators=4, stride=2,
         qkv_bias=True, mlp_bias=True,
     )  # fmt: skip
@@ -406,7 +406,9 @@ def test_the_library_with_other_options() -> None:
 # Files
 
 
-TINY = Sizes(size=28, patch=14, width=1024, depth=1, heads=8, hidden=32, entries=11, words=6, indicators=5, stride=2)
+TINY = OvisSizes(
+    size=28, patch=14, width=1024, depth=1, heads=8, hidden=32, entries=11, words=6, indicators=5, stride=2
+)
 
 
 def test_every_release_is_told_from_the_others_and_read(tmp_path: Path) -> None:
@@ -452,7 +454,9 @@ def test_a_file_of_ovis_2_is_read(tmp_path: Path) -> None:
 
 
 def test_sizes_are_read_from_a_state(tmp_path: Path) -> None:
-    tower = Sizes(size=14, patch=7, width=1152, depth=1, heads=16, hidden=8, entries=9, words=6, indicators=4, stride=2)
+    tower = OvisSizes(
+        size=14, patch=7, width=1152, depth=1, heads=16, hidden=8, entries=9, words=6, indicators=4, stride=2
+    )
     eyes = official_eyes(tower, navit).eval()
     release = next(one for one in RELEASES if one.kind == "Ovis 2.5 seeing part")
     state = {}

@@ -23,7 +23,7 @@ from limner.store.official.rar import (
     RAR_XL,
     RAR_XXL,
     RELEASES,
-    Sizes,
+    RarSizes,
     official_decoder,
     official_generator,
     prepared,
@@ -35,10 +35,10 @@ from limner.types import Rng
 (RELEASE,) = RELEASES
 
 
-def sizes(golden: Golden) -> Sizes:
+def sizes(golden: Golden) -> RarSizes:
     """The official configuration in our words."""
     config, codebook = golden.config["model"]["generator"], golden.config["model"]["vq_model"]
-    return Sizes(
+    return RarSizes(
         width=config["hidden_size"],
         depth=config["num_hidden_layers"],
         heads=config["num_attention_heads"],
@@ -216,7 +216,7 @@ def test_sizes_are_read_from_shapes(golden: Golden) -> None:
         (RAR_XXL, 1499, (1.02, 8.0, 1.2)),
     ],
 )
-def test_published_sizes(size: Sizes, millions: int, wanted: tuple[float, float, float]) -> None:
+def test_published_sizes(size: RarSizes, millions: int, wanted: tuple[float, float, float]) -> None:
     with torch.device("meta"):
         generator = official_generator(size)
     never_read = 1023 + 1024 + 99 + 1  # rows of their positions, target positions, times and embeddings

@@ -19,7 +19,7 @@ from limner.store.official.ross import (
     NAMES,
     RELEASES,
     TOKENIZER_NAMES,
-    Sizes,
+    RossSizes,
     VaeSizes,
     official_denoising,
     official_tokenizer,
@@ -54,10 +54,10 @@ def between(numbers: Tensor, count: int = 1000) -> Tensor:
     return (numbers + 0.5) / count
 
 
-def sizes(golden: Golden) -> Sizes:
+def sizes(golden: Golden) -> RossSizes:
     """The official constructor's arguments in our words."""
     config = golden.config
-    return Sizes(
+    return RossSizes(
         context=config["z_channel"],
         grid=math.isqrt(config["n_patches"]),
         width=config["embed_dim"],
@@ -193,7 +193,7 @@ class Case:
 
     def denoising(self, golden: Golden) -> Denoising:
         own = sizes_of(prepare(golden.state()))
-        denoising = official_denoising(Sizes(**{**vars(own), "draws": self.draws})).eval()
+        denoising = official_denoising(RossSizes(**{**vars(own), "draws": self.draws})).eval()
         RELEASE.fill(denoising, golden.state())
         return denoising
 
@@ -248,7 +248,9 @@ def test_loss_of_rows_with_a_picture_alone(golden: Golden) -> None:
 @pytest.mark.parametrize("steered", [True, False])
 def test_a_published_file_is_loaded(tmp_path: Path, prefix: str, steered: bool) -> None:
     torch.manual_seed(0)
-    own = official_denoising(Sizes(context=24, grid=2, width=HEADS * 4, depth=1, channels=8, steered=steered)).eval()
+    own = official_denoising(
+        RossSizes(context=24, grid=2, width=HEADS * 4, depth=1, channels=8, steered=steered)
+    ).eval()
     with torch.no_grad():
         for parameter in own.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))

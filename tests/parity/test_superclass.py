@@ -21,7 +21,7 @@ from limner.store.official.superclass import (
     VIT_B_16,
     VIT_L_14,
     VIT_L_16,
-    Sizes,
+    SuperClassSizes,
     official_classifier,
     sizes_of,
 )
@@ -37,7 +37,7 @@ def test_no_golden_is_missing() -> None:
     assert LOSSES
 
 
-def sizes(golden: Golden) -> Sizes:
+def sizes(golden: Golden) -> SuperClassSizes:
     """What the weights tell, and the heads, which only the card does."""
     return replace(sizes_of(golden.state()), heads=golden.config["heads"])
 
@@ -98,7 +98,7 @@ def test_a_release_is_recognised_and_measured(golden: Golden) -> None:
 @pytest.mark.parametrize(
     ("sizes", "tokens", "millions"), [(VIT_B_16, 197, 124), (VIT_L_16, 197, 354), (VIT_L_14, 257, 354)]
 )
-def test_published_sizes(sizes: Sizes, tokens: int, millions: int) -> None:
+def test_published_sizes(sizes: SuperClassSizes, tokens: int, millions: int) -> None:
     with torch.device("meta"):
         model = official_classifier(sizes)
     assert len(model.encoder.position) == tokens

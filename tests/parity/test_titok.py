@@ -28,7 +28,7 @@ from limner.store.official.titok import (
     TITOK_LL32_VAE,
     TITOK_S128,
     TITOK_SL256,
-    Sizes,
+    TiTokSizes,
     official_tokenizer,
     sizes_of,
     with_proxy,
@@ -69,7 +69,7 @@ def vit(golden: Golden, name: str, patch: int) -> Vit:
     return Vit(width, depth, heads, patch)
 
 
-def proxy(golden: Golden, size: int) -> maskgit_vqgan.Sizes:
+def proxy(golden: Golden, size: int) -> maskgit_vqgan.MaskgitVqganSizes:
     """The pixel decoder's sizes, which are written in the official code."""
     drawing, channels = substituted(
         golden,
@@ -77,7 +77,7 @@ def proxy(golden: Golden, size: int) -> maskgit_vqgan.Sizes:
         '{"channel_mult": [1, 1, 2, 2, 4], "hidden_channels": 128, "num_res_blocks": 2, "num_embeddings": 1024}',
         '{"z_channels": 256}',
     )
-    return maskgit_vqgan.Sizes(
+    return maskgit_vqgan.MaskgitVqganSizes(
         size=size,
         width=drawing["hidden_channels"],
         multipliers=tuple(drawing["channel_mult"]),
@@ -87,11 +87,11 @@ def proxy(golden: Golden, size: int) -> maskgit_vqgan.Sizes:
     )
 
 
-def sizes(golden: Golden) -> Sizes:
+def sizes(golden: Golden) -> TiTokSizes:
     """The official configuration in our words."""
     config, size = golden.config["model"]["vq_model"], golden.config["dataset"]["preprocessing"]["crop_size"]
     legacy, discrete = config.get("is_legacy", True), config.get("quantize_mode", "vq") == "vq"
-    return Sizes(
+    return TiTokSizes(
         encoder=vit(golden, config["vit_enc_model_size"], config["vit_enc_patch_size"]),
         decoder=vit(golden, config["vit_dec_model_size"], config["vit_dec_patch_size"]),
         count=config["num_latent_tokens"],
@@ -257,7 +257,7 @@ def test_the_second_stage_moves_no_token(golden: Golden) -> None:
 # Releases
 
 
-def official_shapes(wanted: Sizes) -> dict[str, Tensor]:
+def official_shapes(wanted: TiTokSizes) -> dict[str, Tensor]:
     """The state dict of a released tokenizer, without its numbers."""
     with torch.device("meta"):
         tokenizer = official_tokenizer(wanted)

@@ -28,8 +28,8 @@ from limner.store.official.var import (
     VAR_D24,
     VAR_D30,
     VAR_D36,
-    Sizes,
-    TokenizerSizes,
+    VarSizes,
+    VarTokenizerSizes,
     generator_sizes,
     official_decoder,
     official_generator,
@@ -51,7 +51,7 @@ def tokenizer_of(golden: Golden) -> ScaleAutoencoder:
     config = golden.config
     shared = config["share_quant_resi"]
     tokenizer = official_tokenizer(
-        TokenizerSizes(
+        VarTokenizerSizes(
             sides=tuple(config["patch_nums"]),
             entries=config["V"],
             channels=config["Cvae"],
@@ -64,9 +64,9 @@ def tokenizer_of(golden: Golden) -> ScaleAutoencoder:
     return tokenizer
 
 
-def sizes(golden: Golden) -> Sizes:
+def sizes(golden: Golden) -> VarSizes:
     config = golden.config
-    return Sizes(
+    return VarSizes(
         width=config["width"],
         depth=config["depth"],
         heads=config["heads"],
@@ -280,7 +280,7 @@ def test_drawing(golden: Golden, mode: str, cached: bool) -> None:
 @pytest.mark.parametrize(
     ("size", "millions"), [(VAR_D16, 310), (VAR_D20, 600), (VAR_D24, 1035), (VAR_D30, 2010), (VAR_D36, 2350)]
 )
-def test_published_sizes(size: Sizes, millions: int) -> None:
+def test_published_sizes(size: VarSizes, millions: int) -> None:
     with torch.device("meta"):
         generator = official_generator(size)
     assert sum(p.numel() for p in generator.parameters()) / 1e6 == pytest.approx(millions, rel=0.01)
@@ -288,7 +288,7 @@ def test_published_sizes(size: Sizes, millions: int) -> None:
 
 def test_published_tokenizers() -> None:
     with torch.device("meta"):
-        tokenizers = [official_tokenizer(TokenizerSizes(sides=sides)) for sides in (SIDES_256, SIDES_512)]
+        tokenizers = [official_tokenizer(VarTokenizerSizes(sides=sides)) for sides in (SIDES_256, SIDES_512)]
     assert [tokenizer.size for tokenizer in tokenizers] == [256, 512]
     assert [tokenizer.layout.length for tokenizer in tokenizers] == [680, 2240]
     assert sum(p.numel() for p in tokenizers[0].parameters()) == sum(p.numel() for p in tokenizers[1].parameters())
@@ -341,7 +341,7 @@ def test_what_shared_and_single_phis_are_called() -> None:
 
 
 def test_a_state_that_does_not_fit_is_named() -> None:
-    generator = official_generator(Sizes(width=8, depth=1, heads=2, sides=(1, 2), entries=4, channels=2, classes=3))
+    generator = official_generator(VarSizes(width=8, depth=1, heads=2, sides=(1, 2), entries=4, channels=2, classes=3))
     state = {official_name(name, GENERATOR_NAMES): value for name, value in generator.state_dict().items()}
     state["class_emb.weight"] = torch.cat([state.pop("class_emb.classes"), state.pop("class_emb.nothing")])
     GENERATOR.fill(generator, state)

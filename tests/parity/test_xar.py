@@ -20,7 +20,7 @@ from limner.store.official.xar import (
     XAR_BASE,
     XAR_HUGE,
     XAR_LARGE,
-    Sizes,
+    XarSizes,
     official_generator,
     prepare,
     sizes_of,
@@ -29,13 +29,13 @@ from limner.store.release import fill, official_name
 from limner.types import Rng
 
 
-def sizes(golden: Golden) -> Sizes:
+def sizes(golden: Golden) -> XarSizes:
     """The fixture's settings in our words; what the official code hard-codes from shapes."""
     config, state = golden.config, golden.state()
     cells, _, tokens, channels = golden["out.clusters"].shape
     number = re.search(r"<\s*([\d.]+)", golden.card["tensors"]["in.train.drop_rand"]["meaning"])
     assert number is not None
-    return Sizes(
+    return XarSizes(
         width=config["w"],
         encoder_depth=config["d"],
         decoder_depth=config["d"],
@@ -161,7 +161,7 @@ def test_sizes_are_read_from_shapes(golden: Golden) -> None:
 
 
 @pytest.mark.parametrize(("size", "millions"), [(XAR_BASE, 172.6), (XAR_LARGE, 608.4), (XAR_HUGE, 1186.0)])
-def test_published_sizes(size: Sizes, millions: float) -> None:
+def test_published_sizes(size: XarSizes, millions: float) -> None:
     with torch.device("meta"):
         generator = official_generator(size)
     assert sum(p.numel() for p in generator.parameters()) / 1e6 == pytest.approx(millions, rel=1e-3)

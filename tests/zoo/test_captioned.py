@@ -208,12 +208,12 @@ def test_one_source_is_passed_through_in_epochs():
 
 
 def test_subset_and_kept_are_views():
-    from limner.data.stream import Kept, Subset
+    from limner.data.stream import CachedSource, Subset
 
     source = Numbered(10)
     subset = Subset(source, [7, 2])
     assert (len(subset), subset[0].caption, subset[1].caption) == (2, "7", "2")
-    kept = Kept(source, count=2)
+    kept = CachedSource(source, count=2)
     reads = source.reads
     assert [kept[i].caption for i in (4, 5, 6, 4, 5, 6, 6)] == ["4", "5", "6", "4", "5", "6", "6"]
     assert source.reads - reads == 5  # 6 came too late to be kept

@@ -131,9 +131,9 @@ def test_an_interrupted_training_goes_on(judged: None, album: Path, tmp_path: Pa
     import signal
 
     from limner.compare.comparison import compare
-    from limner.compare.plan import Comparison
+    from limner.compare.plan import ComparisonRequest
 
-    asked = Comparison(
+    asked = ComparisonRequest(
         recipes=("raster:depth=1",),
         budget="200images",
         seeds=1,

@@ -40,13 +40,13 @@ def joined(state: State, parts: tuple[str, ...], whole: str, dim: int = 0) -> St
 
 def var_states() -> tuple[State, State]:
     generator = named(
-        var.official_generator(var.Sizes(width=16, depth=1, heads=2, classes=CLASSES, entries=16, channels=4)),
+        var.official_generator(var.VarSizes(width=16, depth=1, heads=2, classes=CLASSES, entries=16, channels=4)),
         var.GENERATOR_NAMES,
     )
     generator = joined(generator, ("class_emb.classes", "class_emb.nothing"), "class_emb.weight")
     counts = torch.tensor([side**2 for side in var.SIDES_256])
     generator["lvl_1L"] = torch.arange(len(counts)).repeat_interleave(counts)[None]
-    sizes = var.TokenizerSizes(entries=16, channels=4, width=32, multipliers=(1,))
+    sizes = var.VarTokenizerSizes(entries=16, channels=4, width=32, multipliers=(1,))
     tokenizer = named(var.official_tokenizer(sizes), var.TOKENIZER_NAMES)
     for name in [key for key in tokenizer if ".q." in key]:
         parts = tuple(name.replace(".q.", f".{part}.") for part in "qkv")
@@ -58,18 +58,18 @@ LLAMAGEN = {"width": 768, "depth": 1, "heads": 12, "hidden": 8, "entries": 16, "
 
 
 def vq() -> State:
-    sizes = llamagen.TokenizerSizes(multipliers=(1, 1), width=32, hidden=8, entries=16, channels=4, size=6)
+    sizes = llamagen.LlamaGenTokenizerSizes(multipliers=(1, 1), width=32, hidden=8, entries=16, channels=4, size=6)
     return llamagen.counted_from_finest(named(llamagen.official_tokenizer(sizes), llamagen.TOKENIZER_NAMES))
 
 
 def llamagen_states() -> tuple[State, State]:
-    made = named(llamagen.official_generator(llamagen.Sizes(**LLAMAGEN)), llamagen.GENERATOR_NAMES)
+    made = named(llamagen.official_generator(llamagen.LlamaGenSizes(**LLAMAGEN)), llamagen.GENERATOR_NAMES)
     table = "cls_embedding.embedding_table.weight"
     return joined(made, ("cls_embedding.classes", "cls_embedding.nothing"), table), vq()
 
 
 def nar_states() -> tuple[State, State]:
-    made = named(nar.official_generator(nar.Sizes(**LLAMAGEN)), nar.GENERATOR_NAMES)
+    made = named(nar.official_generator(nar.LlamaGenSizes(**LLAMAGEN)), nar.GENERATOR_NAMES)
     table = "cls_embedding.embedding_table.weight"
     made = joined(made, ("cls_embedding.classes", "cls_embedding.nothing"), table)
     made["output.weight"], made["medusa_output.weight"] = made.pop("outputs").chunk(2, dim=1)
@@ -77,7 +77,7 @@ def nar_states() -> tuple[State, State]:
 
 
 def rar_states() -> tuple[State, State]:
-    sizes = rar.Sizes(width=32, depth=1, heads=2, hidden=16, count=9, entries=16, classes=CLASSES)
+    sizes = rar.RarSizes(width=32, depth=1, heads=2, hidden=16, count=9, entries=16, classes=CLASSES)
     made = named(rar.official_generator(sizes), rar.GENERATOR_NAMES)
     made["mask"], spare = torch.zeros(1, 32), torch.zeros(1, rar.SPARE_POSITIONS - 2, 32)
     tables = ("embeddings.codes", "mask", "embeddings.classes", "embeddings.nothing")
@@ -88,7 +88,7 @@ def rar_states() -> tuple[State, State]:
     made = {**made, "tokens": made.pop("target_aware_pos_embed"), "times": made.pop("timesteps_embeddings")}
     made = joined(made, ("first", "tokens", "spare"), "target_aware_pos_embed", 1)
     made = joined(made, ("times", "late"), "timesteps_embeddings", 1)
-    vqgan = maskgit_vqgan.Sizes(size=6, width=32, multipliers=(1, 1), depth=1, channels=4, entries=16)
+    vqgan = maskgit_vqgan.MaskgitVqganSizes(size=6, width=32, multipliers=(1, 1), depth=1, channels=4, entries=16)
     return made, named(maskgit_vqgan.official_tokenizer(vqgan), maskgit_vqgan.NAMES)
 
 
@@ -97,7 +97,7 @@ def kl(channels: int = 3) -> State:
 
 
 def mar_states() -> tuple[State, State]:
-    sizes = mar.Sizes(
+    sizes = mar.MarSizes(
         width=768,
         encoder_depth=1,
         decoder_depth=1,
@@ -120,8 +120,8 @@ def scaled(state: State) -> State:
 
 def titok_state() -> State:
     vit = Vit(512, 1, 8, patch=4)
-    proxy = maskgit_vqgan.Sizes(size=8, width=32, multipliers=(1, 1, 1), depth=1, channels=4, entries=16)
-    sizes = titok.Sizes(
+    proxy = maskgit_vqgan.MaskgitVqganSizes(size=8, width=32, multipliers=(1, 1, 1), depth=1, channels=4, entries=16)
+    sizes = titok.TiTokSizes(
         encoder=vit,
         decoder=vit,
         count=9,
@@ -141,7 +141,7 @@ MASKGIT: dict[str, Any] = {"width": 768, "depth": 2, "hidden": 16, "count": 9, "
 
 def maskgit_named(names: Names, **own: bool) -> State:
     """With logits that outweigh the noise of their temperature, 9.5, so that classes are heard."""
-    made = named(maskgit.official_generator(maskgit.Sizes(**MASKGIT, **own)), names)
+    made = named(maskgit.official_generator(maskgit.MaskGitSizes(**MASKGIT, **own)), names)
     made = {key: 5.0 * value if key.endswith("lm_head.weight") else value for key, value in scaled(made).items()}
     return {**made, "mask": made["mask"][0]}
 
@@ -165,7 +165,7 @@ def maskgit_uvit_states() -> tuple[State, State]:
 
 def xar_states() -> tuple[State, State]:
     """Modulations and positions lie otherwise in the authors' files; as all are random here, no one can tell."""
-    sizes = xar.Sizes(
+    sizes = xar.XarSizes(
         width=768, encoder_depth=1, decoder_depth=1, heads=12, grid=4, cell=2, channels=3, classes=CLASSES
     )
     made = named(xar.official_generator(sizes), xar.NAMES)
@@ -174,7 +174,7 @@ def xar_states() -> tuple[State, State]:
 
 
 def acdit_states() -> tuple[State, State]:
-    made = named(acdit.official_generator(acdit.Sizes(width=32, depth=1, heads=2)), acdit.NAMES)
+    made = named(acdit.official_generator(acdit.AcditSizes(width=32, depth=1, heads=2)), acdit.NAMES)
     return joined(made, (acdit.TABLE, f"{acdit.TABLE}.nothing"), acdit.TABLE), kl(channels=4)
 
 
@@ -229,7 +229,7 @@ def test_a_released_generator_draws_with_its_tokenizer(files: Any, system: str, 
     generator, tokenizer = files(system)
     model = limner.load(generator, tokenizer=tokenizer, **TOLD.get(system, {}))
     assert isinstance(model, ClassToImage)
-    assert model.classes == (acdit.Sizes.classes if system == "acdit" else CLASSES)
+    assert model.classes == (acdit.AcditSizes.classes if system == "acdit" else CLASSES)
     pictures = model.draw(classes=[7, 3], n=2, seed=1, **SHORT.get(system, {}))
     assert [picture.size for picture in pictures] == [(PIXELS[system],) * 2] * 4
     assert model.draw(3, n=1, seed=1, **SHORT.get(system, {})) == pictures[2:3]

@@ -15,7 +15,12 @@ from tests.zoo.test_released import PICTURES, saved, state
 
 import limner
 from limner.errors import CheckpointError, InputError
-from limner.store.official.llamagen import TOKENIZER_NAMES, TokenizerSizes, counted_from_finest, official_tokenizer
+from limner.store.official.llamagen import (
+    TOKENIZER_NAMES,
+    LlamaGenTokenizerSizes,
+    counted_from_finest,
+    official_tokenizer,
+)
 from limner.store.release import official_name
 
 pytestmark = pytest.mark.timeout(300)  # the first test of a session trains what it needs
@@ -104,7 +109,9 @@ def test_a_released_model_is_saved_as_it_is_now(tmp_path: Path, state: dict) -> 
 def test_a_release_whose_tensors_lie_otherwise(tmp_path: Path) -> None:
     """LlamaGen's decoder counts its levels from the other end: what is saved must not be turned round twice."""
     torch.manual_seed(0)
-    tokenizer = official_tokenizer(TokenizerSizes(multipliers=(1, 2), width=32, hidden=32, entries=8, channels=4))
+    tokenizer = official_tokenizer(
+        LlamaGenTokenizerSizes(multipliers=(1, 2), width=32, hidden=32, entries=8, channels=4)
+    )
     own = {official_name(name, TOKENIZER_NAMES): value.detach() for name, value in tokenizer.named_parameters()}
     model = limner.load(saved(counted_from_finest(own), tmp_path / "vq.pt"))
     again = limner.load(limner.save(model, tmp_path / "mine"))

@@ -76,9 +76,9 @@ def run(arguments: list[str]) -> None:
 def compare(options: Compare) -> dict[str, Any] | None:
     """The comparison, or None if it was interrupted."""
     from limner.compare.comparison import compare as run_comparison
-    from limner.compare.plan import Comparison
+    from limner.compare.plan import ComparisonRequest
 
-    asked = Comparison(
+    asked = ComparisonRequest(
         recipes=options.recipes,
         budget=options.budget,
         seeds=options.seeds,

@@ -136,7 +136,7 @@ def check(arguments: list[str]) -> int:
         from limner.data import conversation_report, inspect
 
         if options.path.endswith(".json"):
-            report: inspect.Report = conversation_report.check(options.path, options.pictures)
+            report: inspect.DatasetReport = conversation_report.check(options.path, options.pictures)
         elif options.pictures is not None:
             raise InputError(f"--pictures belongs to a JSON file, which '{options.path}' is not: leave it out")
         else:

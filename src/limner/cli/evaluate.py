@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> None:
 
 def evaluate(options: Evaluate) -> dict[str, Any]:
     """``{"model", "protocol", "weights", "scores"}``; the scores are named as in ``psnr/emoji``."""
-    from limner.recipe import Question
+    from limner.recipe import EvaluationRequest
     from limner.store.files import locate, read_card
     from limner.store.folder import load, recipe_of
 
@@ -59,4 +59,6 @@ def evaluate(options: Evaluate) -> dict[str, Any]:
     recipe = recipe_of(read_card(folder), folder)
     if recipe.score is None:
         raise InputError(f"{options.model} is a measure itself and has no scores: evaluate a tokenizer or a generator")
-    return recipe.score(load(options.model), Question(options.model, options.count, options.seed, options.inception))
+    return recipe.score(
+        load(options.model), EvaluationRequest(options.model, options.count, options.seed, options.inception)
+    )

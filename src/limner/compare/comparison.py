@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from limner.compare.charts import draw_charts, draw_grid, require_plots
-from limner.compare.plan import Comparison, Plan, make_plan
+from limner.compare.plan import ComparisonRequest, Plan, make_plan
 from limner.compare.summary import duration, summary, table
 from limner.compare.sweep import Point, points, preview
 from limner.compare.trials import folder_of, seconds_spent, train_to_plan
@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 SHOWN = slice(0, 14, 2)  # of the preview prompts
 
 
-def compare(asked: Comparison, say: Say) -> dict[str, Any] | None:
+def compare(asked: ComparisonRequest, say: Say) -> dict[str, Any] | None:
     """The result, as it is written to comparison.json; None if a training was interrupted, which the next call goes on
     with. Errors as those of `make_plan`."""
     require_plots()

@@ -29,7 +29,7 @@ SHORTEST, LONGEST, SHARE = 2.0, 20.0, 0.01  # seconds of measuring: this share o
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ComparisonRequest:
     """What is asked for.
 
     Args:
@@ -74,7 +74,7 @@ class Contestant:
     cost: Cost
     images: int
 
-    def knobs(self, asked: Comparison, seed: int) -> Settings:
+    def knobs(self, asked: ComparisonRequest, seed: int) -> Settings:
         """All knobs of one training. Warm-up and average take a tenth and a twentieth of it at most, so that a short
         training reaches its peak; pictures taken apart lie in one place for all."""
         own = self.entrant.knobs
@@ -96,12 +96,12 @@ class Contestant:
 class Plan:
     """The contestants, and what is true of all."""
 
-    asked: Comparison
+    asked: ComparisonRequest
     contestants: tuple[Contestant, ...]
     made: dict[str, Any]
 
 
-def make_plan(asked: Comparison, say: Callable[[str], None]) -> Plan:
+def make_plan(asked: ComparisonRequest, say: Callable[[str], None]) -> Plan:
     """The plan in the folder, with what it lacks measured and added.
 
     Raises `InputError` if the folder holds another comparison, or cannot be written.
@@ -129,7 +129,7 @@ def make_plan(asked: Comparison, say: Callable[[str], None]) -> Plan:
 
 
 def _planned(
-    entrant: Entrant, asked: Comparison, budget: Budget, target: int | None, say: Callable[[str], None]
+    entrant: Entrant, asked: ComparisonRequest, budget: Budget, target: int | None, say: Callable[[str], None]
 ) -> dict[str, Any]:
     asked_for = json_knobs(entrant.knobs)
     if asked.match and target is not None:
@@ -153,7 +153,7 @@ def _planned(
     }
 
 
-def _contestant(entrant: Entrant, planned: dict[str, Any], asked: Comparison) -> Contestant:
+def _contestant(entrant: Entrant, planned: dict[str, Any], asked: ComparisonRequest) -> Contestant:
     if planned["asked"] != json_knobs(entrant.knobs):
         changed = [name for name, value in json_knobs(entrant.knobs).items() if planned["asked"].get(name) != value]
         raise InputError(

@@ -13,7 +13,7 @@ from limner.evaluate.statistics import over_seeds
 
 
 @dataclass(frozen=True)
-class Measure:
+class QualityMeasure:
     """A number that stands for quality.
 
     Args:
@@ -32,18 +32,18 @@ class Measure:
 
 
 PROMPTS = ("prompt/seen", "prompt/heldout", "prompt/pair", "prompt/heldout_pair", "prompt/emoji_top1")
-MEASURES: dict[str, tuple[Measure, ...]] = {  # by family; others are tabled by all their scores
+MEASURES: dict[str, tuple[QualityMeasure, ...]] = {  # by family; others are tabled by all their scores
     "generators": (
-        Measure("prompt accuracy", PROMPTS, "higher"),
-        Measure("Fréchet distance, scenes", ("frechet/scenes",), "lower"),
+        QualityMeasure("prompt accuracy", PROMPTS, "higher"),
+        QualityMeasure("Fréchet distance, scenes", ("frechet/scenes",), "lower"),
     ),
     "tokenizers": (
-        Measure("PSNR of unseen emoji, dB", ("psnr/emoji",), "higher"),
-        Measure("Fréchet distance, emoji", ("frechet/emoji",), "lower"),
+        QualityMeasure("PSNR of unseen emoji, dB", ("psnr/emoji",), "higher"),
+        QualityMeasure("Fréchet distance, emoji", ("frechet/emoji",), "lower"),
     ),
     "understanding": (
-        Measure("answers right", ("qa/overall",), "higher"),
-        Measure("answers right, unseen compositions", ("compositions/overall",), "higher"),
+        QualityMeasure("answers right", ("qa/overall",), "higher"),
+        QualityMeasure("answers right, unseen compositions", ("compositions/overall",), "higher"),
     ),
 }
 
@@ -69,7 +69,7 @@ def summary(plan: Plan, found: dict[str, list[list[Point]]], seconds: dict[str, 
 
 
 def _recipe(
-    one: Contestant, plan: Plan, by_seed: list[list[Point]], seconds: list[float], measures: Sequence[Measure]
+    one: Contestant, plan: Plan, by_seed: list[list[Point]], seconds: list[float], measures: Sequence[QualityMeasure]
 ) -> dict[str, Any]:
     planned = plan.made["recipes"][one.entrant.label]
     return {
@@ -87,7 +87,7 @@ def _recipe(
     }
 
 
-def _point(points: Sequence[Point], measures: Sequence[Measure]) -> dict[str, Any]:
+def _point(points: Sequence[Point], measures: Sequence[QualityMeasure]) -> dict[str, Any]:
     """One pace over seeds."""
     first = points[0]
     drawn = [point.seconds for point in points if point.seconds is not None]

@@ -25,7 +25,7 @@ from limner.generators.generator import Generator
 from limner.generators.heads.head import IteratingHead
 from limner.lessons.captions import PREVIEW
 from limner.models.text_to_image import TextToImage
-from limner.recipe import Question, Recipe
+from limner.recipe import EvaluationRequest, Recipe
 from limner.types import Image, Rng, derive_seed
 
 POWERS = tuple(2**power for power in range(12))
@@ -63,13 +63,13 @@ def points(
         path = folder.parent / "scores" / f"{name_of(pace)}.json"
         if not path.is_file():
             say(f"{folder.parent.parent.name}, seed {seed}: scores, pace {name_of(pace)}")
-            _keep(_measured(recipe, model, pace, Question(str(folder), count, seed)), path)
+            _keep(_measured(recipe, model, pace, EvaluationRequest(str(folder), count, seed)), path)
         kept = json.loads(path.read_text(encoding="utf-8"))
         found.append(Point(**kept))
     return found
 
 
-def _measured(recipe: Recipe, model: nn.Module, pace: DrawOptions, asked: Question) -> Point:
+def _measured(recipe: Recipe, model: nn.Module, pace: DrawOptions, asked: EvaluationRequest) -> Point:
     assert recipe.score is not None
     if not isinstance(model, TextToImage):
         return Point(pace, True, None, None, recipe.score(model, asked))

@@ -24,7 +24,7 @@ from limner.connectors.bases import Basis, Span
 from limner.connectors.coefficients import Phi
 from limner.connectors.connector import Features, Words
 from limner.connectors.mixing import FLOATS, mix
-from limner.connectors.scores import Head
+from limner.connectors.scores import ScoreHead
 from limner.errors import InputError
 from limner.types import Patches
 
@@ -63,7 +63,7 @@ class LanguageBasis(nn.Module):
 
     def __init__(
         self,
-        head: Head,
+        head: ScoreHead,
         phi: Phi,
         basis: Basis,
         *,

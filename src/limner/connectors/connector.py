@@ -38,7 +38,7 @@ class Connector(Protocol):
 
 
 @runtime_checkable
-class Reader(Protocol):
+class WordMixture(Protocol):
     """A connector that says how much of each word it mixes into the vector of a patch."""
 
     def top_words(self, patches: Patches, words: Words, count: int) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,8 @@
     cos(v - mu, e_j - mu)
 
 The logit lens (nostalgebraist 2020, "interpreting GPT: the logit lens") on the input side: the honest baseline for
-connectors that say which words they mix (`limner.connectors.connector.Reader`). Centred, for all words share a mean.
+connectors that say which words they mix (`limner.connectors.connector.WordMixture`). Centred, for all words share a
+mean.
 """
 
 from __future__ import annotations

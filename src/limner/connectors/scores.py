@@ -21,7 +21,7 @@ Scored = Float[Tensor, "n entries"]
 
 
 @runtime_checkable
-class Head(Protocol):
+class ScoreHead(Protocol):
     """Patches to scores in two steps, so that the second, which is large, can be made in parts."""
 
     def hidden(self, features: Float[Tensor, "b n f"]) -> Float[Tensor, "b n h"]:

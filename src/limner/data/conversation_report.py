@@ -8,11 +8,11 @@ from pathlib import Path
 
 from limner.data.conversation_file import folder_of, list_conversations, missing
 from limner.data.images import MAX_PIXELS, Picture, read_picture
-from limner.data.inspect import Report, tally
+from limner.data.inspect import DatasetReport, tally
 
 
 @dataclass
-class ConversationReport(Report):
+class ConversationReport(DatasetReport):
     """What ``check`` found: ``rows`` are sound but for their pictures, ``alone`` of them have none, ``answers`` are to
     be learned; ``pictures`` counts sound pictures once, however many rows show them."""
 

@@ -28,7 +28,7 @@ FROM_ENDLESS = 1_000  # this many
 
 
 @dataclass
-class Report:
+class DatasetReport:
     """What ``check`` found.
 
     ``pictures`` are sound, ``broken`` counts files and captions that are not; ``first`` says which broken one comes
@@ -65,18 +65,18 @@ class Report:
         return f"{self.pictures} sound pictures, {self.captioned} of them with a caption"
 
 
-def check(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Report:
+def check(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> DatasetReport:
     """Decodes every picture of a folder or of shards and reads every caption and label.
 
     Raises InputError if there is nothing at ``path``; what is broken inside is reported, not raised.
     """
     if _names_shards(path):
         samples, problems = index_shards(find_shards(path))
-        report = Report(str(path), "shards")
+        report = DatasetReport(str(path), "shards")
         reads = [partial(_read_sample, sample, max_pixels) for sample in samples]
     else:
         listing = list_folder(Path(path))
-        report, problems = Report(str(path), "folder", ignored=len(listing.ignored)), listing.problems
+        report, problems = DatasetReport(str(path), "folder", ignored=len(listing.ignored)), listing.problems
         captions = listing.captions
         reads = [
             partial(_read_file, Path(path) / file, captions.get(file, ""), max_pixels) for file in listing.pictures
@@ -85,7 +85,7 @@ def check(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Report:
     return report
 
 
-def tally(report: Report, reads: Iterable[Callable[[], tuple[Picture, str]]], problems: list[str]) -> None:
+def tally(report: DatasetReport, reads: Iterable[Callable[[], tuple[Picture, str]]], problems: list[str]) -> None:
     """Read pictures with their captions and put down what they are, and what is broken beside ``problems``."""
     formats: Counter[str] = Counter()
     sizes: Counter[tuple[int, int]] = Counter()

@@ -33,7 +33,7 @@ class Subset:
         return self.source[self.indices[index]]
 
 
-class Kept:
+class CachedSource:
     """A data set whose pictures stay in memory once they were read: 12 kB each at 64 pixels, where a photograph takes a
     tenth of a second to read.
 

@@ -25,7 +25,7 @@ from limner.types import Rng, Steps, Tokens
 Watch: TypeAlias = Callable[[int, int, Tokens, Steps], None]
 
 
-class Kept(NamedTuple):
+class KnownTokens(NamedTuple):
     """Tokens that are not to be drawn, and where; what is elsewhere in ``tokens`` is not read."""
 
     tokens: Tokens
@@ -70,7 +70,7 @@ class Decoder:
         *,
         watch: Watch | None = None,
         plan: Steps | None = None,
-        kept: Kept | None = None,
+        kept: KnownTokens | None = None,
     ) -> Tokens:
         """Draw one picture's tokens per row of ``condition``.
 

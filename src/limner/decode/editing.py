@@ -13,7 +13,7 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional
 
-from limner.decode.decoder import Decoder, Kept
+from limner.decode.decoder import Decoder, KnownTokens
 from limner.tokenizers.scales import ScaleAutoencoder
 from limner.types import Image, Layout, Rng
 
@@ -42,7 +42,9 @@ def redraw(
         tokens = tokenizer.encode(image)
         if decoder.generator.head.blank(1, 1).is_floating_point():
             tokens = tokenizer.quantizer.rows(tokens)
-        return tokenizer.decode(decoder(condition, rng, kept=Kept(tokens, places_that_stay(stays, tokenizer.layout))))
+        return tokenizer.decode(
+            decoder(condition, rng, kept=KnownTokens(tokens, places_that_stay(stays, tokenizer.layout)))
+        )
 
 
 def places_that_stay(stays: Bool[Tensor, "b rows columns"], layout: Layout) -> Bool[Tensor, "b n"]:

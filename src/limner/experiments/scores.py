@@ -16,7 +16,7 @@ from typing import Any, cast
 import torch
 
 from limner.compare.sweep import forward_passes, name_of
-from limner.connectors.connector import Reader
+from limner.connectors.connector import WordMixture
 from limner.connectors.lens import nearest_words
 from limner.data.scenes import Scene
 from limner.data.scenes.world import WORLD
@@ -128,7 +128,7 @@ def named(model: VisionLanguageModel, scenes: Sequence[Scene]) -> float:
     a connector that mixes no words, the words nearest to its vector."""
     patches = model.encoder(to_tensor([scene.image for scene in scenes]))
     words, connector, (rows, columns) = model.language.words, model.connector, patches.grid
-    if isinstance(connector, Reader):
+    if isinstance(connector, WordMixture):
         top, _ = connector.top_words(patches, words, TOP)
     else:
         top, _ = nearest_words(connector(patches, words), words, TOP)

@@ -17,7 +17,7 @@ from limner.data.images import Size, extent
 from limner.data.photos import Photos
 from limner.data.scenes import Scenes
 from limner.data.source import Example, Source
-from limner.data.stream import Kept, Padded, Stream, Variation, chain, mirrored, recoloured, shifted
+from limner.data.stream import CachedSource, Padded, Stream, Variation, chain, mirrored, recoloured, shifted
 from limner.nn.pixels import to_tensor
 from limner.tokenizers.tokenizer import Objective, QuantizingTokenizer
 from limner.train.task import Task
@@ -76,7 +76,7 @@ def worlds(size: Size, seed: int) -> Stream:
 
 def own_pictures(folder: str, size: Size, seed: int) -> Stream:
     """A folder of pictures, mirrored and shifted."""
-    return Stream([Kept(Folder(folder, size=size))], vary=[chain(mirrored, shifted)], seed=seed)
+    return Stream([CachedSource(Folder(folder, size=size))], vary=[chain(mirrored, shifted)], seed=seed)
 
 
 def learning_from(data: Path | None, size: Size, seed: int) -> tuple[Stream, dict[str, Source]]:

@@ -17,20 +17,20 @@ from limner.evaluate.report import report
 from limner.evaluate.tokenizer import evaluate_tokenizer
 from limner.lessons.recogniser import RecogniserTraining, read_scenes
 from limner.models.text_to_image import TextToImage
-from limner.recipe import Question
+from limner.recipe import EvaluationRequest
 from limner.store.files import weights_hash
 from limner.store.folder import load
 from limner.tokenizers.tokenizer import QuantizingTokenizer
 from limner.types import Image, derive_seed
 
 
-def _feature_net(asked: Question) -> tuple[FeatureFn | None, str]:
+def _feature_net(asked: EvaluationRequest) -> tuple[FeatureFn | None, str]:
     if asked.inception is None:
         return None, ""
     return load_inception(asked.inception), "Inception-v3"
 
 
-def tokenizer_scores(model: QuantizingTokenizer, asked: Question) -> dict[str, Any]:
+def tokenizer_scores(model: QuantizingTokenizer, asked: EvaluationRequest) -> dict[str, Any]:
     """Reconstruction of held-out pictures; nothing is drawn, so the seed has no effect."""
     feature_fn, feature_name = _feature_net(asked)
     return evaluate_tokenizer(
@@ -45,7 +45,7 @@ def tokenizer_scores(model: QuantizingTokenizer, asked: Question) -> dict[str, A
     )
 
 
-def generator_scores(model: TextToImage, asked: Question) -> dict[str, Any]:
+def generator_scores(model: TextToImage, asked: EvaluationRequest) -> dict[str, Any]:
     """Prompt accuracy and distance of a model that draws captions, with its own guidance and steps."""
 
     side = min(extent(model.tokenizer.size))
@@ -70,12 +70,12 @@ def generator_scores(model: TextToImage, asked: Question) -> dict[str, Any]:
     )
 
 
-def encoder_scores(model: ImageTextModel, asked: Question) -> dict[str, Any]:
+def encoder_scores(model: ImageTextModel, asked: EvaluationRequest) -> dict[str, Any]:
     """What the features know, and whether images lie where their captions do; a seed has no effect."""
     return evaluate_encoder(model.encoder, model, model=asked.name, weights=weights_hash(asked.name), count=asked.count)
 
 
-def recogniser_scores(model: Recogniser, asked: Question) -> dict[str, Any]:
+def recogniser_scores(model: Recogniser, asked: EvaluationRequest) -> dict[str, Any]:
     """How often the recogniser reads real pictures right: held-out scenes (1,000), held-out compositions, all emoji."""
     count = asked.count or 1_000
     scores = dict(read_scenes(model, Scenes(0, split="heldout", objects=(1, 2)), count))

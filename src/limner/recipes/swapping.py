@@ -26,7 +26,7 @@ LANGUAGE = ("language", "prompt", "lora", "lora_alpha", "lora_targets", "width",
 
 
 @dataclass(frozen=True)
-class Run:
+class SavedModel:
     """A model of a recipe of understanding, and where it came from."""
 
     model: VisionLanguageModel
@@ -35,7 +35,7 @@ class Run:
     name: str
 
 
-def read_run(name: str) -> Run:
+def read_run(name: str) -> SavedModel:
     """A run, or a saved model, that sees; raises `InputError` for others."""
     folder = locate(name)
     card = read_card(folder)
@@ -44,15 +44,15 @@ def read_run(name: str) -> Run:
     model = load(folder)
     if not isinstance(model, VisionLanguageModel) or not isinstance(knobs, parts.Knobs):
         raise InputError(f"{name} is no model that only sees: give a run of a recipe such as language_basis or llava")
-    return Run(model, knobs, card["recipe"], name)
+    return SavedModel(model, knobs, card["recipe"], name)
 
 
-def swap(first: Run, second: Run) -> VisionLanguageModel:
+def swap(first: SavedModel, second: SavedModel) -> VisionLanguageModel:
     """The first model with the second's language model; errors as those of `swapped`."""
     return swapped(first.model, second.model.language, second.model.vocabulary, _pictures(first.model))
 
 
-def permuted(first: Run, second: Run, seed: int) -> VisionLanguageModel:
+def permuted(first: SavedModel, second: SavedModel, seed: int) -> VisionLanguageModel:
     """The control: every coefficient meets the vector of a word drawn at random."""
     rows = len(second.model.language.words)
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(derive_seed(seed, "swap")))
@@ -65,7 +65,7 @@ def _pictures(model: VisionLanguageModel) -> torch.Tensor:
     return to_tensor([scenes[index].image for index in range(MEASURED)])
 
 
-def save_swapped(model: VisionLanguageModel, first: Run, second: Run, folder: Path) -> Path:
+def save_swapped(model: VisionLanguageModel, first: SavedModel, second: SavedModel, folder: Path) -> Path:
     """Write the model as `limner.load` reads it: the first one's recipe, with the second one's language model."""
     knobs = replace(first.knobs, **{name: getattr(second.knobs, name) for name in LANGUAGE})
     swap = {"model": weights_hash(first.name), "language": weights_hash(second.name)}

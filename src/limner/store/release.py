@@ -94,7 +94,7 @@ class Release:
         """A state dict as ``build`` reads it."""
         return state if self.prepare is None else self.prepare(state)
 
-    def fill(self, model: nn.Module, state: State) -> Report:
+    def fill(self, model: nn.Module, state: State) -> KeyReport:
         """Load a state dict of the authors into a model of its sizes; errors as those of `fill`."""
         return fill(model, self.prepared(state), self.names, skip=self.skip)
 
@@ -108,7 +108,7 @@ class Release:
         return [re.compile(re.escape(key).replace(r"\*", ".*")) for key in self.signature]
 
 
-class Report(NamedTuple):
+class KeyReport(NamedTuple):
     """What became of every key of a file: our names of those loaded, the authors' names of those passed over."""
 
     loaded: tuple[str, ...]
@@ -122,7 +122,7 @@ def official_name(name: str, names: Names) -> str:
     return name
 
 
-def fill(model: nn.Module, state: State, names: Names, *, skip: str = r"(?!)") -> Report:
+def fill(model: nn.Module, state: State, names: Names, *, skip: str = r"(?!)") -> KeyReport:
     """Load an official state dict, every parameter of ours and those buffers that it has; raises `CheckpointError`
     naming every key or shape that does not fit, and changes nothing then."""
     buffers = {name for name, _ in model.named_buffers()}
@@ -147,7 +147,7 @@ def fill(model: nn.Module, state: State, names: Names, *, skip: str = r"(?!)") -
             f"the official state does not fit: {'; '.join(parts)}: give the sizes it was trained with"
         )
     model.load_state_dict({name: state[key] for name, key in theirs.items()}, strict=False)
-    return Report(tuple(own), skipped)
+    return KeyReport(tuple(own), skipped)
 
 
 def depth_of(state: State, stack: str) -> int:

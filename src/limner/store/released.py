@@ -16,7 +16,7 @@ from limner.generators.generator import Generator
 from limner.models.class_to_image import ClassToImage
 from limner.store import official
 from limner.store.origin import Origin
-from limner.store.release import Names, Release, Report, State, fill, official_name, read_state
+from limner.store.release import KeyReport, Names, Release, State, fill, official_name, read_state
 from limner.tokenizers.tokenizer import QuantizingTokenizer
 
 
@@ -27,7 +27,7 @@ class Released(NamedTuple):
     model: nn.Module
     state: State
     release: Release
-    report: Report
+    report: KeyReport
     kept: State
     side: int | None
     decoder: Callable[[Generator], Decoder] | None

@@ -33,7 +33,7 @@ def group_norm(channels: int, groups: int = GROUPS) -> nn.GroupNorm:
     return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
-class Residual(nn.Module):
+class KlResidual(nn.Module):
     """``x + conv(silu(norm(conv(silu(norm(x))))))``, with a 1x1 convolution beside it where the channels change."""
 
     def __init__(self, in_channels: int, channels: int, groups: int = GROUPS) -> None:
@@ -110,7 +110,7 @@ def _of_each_half(kernel: Float[Tensor, "c2 c rows columns"], dim: int) -> tuple
     return torch.stack([before, at + after], dim), torch.stack([before + at, after], dim)
 
 
-class Level(nn.Module):
+class KlLevel(nn.Module):
     """What happens at one resolution: residual blocks, each followed by attention or not, then a change of size."""
 
     def __init__(
@@ -124,7 +124,7 @@ class Level(nn.Module):
         groups: int = GROUPS,
     ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Residual(channels if i else in_channels, channels, groups) for i in range(depth))
+        self.blocks = nn.ModuleList(KlResidual(channels if i else in_channels, channels, groups) for i in range(depth))
         self.attentions = nn.ModuleList(CellAttention(channels, groups) for _ in range(depth if attention else 0))
         self.resize = resize or nn.Identity()
 
@@ -140,18 +140,18 @@ def layers(levels: Iterable[nn.Module]) -> Iterator[nn.Module]:
     """Those of all levels in turn. Who runs them one by one holds what the next one reads and no more, where a level
     run as a whole would keep what it was given: of large pictures every map counts."""
     for level in levels:
-        assert isinstance(level, Level)
+        assert isinstance(level, KlLevel)
         yield from level
 
 
 def middle(channels: int, groups: int = GROUPS) -> nn.Sequential:
     """The blocks between the two halves' levels and the latents."""
     return nn.Sequential(
-        Residual(channels, channels, groups), CellAttention(channels, groups), Residual(channels, channels, groups)
+        KlResidual(channels, channels, groups), CellAttention(channels, groups), KlResidual(channels, channels, groups)
     )
 
 
-class Encoder(nn.Module):
+class KlEncoder(nn.Module):
     """Picture to posterior moments, mean and log-variance: ``width`` channels first, then one of ``widths`` per level,
     finest first. ``kernel``: of the last convolution; ``hidden``: channels before it, where they are not its own."""
 
@@ -170,7 +170,7 @@ class Encoder(nn.Module):
         self.first = nn.Conv2d(3, width, 3, padding=1)
         before, last = [width, *widths], len(widths) - 1
         self.levels = nn.ModuleList(
-            Level(
+            KlLevel(
                 before[i],
                 width,
                 depth,
@@ -192,7 +192,7 @@ class Encoder(nn.Module):
         return self.moments(self.last(functional.silu(self.norm(self.middle(x)))))
 
 
-class Decoder(nn.Module):
+class KlDecoder(nn.Module):
     """Latents to picture: the levels in reverse, one block deeper. ``kernel``: of the first convolution; ``hidden``:
     channels behind it, where they are not the latents'."""
 
@@ -212,7 +212,7 @@ class Decoder(nn.Module):
         self.middle = middle(widths[-1], groups)
         above = [*widths[1:], widths[-1]]
         self.levels = nn.ModuleList(
-            Level(
+            KlLevel(
                 above[i],
                 width,
                 depth + 1,
@@ -267,9 +267,9 @@ class KlAutoencoder(GridCodec):
         gaussian.scale.variance.fill_(scale**-2)
         widths = [width * multiplier for multiplier in multipliers]
         super().__init__(
-            Encoder(width, widths, depth, gaussian.features, attention, groups=groups),
+            KlEncoder(width, widths, depth, gaussian.features, attention, groups=groups),
             gaussian,
-            Decoder(widths, depth, channels, groups=groups),
+            KlDecoder(widths, depth, channels, groups=groups),
             size=size,
             stride=2 ** (len(multipliers) - 1),
         )

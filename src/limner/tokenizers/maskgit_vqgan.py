@@ -25,7 +25,7 @@ from limner.types import Size
 Unit = Float[Tensor, "b 3 height width"]  # a picture in [0, 1]
 
 
-class Residual(nn.Module):
+class MaskgitResidual(nn.Module):
     """``y + x`` with ``y = conv(silu(norm(conv(silu(norm(x))))))``; ``y + shortcut(y)`` where the channels change."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
@@ -41,12 +41,12 @@ class Residual(nn.Module):
         return y.add_(x) if self.shortcut is None else self.shortcut(y).add_(y)
 
 
-class Level(nn.Module):
+class MaskgitLevel(nn.Module):
     """Residual blocks of one resolution, then a change of it."""
 
     def __init__(self, in_channels: int, channels: int, depth: int, resize: nn.Module) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Residual(channels if i else in_channels, channels) for i in range(depth))
+        self.blocks = nn.ModuleList(MaskgitResidual(channels if i else in_channels, channels) for i in range(depth))
         self.resize = resize
 
     def forward(self, x: Features) -> Resized:
@@ -57,10 +57,10 @@ class Level(nn.Module):
 
 def middle(channels: int, depth: int) -> nn.Sequential:
     """The blocks at the coarsest resolution."""
-    return nn.Sequential(*(Residual(channels, channels) for _ in range(depth)))
+    return nn.Sequential(*(MaskgitResidual(channels, channels) for _ in range(depth)))
 
 
-class Encoder(nn.Module):
+class MaskgitEncoder(nn.Module):
     """Picture to features: ``widths`` channels per level, finest first, each level but the last half as large."""
 
     def __init__(self, widths: Sequence[int], width: int, depth: int, channels: int) -> None:
@@ -69,7 +69,7 @@ class Encoder(nn.Module):
         before, last = [width, *widths], len(widths) - 1
         self.levels = nn.Sequential(
             *(
-                Level(before[i], own, depth, nn.AvgPool2d(2) if i < last else nn.Identity())
+                MaskgitLevel(before[i], own, depth, nn.AvgPool2d(2) if i < last else nn.Identity())
                 for i, own in enumerate(widths)
             )
         )
@@ -82,7 +82,7 @@ class Encoder(nn.Module):
         return self.last(functional.silu(self.norm(x)))
 
 
-class Decoder(nn.Module):
+class MaskgitDecoder(nn.Module):
     """Latents to picture: the levels in reverse, of the same depth."""
 
     def __init__(self, widths: Sequence[int], depth: int, channels: int) -> None:
@@ -91,7 +91,7 @@ class Decoder(nn.Module):
         self.middle = middle(widths[-1], depth)
         above = [*widths[1:], widths[-1]]
         self.levels = nn.ModuleList(
-            Level(above[i], own, depth, Double(own) if i else nn.Identity()) for i, own in enumerate(widths)
+            MaskgitLevel(above[i], own, depth, Double(own) if i else nn.Identity()) for i, own in enumerate(widths)
         )
         self.norm = group_norm(widths[0])
         self.last = nn.Conv2d(widths[0], 3, 3, padding=1)
@@ -99,7 +99,7 @@ class Decoder(nn.Module):
     def forward(self, z: Features) -> Unit:
         x = self.middle(self.first(z))
         for level in reversed(self.levels):
-            assert isinstance(level, Level)
+            assert isinstance(level, MaskgitLevel)
             for layer in (*level.blocks, level.resize):  # a level run as a whole would keep what it was given
                 x = layer(x)
         x = self.norm(x)
@@ -133,9 +133,9 @@ class MaskgitVqgan(GridCodec):
     ) -> None:
         widths = [width * multiplier for multiplier in multipliers]
         super().__init__(
-            Encoder(widths, width, depth, channels),
+            MaskgitEncoder(widths, width, depth, channels),
             LearnedCodebook(entries, channels, commitment=1.0, pull=pull),
-            Decoder(widths, depth, channels),
+            MaskgitDecoder(widths, depth, channels),
             size=size,
             stride=2 ** (len(multipliers) - 1),
             unit=True,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from limner.nn.convolution import channels_last
-from limner.tokenizers.kl import Decoder, Encoder
+from limner.tokenizers.kl import KlDecoder, KlEncoder
 from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.tokenizer import GridCodec
 from limner.types import Size
@@ -43,9 +43,9 @@ class Vqgan(GridCodec):
     ) -> None:
         widths = [width * multiplier for multiplier in multipliers]
         super().__init__(
-            Encoder(width, widths, depth, quantizer.features, attention, hidden=hidden),
+            KlEncoder(width, widths, depth, quantizer.features, attention, hidden=hidden),
             quantizer,
-            Decoder(widths, depth, quantizer.channels, attention, hidden=hidden),
+            KlDecoder(widths, depth, quantizer.channels, attention, hidden=hidden),
             size=size,
             stride=2 ** (len(multipliers) - 1),
         )

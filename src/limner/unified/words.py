@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from jaxtyping import Float
 from torch import Tensor
 
-from limner.connectors.connector import Connector, Reader
+from limner.connectors.connector import Connector, WordMixture
 from limner.connectors.lens import nearest_words
 from limner.errors import InputError
 from limner.types import Patches
@@ -88,7 +88,7 @@ def patch_words(
     if count < 1:
         raise InputError(f"{count} words of a patch cannot be read: ask for at least 1")
     count = min(count, len(table))
-    if isinstance(connector, Reader):
+    if isinstance(connector, WordMixture):
         reading: Reading = "mixture"
         ids, weights = connector.top_words(patches, table, count)
     else:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from limner.encoders.matcher import ImageTextModel
 from limner.encoders.vit import VisionTransformer
-from limner.recipe import Question
+from limner.recipe import EvaluationRequest
 from limner.train.settings import Settings
 from limner.train.task import Task
 
@@ -73,7 +73,7 @@ def lesson(knobs: Knobs, model: ImageTextModel) -> Lesson:
     return pairs.image_text_task(model, pairs.stream(knobs.size, knobs.seed), knobs.size)
 
 
-def score(model: ImageTextModel, asked: Question) -> dict[str, Any]:
+def score(model: ImageTextModel, asked: EvaluationRequest) -> dict[str, Any]:
     """Linear probes, zero-shot classification and retrieval; see `limner.recipes.scores`."""
     from limner.recipes.scores import encoder_scores
 

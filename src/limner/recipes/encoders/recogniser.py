@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from limner.encoders.recogniser import Recogniser
-from limner.recipe import Question, Recipe
+from limner.recipe import EvaluationRequest, Recipe
 from limner.train.settings import Settings
 from limner.train.task import Task
 
@@ -46,7 +46,7 @@ def lesson(knobs: Knobs, model: Recogniser) -> Task[Recogniser, Any]:
     return RecogniserTraining(model, seed=knobs.seed).begin().task()
 
 
-def score(model: Recogniser, asked: Question) -> dict[str, Any]:
+def score(model: Recogniser, asked: EvaluationRequest) -> dict[str, Any]:
     """How often it reads held-out scenes right; see `limner.recipes.scores`."""
     from limner.recipes.scores import recogniser_scores
 

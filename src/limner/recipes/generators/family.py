@@ -20,7 +20,7 @@ from limner.generators.generator import Generator
 from limner.generators.orders import Order
 from limner.languages.subwords import Subwords
 from limner.models.text_to_image import TextToImage
-from limner.recipe import Question
+from limner.recipe import EvaluationRequest
 from limner.store.folder import load
 from limner.tokenizers.quantizers.quantizer import Discrete
 from limner.tokenizers.tokenizer import QuantizingTokenizer
@@ -170,7 +170,7 @@ def lesson(knobs: Knobs, model: TextToImage, order: Callable[[float], Order] | N
     )
 
 
-def score(model: TextToImage, asked: Question) -> dict[str, Any]:
+def score(model: TextToImage, asked: EvaluationRequest) -> dict[str, Any]:
     """Prompt accuracy and Frechet distances; see `limner.recipes.scores`."""
     from limner.recipes.scores import generator_scores
 

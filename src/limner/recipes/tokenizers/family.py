@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, cast
 
 from torch import nn
 
-from limner.recipe import Question
+from limner.recipe import EvaluationRequest
 from limner.store.files import WEIGHTS, fill, locate, read_weights
 from limner.store.folder import load
 from limner.tokenizers.autoencoder import Autoencoder
@@ -140,7 +140,7 @@ def lesson(knobs: ReconstructionKnobs, model: QuantizingTokenizer) -> Lesson:
     return lesson_by(objective, knobs, model, objective.discriminator)
 
 
-def score(model: QuantizingTokenizer, asked: Question) -> dict[str, Any]:
+def score(model: QuantizingTokenizer, asked: EvaluationRequest) -> dict[str, Any]:
     """Reconstruction of held-out images; see `limner.recipes.scores`."""
     from limner.recipes.scores import tokenizer_scores
 

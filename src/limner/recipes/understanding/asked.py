@@ -26,7 +26,7 @@ from limner.languages.subwords import Subwords
 from limner.lessons.vocabularies import subwords_of
 from limner.models.vision_language import VisionLanguageModel
 from limner.nn.pixels import to_tensor
-from limner.recipe import Question
+from limner.recipe import EvaluationRequest
 from limner.recipes.understanding import parts
 from limner.recipes.understanding.parts import adopt_aligned, require_weights
 from limner.store.files import is_described, weights_hash
@@ -301,7 +301,7 @@ def answers_of(model: VisionLanguageModel) -> Any:
     return answers
 
 
-def seeing_scores(model: VisionLanguageModel, asked: Question) -> dict[str, Any]:
+def seeing_scores(model: VisionLanguageModel, asked: EvaluationRequest) -> dict[str, Any]:
     """Answers about held-out scenes and about compositions never shown; see `answering_scores`."""
     count, size = asked.count or ASKED, model.encoder.size
     seen = talks(Scenes(0, split="heldout", size=size, objects=(1, 4)), count)

@@ -28,7 +28,7 @@ from limner.connectors.bases import AllWords, Basis, ChosenWords, most_frequent,
 from limner.connectors.basis import LanguageBasis, Leak
 from limner.connectors.coefficients import Phi, Softmax
 from limner.connectors.connector import Words
-from limner.connectors.scores import DenseHead, Head
+from limner.connectors.scores import DenseHead, ScoreHead
 from limner.connectors.ties import Stopped
 from limner.encoders.matcher import ImageTextModel
 from limner.encoders.subwords import SubwordClassifier
@@ -89,7 +89,7 @@ class Mixture(NamedTuple):
 
     phi: Callable[[Any], Phi] = lambda knobs: Softmax(knobs.tau)
     basis: Callable[[Any, Words, Chosen], Basis] = words_of
-    head: Callable[[int, Basis, int], Head] = lambda features, basis, width: DenseHead(
+    head: Callable[[int, Basis, int], ScoreHead] = lambda features, basis, width: DenseHead(
         nn.Identity(), features, basis.size
     )  # the encoder's patches are normalised
 

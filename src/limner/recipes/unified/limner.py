@@ -38,7 +38,7 @@ from limner.lessons.grounding import GroundedConversations
 from limner.lessons.joint import JointPart, drawing, joint_task
 from limner.models.limner import Limner
 from limner.models.vision_language import VisionLanguageModel
-from limner.recipe import Question, Recipe
+from limner.recipe import EvaluationRequest, Recipe
 from limner.recipes.generators.family import frozen_tokenizer
 from limner.recipes.scores import generator_scores
 from limner.recipes.understanding import language_basis
@@ -210,7 +210,7 @@ def reconstruction(knobs: Knobs, model: VisionLanguageModel, tokenizer: Autoenco
     return Reconstruction(target, Denoising(knobs.width, network, draws=knobs.draws))
 
 
-def scores(model: Limner, question: Question) -> dict[str, Any]:
+def scores(model: Limner, question: EvaluationRequest) -> dict[str, Any]:
     """Answers, as `seeing_scores`, and drawings, as `generator_scores`."""
     return merged(seeing_scores(model.vision_language, question), generator_scores(model, question))
 

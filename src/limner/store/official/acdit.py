@@ -7,8 +7,9 @@ autoencoder as DiT uses it, 4 channels per cell of 8 pixels; a token is one of t
     Decoder(generator, SamplingOptions(guidance=1.5), guidance=constant)(labels, rng)
 
 Shapes do not tell the grid and the blocks, so a file is taken for the released models of pictures; films, whose sizes
-lie in the file's ``args``, are built by ``official_generator(Sizes(...))``. The last row of the class table means no
-class, ours is ``condition.nothing``. Positions are computed. ACDiT feeds its clean last block too, which nothing sees.
+lie in the file's ``args``, are built by ``official_generator(AcditSizes(...))``. The last row of the class table means
+no class, ours is ``condition.nothing``. Positions are computed. ACDiT feeds its clean last block too, which
+nothing sees.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from limner.store.release import Draws, Release, State, depth_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class AcditSizes:
     """How large an ACDiT is; the defaults are those of the released models of pictures of 256 pixels.
 
     ``axes`` are lengths in tokens, (rows, columns) or (frames, rows, columns); ``split`` shares the channels of a head
@@ -52,20 +53,20 @@ class Sizes:
 
 
 # 130, 458, 675 and 951 M parameters; the code calls them 132M, 460M, 677M and 954M.
-ACDIT_B = Sizes(width=768, depth=12, heads=12)
-ACDIT_L = Sizes(width=1024, depth=24, heads=16)
-ACDIT_XL = Sizes(width=1152, depth=28, heads=18)
-ACDIT_H = Sizes(width=1280, depth=32, heads=20)
+ACDIT_B = AcditSizes(width=768, depth=12, heads=12)
+ACDIT_L = AcditSizes(width=1024, depth=24, heads=16)
+ACDIT_XL = AcditSizes(width=1152, depth=28, heads=18)
+ACDIT_H = AcditSizes(width=1280, depth=32, heads=20)
 
 
-def order_of(sizes: Sizes) -> Cells:
+def order_of(sizes: AcditSizes) -> Cells:
     """The blocks of these sizes."""
     if isinstance(sizes.block, int):
         return Cells((1, prod(sizes.axes)), (1, sizes.block))
     return Cells((sizes.axes[0], sizes.axes[1]), sizes.block)
 
 
-def official_generator(sizes: Sizes) -> Generator:
+def official_generator(sizes: AcditSizes) -> Generator:
     """An ACDiT of these sizes, freshly initialised."""
     return Generator(
         count=prod(sizes.axes),
@@ -84,18 +85,18 @@ def official_decoder(generator: Generator) -> Decoder:
     return Decoder(generator, SamplingOptions(guidance=1.5), guidance=constant)
 
 
-def sizes_of(state: State) -> Sizes:
+def sizes_of(state: State) -> AcditSizes:
     """The sizes of an official generator of pictures; raises `CheckpointError` if it has other classes or channels than
     those that were released."""
     width, channels = state["x_embedder.weight"].shape
     classes = state["y_embedder.embedding_table.weight"].shape[0]
-    if (channels, classes) != (Sizes.channels, Sizes.classes):
+    if (channels, classes) != (AcditSizes.channels, AcditSizes.classes):
         raise CheckpointError(
             f"shapes do not tell the blocks of an ACDiT of {channels} channels and {classes} classes, which is none of "
-            "the released ones of pictures: build it by official_generator(Sizes(...))"
+            "the released ones of pictures: build it by official_generator(AcditSizes(...))"
         )
     heads = width // state["blocks.0.attn.q_norm.weight"].shape[0]
-    return Sizes(width=width, depth=depth_of(state, "blocks"), heads=heads)
+    return AcditSizes(width=width, depth=depth_of(state, "blocks"), heads=heads)
 
 
 def prepare(state: State) -> dict[str, Tensor]:

@@ -34,7 +34,7 @@ SIGNATURE = (
 )
 
 
-def official_generator(sizes: llamagen.Sizes, features: int) -> Generator:
+def official_generator(sizes: llamagen.LlamaGenSizes, features: int) -> Generator:
     """A ControlAR over a LlamaGen of these sizes, whose control has so many features at each token."""
     base = llamagen.official_generator(sizes)
     assert isinstance(base.backbone, LlamaTransformer)

@@ -38,7 +38,7 @@ GRAPH = "graph"  # the key of what is written beside the weights, as the bytes o
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class FlexTokSizes:
     """How large a FlexTok is: the autoencoder, its latents in patches, both transformers, ``count`` registers, the
     ``levels`` of a token's channels; for ``kinds`` and ``frequency`` see `limner.tokenizers.flow_decoder.FlowDecoder`.
     """
@@ -53,7 +53,7 @@ class Sizes:
     frequency: float
 
 
-def official_tokenizer(sizes: Sizes) -> FlexTok:
+def official_tokenizer(sizes: FlexTokSizes) -> FlexTok:
     """A FlexTok of these sizes, freshly initialised."""
     quantizer = FiniteScalarQuantizer(sizes.levels)
     return FlexTok(
@@ -71,7 +71,7 @@ def official_tokenizer(sizes: Sizes) -> FlexTok:
     )
 
 
-def sizes_of(state: State) -> Sizes:
+def sizes_of(state: State) -> FlexTokSizes:
     """Sizes from the shapes of a prepared state dict and from the graph with it; raises `CheckpointError` if there is
     none, or if it lacks what shapes do not tell."""
     if GRAPH not in state:
@@ -90,7 +90,7 @@ def sizes_of(state: State) -> Sizes:
     patch = math.isqrt(state[f"{ENCODER}enc_patch_emb.patch_proj.weight"].shape[1] // channels)
     rows, columns = (patch * edge for edge in state[f"{ENCODER}enc_posemb_module.posembs"].shape[-2:])
     second = transformer_of(state, f"{DECODER}dec_transformer.blocks", heads[1])
-    return Sizes(
+    return FlexTokSizes(
         vae=vae_of(state, (rows, columns), scale),
         latents=PatchGrid((rows, columns), channels, patch),
         encoder=transformer_of(state, f"{ENCODER}enc_transformer.blocks", heads[0]),

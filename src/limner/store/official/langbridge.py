@@ -25,7 +25,7 @@ from limner.store.release import Release, State
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class LangBridgeSizes:
     """How large an adapter is; the defaults are those of the released one behind CLIP-L."""
 
     features: int = 1024
@@ -33,10 +33,10 @@ class Sizes:
     words: int = 19_200
 
 
-LANGBRIDGE = Sizes()  # the official training scripts' sizes; 130 M parameters
+LANGBRIDGE = LangBridgeSizes()  # the official training scripts' sizes; 130 M parameters
 
 
-def official_connector(sizes: Sizes) -> LanguageBasis:
+def official_connector(sizes: LangBridgeSizes) -> LanguageBasis:
     """An adapter of these sizes, freshly initialised."""
     trunk = nn.Sequential(
         nn.Linear(sizes.features, sizes.hidden), nn.GELU(), nn.Linear(sizes.hidden, sizes.hidden)
@@ -45,10 +45,10 @@ def official_connector(sizes: Sizes) -> LanguageBasis:
     return LanguageBasis(head, Unconstrained(), Stopped(AllWords(sizes.words)), centred=False)
 
 
-def sizes_of(state: State) -> Sizes:
+def sizes_of(state: State) -> LangBridgeSizes:
     """The sizes that the shapes of a prepared state dict tell."""
     hidden, features = state["mm_projector.0.weight"].shape
-    return Sizes(features=features, hidden=hidden, words=len(state["mm_projector.3.weight"]))
+    return LangBridgeSizes(features=features, hidden=hidden, words=len(state["mm_projector.3.weight"]))
 
 
 def plain(state: State) -> dict[str, Tensor]:

@@ -37,7 +37,7 @@ from limner.types import Size
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class LlamaGenSizes:
     """How large a LlamaGen is; the defaults are those of all released models of classes at 256 pixels.
 
     ``side`` tokens of a codebook of ``entries`` in each direction. With ``words``, it draws from that many features of
@@ -57,15 +57,15 @@ class Sizes:
     dropout: float = 0.1
 
 
-LLAMAGEN_B = Sizes(width=768, depth=12, heads=12)  # 111 M parameters
-LLAMAGEN_L = Sizes(width=1024, depth=24, heads=16)  # 343 M
-LLAMAGEN_XL = Sizes(width=1280, depth=36, heads=20, side=24)  # 775 M
-LLAMAGEN_XXL = Sizes(width=1536, depth=48, heads=24, side=24)  # 1.4 B
-LLAMAGEN_XXXL = Sizes(width=2560, depth=48, heads=40, side=24)  # 3.9 B, not released
-LLAMAGEN_1B = Sizes(width=2048, depth=22, heads=32, side=24)  # 1.2 B, not released
-LLAMAGEN_3B = Sizes(width=3200, depth=24, heads=32, side=24)  # 3.1 B
-LLAMAGEN_7B = Sizes(width=4096, depth=32, heads=32, side=24)  # 6.6 B, not released
-LLAMAGEN_XL_CAPTIONS = Sizes(width=1280, depth=36, heads=20, words=120)  # 256 pixels; 32 tokens a side at 512
+LLAMAGEN_B = LlamaGenSizes(width=768, depth=12, heads=12)  # 111 M parameters
+LLAMAGEN_L = LlamaGenSizes(width=1024, depth=24, heads=16)  # 343 M
+LLAMAGEN_XL = LlamaGenSizes(width=1280, depth=36, heads=20, side=24)  # 775 M
+LLAMAGEN_XXL = LlamaGenSizes(width=1536, depth=48, heads=24, side=24)  # 1.4 B
+LLAMAGEN_XXXL = LlamaGenSizes(width=2560, depth=48, heads=40, side=24)  # 3.9 B, not released
+LLAMAGEN_1B = LlamaGenSizes(width=2048, depth=22, heads=32, side=24)  # 1.2 B, not released
+LLAMAGEN_3B = LlamaGenSizes(width=3200, depth=24, heads=32, side=24)  # 3.1 B
+LLAMAGEN_7B = LlamaGenSizes(width=4096, depth=32, heads=32, side=24)  # 6.6 B, not released
+LLAMAGEN_XL_CAPTIONS = LlamaGenSizes(width=1280, depth=36, heads=20, words=120)  # 256 pixels; 32 tokens a side at 512
 
 SIDES = {768: 16, 1024: 16, 1280: 24, 1536: 24, 2048: 24, 2560: 24, 3200: 24, 4096: 24}
 """Tokens per side by width, where classes are drawn: the smaller two were released for 256 pixels and for 384."""
@@ -76,14 +76,14 @@ OF_CLASSES = SamplingOptions(guidance=4.0, top_k=2000)
 OF_CAPTIONS = SamplingOptions(guidance=7.5, top_k=1000)
 
 
-def condition(sizes: Sizes) -> ClassCondition | CaptionFeatures:
+def condition(sizes: LlamaGenSizes) -> ClassCondition | CaptionFeatures:
     """What pictures are drawn from."""
     if sizes.words:
         return CaptionFeatures(sizes.features, sizes.width, count=sizes.words)
     return ClassCondition(sizes.classes, sizes.width, 1)
 
 
-def official_generator(sizes: Sizes) -> Generator:
+def official_generator(sizes: LlamaGenSizes) -> Generator:
     """A LlamaGen of these sizes, freshly initialised: all ids are equally likely."""
     head = LinearCategoricalHead(sizes.entries, sizes.width, bias=False)
     nn.init.zeros_(head.output.weight)
@@ -117,14 +117,14 @@ def prepared(state: State) -> dict[str, Tensor]:
     raise CheckpointError(f"the state has neither {table} nor {features}: give the weights of a whole LlamaGen")
 
 
-def sizes_of(state: State) -> Sizes:
+def sizes_of(state: State) -> LlamaGenSizes:
     """The sizes of a prepared state dict; raises `CheckpointError` if its width is none of the published ones."""
     entries, width = state["tok_embeddings.weight"].shape
     if width not in HEADS:
-        raise CheckpointError(f"no width of {width} was published: build it by official_generator(Sizes(...))")
+        raise CheckpointError(f"no width of {width} was published: build it by official_generator(LlamaGenSizes(...))")
     projection = "cls_embedding.cap_proj.fc1.weight"
     captioned = projection in state
-    return Sizes(
+    return LlamaGenSizes(
         width=width,
         depth=depth_of(state, "layers"),
         heads=HEADS[width],
@@ -146,7 +146,7 @@ def _side(state: State, published: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizerSizes:
+class LlamaGenTokenizerSizes:
     """How large a tokenizer is; ``size`` in pixels is free."""
 
     multipliers: tuple[int, ...]
@@ -157,11 +157,11 @@ class TokenizerSizes:
     channels: int = 8
 
 
-VQ_16 = TokenizerSizes(multipliers=(1, 1, 2, 2, 4))
-VQ_8 = TokenizerSizes(multipliers=(1, 2, 2, 4))
+VQ_16 = LlamaGenTokenizerSizes(multipliers=(1, 1, 2, 2, 4))
+VQ_8 = LlamaGenTokenizerSizes(multipliers=(1, 2, 2, 4))
 
 
-def official_tokenizer(sizes: TokenizerSizes = VQ_16) -> Vqgan:
+def official_tokenizer(sizes: LlamaGenTokenizerSizes = VQ_16) -> Vqgan:
     """The tokenizer of these sizes, freshly initialised."""
     return Vqgan(
         LearnedCodebook(sizes.entries, sizes.channels, normalize=True),
@@ -180,12 +180,12 @@ def counted_from_finest(state: State) -> dict[str, Tensor]:
     return {level.sub(lambda found: str(last - int(found[0])), key): value for key, value in state.items()}
 
 
-def tokenizer_sizes_of(state: State) -> TokenizerSizes:
+def tokenizer_sizes_of(state: State) -> LlamaGenTokenizerSizes:
     """The sizes of a tokenizer's state dict, for pictures of 256 pixels."""
     width = len(state["encoder.conv_in.weight"])
     blocks = range(depth_of(state, "encoder.conv_blocks"))
     (entries, channels), hidden = state["quantize.embedding.weight"].shape, len(state["post_quant_conv.weight"])
-    return TokenizerSizes(
+    return LlamaGenTokenizerSizes(
         multipliers=tuple(len(state[f"encoder.conv_blocks.{i}.res.0.conv2.weight"]) // width for i in blocks),
         width=width,
         hidden=hidden,
@@ -194,7 +194,7 @@ def tokenizer_sizes_of(state: State) -> TokenizerSizes:
     )
 
 
-def at_side(sizes: TokenizerSizes, side: int) -> TokenizerSizes:
+def at_side(sizes: LlamaGenTokenizerSizes, side: int) -> LlamaGenTokenizerSizes:
     """The same for pictures of so many tokens on a side."""
     return replace(sizes, size=side * 2 ** (len(sizes.multipliers) - 1))
 

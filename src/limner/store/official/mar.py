@@ -34,7 +34,7 @@ from limner.tokenizers.kl import KlAutoencoder
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class MarSizes:
     """How large a MAR is; the defaults are those of all released models at 256 pixels.
 
     ``count`` tokens of ``channels`` each; ``prefix`` buffer tokens hold one of ``classes``; ``steps`` says how many of
@@ -61,15 +61,15 @@ class Sizes:
 
 
 # 208 M, 479 M and 943 M parameters (Table 4 of the paper); the head's sizes are those of the released weights.
-MAR_BASE = Sizes(width=768, encoder_depth=12, decoder_depth=12, heads=12, head_width=1024, head_depth=6)
-MAR_LARGE = Sizes(width=1024, encoder_depth=16, decoder_depth=16, heads=16, head_width=1280, head_depth=8)
-MAR_HUGE = Sizes(width=1280, encoder_depth=20, decoder_depth=20, heads=16, head_width=1536, head_depth=12)
+MAR_BASE = MarSizes(width=768, encoder_depth=12, decoder_depth=12, heads=12, head_width=1024, head_depth=6)
+MAR_LARGE = MarSizes(width=1024, encoder_depth=16, decoder_depth=16, heads=16, head_width=1280, head_depth=8)
+MAR_HUGE = MarSizes(width=1280, encoder_depth=20, decoder_depth=20, heads=16, head_width=1536, head_depth=12)
 
 LATENT_SCALE = 0.2325  # the official code multiplies latents by it, so that they have about unit variance
 STABLE_DIFFUSION_SCALE = 0.18215  # that of the autoencoder of 4 channels that ACDiT draws with (arXiv:2112.10752)
 
 
-def official_generator(sizes: Sizes) -> Generator:
+def official_generator(sizes: MarSizes) -> Generator:
     """A MAR of these sizes, freshly initialised."""
     head = DiffusionHead(
         sizes.channels,
@@ -155,14 +155,16 @@ GUIDANCE = {768: 2.9, 1024: 3.0, 1280: 3.2}  # by width, as the README of the co
 STEPS = 64  # the code's own number; its scores are of 256
 
 
-def sizes_of(state: State) -> Sizes:
+def sizes_of(state: State) -> MarSizes:
     """The sizes of an official generator; raises `CheckpointError` if its width is none of the published ones."""
     width = state["z_proj.weight"].shape[0]
     if width not in HEADS:
-        raise CheckpointError(f"a MAR of width {width} was never published: build it by official_generator(Sizes(...))")
+        raise CheckpointError(
+            f"a MAR of width {width} was never published: build it by official_generator(MarSizes(...))"
+        )
     blocks = {name: depth_of(state, name) for name in ("encoder_blocks", "decoder_blocks", "diffloss.net.res_blocks")}
     count = state["diffusion_pos_embed_learned"].shape[1]
-    return Sizes(
+    return MarSizes(
         width=width,
         encoder_depth=blocks["encoder_blocks"],
         decoder_depth=blocks["decoder_blocks"],

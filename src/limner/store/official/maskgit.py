@@ -37,7 +37,7 @@ from limner.store.release import Draws, Release, State, depth_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class MaskGitSizes:
     """How large a generator is: ``count`` tokens out of ``entries``; ``long_skips`` makes the backbone a U-ViT, which
     has one block more than ``depth`` and no dropout. The defaults are those of all released models."""
 
@@ -55,9 +55,9 @@ class Sizes:
     known_weight: float = 0.1
 
 
-TITOK_L32 = Sizes(width=768, depth=24, hidden=3072, count=32)
-TITOK_B64 = Sizes(width=768, depth=24, hidden=3072, count=64)
-TITOK_S128 = Sizes(width=1024, depth=20, hidden=4096, count=128, long_skips=True)
+TITOK_L32 = MaskGitSizes(width=768, depth=24, hidden=3072, count=32)
+TITOK_B64 = MaskGitSizes(width=768, depth=24, hidden=3072, count=64)
+TITOK_S128 = MaskGitSizes(width=1024, depth=20, hidden=4096, count=128, long_skips=True)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ S128_SAMPLING = Sampling(64, 2.8, 6.9, power_cosine(3.0))
 SAMPLINGS = {32: L32_SAMPLING, 64: B64_SAMPLING, 128: S128_SAMPLING}  # by the number of tokens
 
 
-def official_generator(sizes: Sizes) -> Generator:
+def official_generator(sizes: MaskGitSizes) -> Generator:
     """A generator of these sizes, freshly initialised."""
     return Generator(
         count=sizes.count,
@@ -91,7 +91,7 @@ def official_generator(sizes: Sizes) -> Generator:
     )
 
 
-def _backbone(sizes: Sizes) -> Bert | UVit:
+def _backbone(sizes: MaskGitSizes) -> Bert | UVit:
     width, depth, heads, hidden = sizes.width, sizes.depth, sizes.heads, sizes.hidden
     if sizes.long_skips:
         return UVit(count=sizes.count, prefix=1, width=width, depth=depth, heads=heads, hidden=hidden)
@@ -111,7 +111,7 @@ def official_decoder(generator: Generator, sampling: Sampling) -> Decoder:
     )
 
 
-def drawing(sizes: Sizes) -> Callable[[Generator], Decoder]:
+def drawing(sizes: MaskGitSizes) -> Callable[[Generator], Decoder]:
     """How the authors draw with a generator of these sizes: by its number of tokens, the nearest that was published."""
     nearest = min(SAMPLINGS, key=lambda count: abs(count - sizes.count))
     return partial(official_decoder, sampling=SAMPLINGS[nearest])
@@ -181,26 +181,27 @@ UVIT_NAMES = (
 )
 
 
-def sizes_of_bert(state: State) -> Sizes:
+def sizes_of_bert(state: State) -> MaskGitSizes:
     """The sizes of a prepared ``ImageBert``."""
     count = state["model.embeddings.position"].shape[1] - 1
     depth, mlp = depth_of(state, "model.encoder.layer"), "model.encoder.layer.0.intermediate.dense.weight"
     return _sizes(state, count, depth, mlp, long_skips=False)
 
 
-def sizes_of_uvit(state: State) -> Sizes:
+def sizes_of_uvit(state: State) -> MaskGitSizes:
     """The sizes of a prepared ``UViTBert``."""
     depth = depth_of(state, "in_blocks") + depth_of(state, "out_blocks")
     return _sizes(state, state["pos_embed"].shape[1] - 1, depth, "mid_block.mlp.fc1.weight", long_skips=True)
 
 
-def _sizes(state: State, count: int, depth: int, mlp: str, *, long_skips: bool) -> Sizes:
+def _sizes(state: State, count: int, depth: int, mlp: str, *, long_skips: bool) -> MaskGitSizes:
     (entries, width), classes = state["codes"].shape, len(state["classes"])
     if width not in HEADS:
         raise CheckpointError(
-            f"no generator of width {width} was published, so its heads are unknown: use official_generator(Sizes(...))"
+            f"no generator of width {width} was published, so its heads are unknown: "
+            "use official_generator(MaskGitSizes(...))"
         )
-    return Sizes(
+    return MaskGitSizes(
         width=width,
         depth=depth,
         hidden=len(state[mlp]),

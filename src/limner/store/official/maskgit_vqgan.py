@@ -18,7 +18,7 @@ from limner.tokenizers.maskgit_vqgan import MaskgitVqgan
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class MaskgitVqganSizes:
     """How large a MaskGIT-VQGAN is; the defaults are those of the released one."""
 
     size: int = 256
@@ -29,10 +29,10 @@ class Sizes:
     entries: int = 1024
 
 
-MASKGIT_VQGAN = Sizes()
+MASKGIT_VQGAN = MaskgitVqganSizes()
 
 
-def official_tokenizer(sizes: Sizes = MASKGIT_VQGAN) -> MaskgitVqgan:
+def official_tokenizer(sizes: MaskgitVqganSizes = MASKGIT_VQGAN) -> MaskgitVqgan:
     """A MaskGIT-VQGAN of these sizes, freshly initialised."""
     return MaskgitVqgan(
         size=sizes.size,
@@ -44,7 +44,7 @@ def official_tokenizer(sizes: Sizes = MASKGIT_VQGAN) -> MaskgitVqgan:
     )
 
 
-def sizes_of(state: State, size: int, *, prefix: str = "") -> Sizes:
+def sizes_of(state: State, size: int, *, prefix: str = "") -> MaskgitVqganSizes:
     """Sizes from the shapes of the decoder and the codebook, whose names may have a prefix; ``size`` in pixels no shape
     tells. Raises `CheckpointError` if there is no such decoder."""
     decoder = f"{prefix}decoder"
@@ -55,7 +55,7 @@ def sizes_of(state: State, size: int, *, prefix: str = "") -> Sizes:
     entries, channels = state[f"{prefix}quantize.embedding.weight"].shape
     first = state.get("encoder.conv_in.weight") if not prefix else None  # of a decoder alone nothing hangs on it
     base = widths[0] if first is None else len(first)
-    return Sizes(
+    return MaskgitVqganSizes(
         size=size,
         width=base,
         multipliers=tuple(width // base for width in widths),

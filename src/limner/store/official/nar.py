@@ -24,19 +24,19 @@ from limner.generators.heads.categorical import LinearCategoricalHead
 from limner.generators.orders import Diagonals
 from limner.nn.norms import gated_hidden
 from limner.store.official import llamagen
-from limner.store.official.llamagen import TABLES, Sizes, condition
+from limner.store.official.llamagen import TABLES, LlamaGenSizes, condition
 from limner.store.release import Draws, Names, Release, State
 
 # Depth is without the extra block; the number of parameters is with it.
-NAR_B = Sizes(width=768, depth=12, heads=12)  # 131 M
-NAR_M = Sizes(width=1024, depth=18, heads=16)  # 296 M
-NAR_L = Sizes(width=1024, depth=24, heads=16)  # 373 M
-NAR_XL = Sizes(width=1280, depth=36, heads=20)  # 816 M
-NAR_XXL = Sizes(width=1536, depth=48, heads=24)  # 1.5 B
-NAR_XL_CAPTIONS = Sizes(width=1280, depth=36, heads=20, words=120)  # 819 M
+NAR_B = LlamaGenSizes(width=768, depth=12, heads=12)  # 131 M
+NAR_M = LlamaGenSizes(width=1024, depth=18, heads=16)  # 296 M
+NAR_L = LlamaGenSizes(width=1024, depth=24, heads=16)  # 373 M
+NAR_XL = LlamaGenSizes(width=1280, depth=36, heads=20)  # 816 M
+NAR_XXL = LlamaGenSizes(width=1536, depth=48, heads=24)  # 1.5 B
+NAR_XL_CAPTIONS = LlamaGenSizes(width=1280, depth=36, heads=20, words=120)  # 819 M
 
 
-def official_generator(sizes: Sizes) -> Generator:
+def official_generator(sizes: LlamaGenSizes) -> Generator:
     """A NAR of these sizes, freshly initialised: the head of the token to the right finds all ids equally likely."""
     head = LinearCategoricalHead(sizes.entries, sizes.width, context=2 * sizes.width, bias=False)
     nn.init.zeros_(head.output.weight[:, : sizes.width])
@@ -69,7 +69,7 @@ def prepared(state: State) -> dict[str, Tensor]:
     return llamagen.prepared(rest) | {"outputs": torch.cat([state[right], state[below]], dim=1)}
 
 
-def sizes_of(state: State) -> Sizes:
+def sizes_of(state: State) -> LlamaGenSizes:
     """The sizes of a prepared state dict, for 16 x 16 tokens where weights do not tell; raises `CheckpointError` if its
     width is none of the published ones."""
     sizes = llamagen.sizes_of(state)

@@ -44,7 +44,7 @@ from limner.types import Image
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class OvisSizes:
     """How large the seeing part of an Ovis is: ``entries`` visual words beside the ``indicators``, vectors of ``words``
     channels, ``stride`` patches on a side of each; ``qkv_bias`` and ``mlp_bias`` of an AIMv2."""
 
@@ -64,10 +64,10 @@ class Sizes:
 
 # CLIP-L/14-336 before Llama3-8B (scripts/v1 of the official code); AIMv2-L/14-448 before Qwen2.5-0.5B (README of Ovis
 # 2), with the visual vocabulary that Ovis 2.5's configuration has by default.
-OVIS_1_8B = Sizes(
+OVIS_1_8B = OvisSizes(
     size=336, patch=14, width=1024, depth=24, heads=16, hidden=4096, entries=131_070, words=4096, indicators=2
 )
-OVIS_2_1B = Sizes(
+OVIS_2_1B = OvisSizes(
     size=448, patch=14, width=1024, depth=24, heads=8, hidden=2816, entries=65_531, words=896, indicators=5, stride=2
 )
 
@@ -92,19 +92,19 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
-def clip(sizes: Sizes) -> VisionEncoder:
+def clip(sizes: OvisSizes) -> VisionEncoder:
     """CLIP's tower without its last norm."""
     return _vit(sizes, class_token=True, norm_first=True, activation=quick_gelu, eps=1e-5)
 
 
-def siglip(sizes: Sizes) -> VisionEncoder:
+def siglip(sizes: OvisSizes) -> VisionEncoder:
     """SigLIP's tower without its last norm."""
     tanh_gelu = partial(functional.gelu, approximate="tanh")
     return _vit(sizes, class_token=False, norm_first=False, activation=tanh_gelu, eps=1e-6)
 
 
 def _vit(
-    sizes: Sizes, *, class_token: bool, norm_first: bool, activation: Callable[[Tensor], Tensor], eps: float
+    sizes: OvisSizes, *, class_token: bool, norm_first: bool, activation: Callable[[Tensor], Tensor], eps: float
 ) -> VisionEncoder:
     encoder = VisionTransformer(
         size=sizes.size,
@@ -123,7 +123,7 @@ def _vit(
 
 
 def aimv2(
-    sizes: Sizes,
+    sizes: OvisSizes,
     *,
     normalised: bool = False,
     activation: Callable[[Tensor], Tensor] = functional.silu,
@@ -145,7 +145,7 @@ def aimv2(
     )
 
 
-def navit(sizes: Sizes) -> VisionEncoder:
+def navit(sizes: OvisSizes) -> VisionEncoder:
     """SigLIP 2 for pictures of any size."""
     return NativeTransformer(
         size=sizes.size,
@@ -157,7 +157,7 @@ def navit(sizes: Sizes) -> VisionEncoder:
     )
 
 
-def official_eyes(sizes: Sizes, backbone: Callable[[Sizes], VisionEncoder], phi: Phi | None = None) -> Eyes:
+def official_eyes(sizes: OvisSizes, backbone: Callable[[OvisSizes], VisionEncoder], phi: Phi | None = None) -> Eyes:
     """The seeing part of these sizes, freshly initialised; ``phi`` as released is a softmax."""
     connector = OvisConnector(
         sizes.width,
@@ -263,18 +263,20 @@ AIM_HEADS = {1024: 8, 1536: 12, 2048: 16, 3072: 24}  # AIMv2 L, H, 1B and 3B (ar
 
 def sizes_of(
     state: State, embed: str, position: str, blocks: str, hidden: str, heads: dict[int, int], head: str, table: str
-) -> Sizes:
+) -> OvisSizes:
     """The sizes of a prepared state dict; the arguments after it are the names of what tells them, but ``heads``, which
     are those of published widths: nothing tells them. Raises
     `CheckpointError` if the encoder's width is none of the published ones."""
     width, _, patch, _ = state[embed].shape
     if width not in heads:
-        raise CheckpointError(f"an Ovis of width {width} was never published: build it by official_eyes(Sizes(...))")
+        raise CheckpointError(
+            f"an Ovis of width {width} was never published: build it by official_eyes(OvisSizes(...))"
+        )
     entries, inputs = state[head].shape
     gated = heads is AIM_HEADS
     rows, words = state[table].shape
     depth = depth_of(state, blocks)
-    return Sizes(
+    return OvisSizes(
         size=math.isqrt(len(state[position])) * patch,
         patch=patch,
         width=width,
@@ -293,7 +295,7 @@ def sizes_of(
 OWN = {"head": "visual_tokenizer.head.0.weight", "table": "vte.weight"}
 
 
-def tower_sizes(state: State, stem: str = "visual_tokenizer.backbone") -> Sizes:
+def tower_sizes(state: State, stem: str = "visual_tokenizer.backbone") -> OvisSizes:
     """Of CLIP's or SigLIP's tower."""
     return sizes_of(
         state,
@@ -306,7 +308,7 @@ def tower_sizes(state: State, stem: str = "visual_tokenizer.backbone") -> Sizes:
     )
 
 
-def aim_sizes(state: State) -> Sizes:
+def aim_sizes(state: State) -> OvisSizes:
     """Of AIMv2 under its own names."""
     stem = "visual_tokenizer.backbone"
     return sizes_of(
@@ -320,7 +322,7 @@ def aim_sizes(state: State) -> Sizes:
     )
 
 
-def library_sizes(state: State) -> Sizes:
+def library_sizes(state: State) -> OvisSizes:
     """Of AIMv2 under the library's names."""
     stem = "model.vision_tower.transformer"
     return sizes_of(

@@ -34,7 +34,7 @@ TABLES = ("embeddings.weight", "pos_embed", "target_aware_pos_embed", "timesteps
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class RarSizes:
     """How large a RAR is, and how its authors draw with it; the defaults are those of all released models.
 
     ``count`` tokens of ``entries`` codes in ``classes``; ``guidance`` grows by `power_cosine` of ``power``.
@@ -55,14 +55,14 @@ class Sizes:
 
 
 # 261 M, 461 M, 955 M and 1499 M parameters (Table 1 of the paper); how to draw is in the README of the code.
-RAR_BASE = Sizes(width=768, depth=24, hidden=3072, guidance=16.0, power=2.75)
-RAR_LARGE = Sizes(width=1024, depth=24, hidden=4096, guidance=15.5, power=2.5, temperature=1.02)
-RAR_XL = Sizes(width=1280, depth=32, hidden=5120, guidance=6.9, power=1.5, temperature=1.02)
-RAR_XXL = Sizes(width=1408, depth=40, hidden=6144, guidance=8.0, power=1.2, temperature=1.02)
+RAR_BASE = RarSizes(width=768, depth=24, hidden=3072, guidance=16.0, power=2.75)
+RAR_LARGE = RarSizes(width=1024, depth=24, hidden=4096, guidance=15.5, power=2.5, temperature=1.02)
+RAR_XL = RarSizes(width=1280, depth=32, hidden=5120, guidance=6.9, power=1.5, temperature=1.02)
+RAR_XXL = RarSizes(width=1408, depth=40, hidden=6144, guidance=8.0, power=1.2, temperature=1.02)
 PUBLISHED = (RAR_BASE, RAR_LARGE, RAR_XL, RAR_XXL)
 
 
-def official_generator(sizes: Sizes) -> Generator:
+def official_generator(sizes: RarSizes) -> Generator:
     """A RAR of these sizes, freshly initialised."""
     return Generator(
         count=sizes.count,
@@ -82,7 +82,7 @@ def official_generator(sizes: Sizes) -> Generator:
     )
 
 
-def official_decoder(generator: Generator, sizes: Sizes) -> Decoder:
+def official_decoder(generator: Generator, sizes: RarSizes) -> Decoder:
     """How the authors draw: guidance that grows by a power of the cosine, no cut of the tail."""
     options = SamplingOptions(guidance=sizes.guidance, temperature=sizes.temperature)
     return Decoder(generator, options, guidance=power_cosine(sizes.power))
@@ -112,7 +112,7 @@ def prepared(state: State) -> dict[str, Tensor]:
     }
 
 
-def sizes_of(state: State) -> Sizes:
+def sizes_of(state: State) -> RarSizes:
     """The sizes of a prepared state dict; how to draw is that of the published model of its width."""
     (entries, width), classes = state["embeddings.codes"].shape, len(state["embeddings.classes"])
     drawing = next((sizes for sizes in PUBLISHED if sizes.width == width), RAR_BASE)

@@ -33,7 +33,7 @@ HEADS = 16  # of every denoiser of the official code
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class RossSizes:
     """How large a denoiser is: ``channels`` of folded latents on ``grid`` x ``grid`` cells, ``context`` channels of the
     language model; ``steps`` of the reverse process."""
 
@@ -51,9 +51,9 @@ class Sizes:
 
 
 # Qwen2-7B with SigLIP-so400m at 384 pixels and CLIP-L at 336; the latter with Vicuna-7B (README of the official code).
-ROSS_QWEN2_SIGLIP = Sizes(context=3584, grid=27)
-ROSS_QWEN2_CLIP = Sizes(context=3584, grid=24)
-ROSS_VICUNA_CLIP = Sizes(context=4096, grid=24)
+ROSS_QWEN2_SIGLIP = RossSizes(context=3584, grid=27)
+ROSS_QWEN2_CLIP = RossSizes(context=3584, grid=24)
+ROSS_VICUNA_CLIP = RossSizes(context=4096, grid=24)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class VaeSizes:
 VAE = VaeSizes()
 
 
-def official_denoising(sizes: Sizes) -> Denoising:
+def official_denoising(sizes: RossSizes) -> Denoising:
     """A denoiser of these sizes, freshly initialised, that draws as the authors' does."""
     network = TokenDenoiser(
         sizes.channels,
@@ -145,12 +145,12 @@ def from_finest(state: State, prefix: str = "") -> dict[str, Tensor]:
     }
 
 
-def sizes_of(state: State) -> Sizes:
+def sizes_of(state: State) -> RossSizes:
     """The sizes of a prepared state dict. Summed blocks tell the grid by a ``pos_embed`` that they never read."""
     width, context = state["net.z_embedder.1.weight"].shape
     channels, answer = state[INPUT].shape[1], state["net.final_layer.linear.weight"].shape[0]
     steered = "net.pos_embed" in state
-    return Sizes(
+    return RossSizes(
         context=context,
         grid=math.isqrt(state["net.pos_embed" if steered else "pos_embed"].shape[1]),
         width=width,

@@ -29,7 +29,7 @@ from limner.types import Image
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class SuperClassSizes:
     """How large a SuperClass is; ``hidden`` channels of the encoder's MLPs, ``head_depth`` residual MLPs of
     ``head_hidden`` channels before the classifier."""
 
@@ -45,16 +45,16 @@ class Sizes:
 
 
 # Model configurations CLS-ViT-B-16, L-16 and L-14 of the official code (Table 1 of the paper).
-VIT_B_16 = Sizes(width=768, depth=12, patch=16, heads=12, hidden=3072)
-VIT_L_16 = Sizes(width=1024, depth=24, patch=16, heads=16, hidden=4096)
-VIT_L_14 = Sizes(width=1024, depth=24, patch=14, heads=16, hidden=4096)
+VIT_B_16 = SuperClassSizes(width=768, depth=12, patch=16, heads=12, hidden=3072)
+VIT_L_16 = SuperClassSizes(width=1024, depth=24, patch=16, heads=16, hidden=4096)
+VIT_L_14 = SuperClassSizes(width=1024, depth=24, patch=14, heads=16, hidden=4096)
 
 HEAD_WIDTH = 64  # channels of a head of attention, the official code's default; no shape tells them
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's pixels in [0, 1], as the official code's constants have them
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
-def official_classifier(sizes: Sizes, drop: tuple[int, ...] = ()) -> SubwordClassifier:
+def official_classifier(sizes: SuperClassSizes, drop: tuple[int, ...] = ()) -> SubwordClassifier:
     """A SuperClass of these sizes, freshly initialised; ``drop``: ids to take out of the set, the authors' takes out
     none."""
     encoder = VisionTransformer(
@@ -76,7 +76,7 @@ def official_pixels(image: Image) -> Image:
     return ((image + 1) / 2 - mean) / deviation
 
 
-def sizes_of(state: State) -> Sizes:
+def sizes_of(state: State) -> SuperClassSizes:
     """The sizes that the shapes of a state dict tell, with heads of 64 channels as all of theirs have; raises
     `CheckpointError` where they tell none."""
     width, _, patch, _ = state["visual.conv1.weight"].shape
@@ -87,7 +87,7 @@ def sizes_of(state: State) -> Sizes:
             f"{tokens} positions and {depth} blocks make no SuperClass: give a file of its official weights"
         )
     head_depth = depth_of(state, "text_decoder.mlps")
-    return Sizes(
+    return SuperClassSizes(
         width=width,
         depth=depth,
         patch=patch,

@@ -20,7 +20,7 @@ from limner.errors import CheckpointError
 from limner.store.official import maskgit_vqgan
 from limner.store.official.maskgit_vqgan import MASKGIT_VQGAN
 from limner.store.release import Release, State, depth_of
-from limner.tokenizers.maskgit_vqgan import Decoder
+from limner.tokenizers.maskgit_vqgan import MaskgitDecoder
 from limner.tokenizers.oned import LatentEncoder, MaskDecoder, OneDTokenizer, PatchPixels, Vit
 from limner.tokenizers.proxy import ProxyPixels
 from limner.tokenizers.quantizers.continuous import Gaussian
@@ -31,7 +31,7 @@ KL_WEIGHT = 1e-6  # of the KL summed over a picture's latents, against an error 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class TiTokSizes:
     """How large a TiTok is.
 
     ``count`` tokens of ``channels`` each; ``entries`` rows of the codebook, None for a Gaussian posterior; ``proxy``
@@ -44,7 +44,7 @@ class Sizes:
     count: int
     channels: int
     entries: int | None
-    proxy: maskgit_vqgan.Sizes | None = None
+    proxy: maskgit_vqgan.MaskgitVqganSizes | None = None
     scrambled: bool = False
     normalized: bool = False
     commitment: float = 0.25
@@ -56,9 +56,9 @@ SMALL, BASE, LARGE = Vit(512, 8, 8), Vit(768, 12, 12), Vit(1024, 24, 16)
 HEADS = {vit.width: vit.heads for vit in (SMALL, BASE, LARGE)}  # by width, which shapes do not tell
 
 
-def two_stage(vit: Vit, count: int) -> Sizes:
+def two_stage(vit: Vit, count: int) -> TiTokSizes:
     """A tokenizer of the paper: 4096 codes of 12 channels."""
-    return Sizes(
+    return TiTokSizes(
         encoder=vit,
         decoder=vit,
         count=count,
@@ -70,14 +70,14 @@ def two_stage(vit: Vit, count: int) -> Sizes:
     )
 
 
-def discrete(encoder: Vit, decoder: Vit, count: int) -> Sizes:
+def discrete(encoder: Vit, decoder: Vit, count: int) -> TiTokSizes:
     """A later tokenizer to ids: 8192 codes of 64 channels."""
-    return Sizes(encoder=encoder, decoder=decoder, count=count, channels=64, entries=8192)
+    return TiTokSizes(encoder=encoder, decoder=decoder, count=count, channels=64, entries=8192)
 
 
-def continuous(encoder: Vit, decoder: Vit, count: int) -> Sizes:
+def continuous(encoder: Vit, decoder: Vit, count: int) -> TiTokSizes:
     """A later tokenizer to latents of 16 channels."""
-    return Sizes(encoder=encoder, decoder=decoder, count=count, channels=16, entries=None)
+    return TiTokSizes(encoder=encoder, decoder=decoder, count=count, channels=16, entries=None)
 
 
 TITOK_L32, TITOK_B64, TITOK_S128 = two_stage(LARGE, 32), two_stage(BASE, 64), two_stage(SMALL, 128)
@@ -87,7 +87,7 @@ TITOK_LL32_VAE, TITOK_BL64_VAE = continuous(LARGE, LARGE, 32), continuous(BASE, 
 TITOK_BL128_VAE = continuous(BASE, LARGE, 128)
 
 
-def official_tokenizer(sizes: Sizes) -> OneDTokenizer:
+def official_tokenizer(sizes: TiTokSizes) -> OneDTokenizer:
     """A TiTok of these sizes, freshly initialised."""
     quantizer: Quantizer
     if sizes.entries is None:
@@ -104,7 +104,7 @@ def official_tokenizer(sizes: Sizes) -> OneDTokenizer:
         pixels: PatchPixels | ProxyPixels = PatchPixels(width, sizes.decoder.patch)
     else:
         widths = [proxy.width * multiplier for multiplier in proxy.multipliers]
-        painter = Decoder(widths, proxy.depth, proxy.channels)
+        painter = MaskgitDecoder(widths, proxy.depth, proxy.channels)
         pixels = ProxyPixels(width, entries=proxy.entries, channels=proxy.channels, decoder=painter)
     decoder = MaskDecoder(sizes.decoder, size=sizes.size, count=sizes.count, channels=sizes.channels, pixels=pixels)
     return OneDTokenizer(encoder, quantizer, decoder, size=sizes.size)
@@ -122,18 +122,18 @@ def vit_of(state: State, part: str, size: int) -> Vit:
     cells, width = state[f"{part}.positional_embedding"].shape
     if width not in HEADS:
         raise CheckpointError(
-            f"a TiTok of width {width} was never published: build it by official_tokenizer(Sizes(...))"
+            f"a TiTok of width {width} was never published: build it by official_tokenizer(TiTokSizes(...))"
         )
     return Vit(width, depth_of(state, f"{part}.transformer"), HEADS[width], size // math.isqrt(cells - 1))
 
 
-def sizes_of(state: State) -> Sizes:
+def sizes_of(state: State) -> TiTokSizes:
     """The sizes of an official tokenizer; raises `CheckpointError` if it is of none of the published widths."""
     patch, cells = state["encoder.patch_embed.weight"].shape[-1], len(state["encoder.positional_embedding"]) - 1
     size = patch * math.isqrt(cells)
     codebook = state.get("quantize.embedding.weight")
     staged = "pixel_decoder.conv_in.weight" in state
-    return Sizes(
+    return TiTokSizes(
         encoder=vit_of(state, "encoder", size),
         decoder=vit_of(state, "decoder", size),
         count=len(state["latent_tokens"]),

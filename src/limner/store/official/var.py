@@ -45,7 +45,7 @@ PUBLISHED_SIDES = {sides[-1]: sides for sides in (SIDES_256, SIDES_512)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizerSizes:
+class VarTokenizerSizes:
     """How large the tokenizer is; the defaults are those of the released one.
 
     Grids of ``sides``, ``entries`` codes of ``channels``, ``phis`` convolutions that the scales share; ``width``
@@ -61,7 +61,7 @@ class TokenizerSizes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class VarSizes:
     """How large a VAR is; the defaults are those of all released models at 256 pixels."""
 
     width: int
@@ -76,9 +76,9 @@ class Sizes:
     drop_path: float = 0.0
 
 
-def released(depth: int, *, shared: bool = False, sides: Sequence[int] = SIDES_256) -> Sizes:
+def released(depth: int, *, shared: bool = False, sides: Sequence[int] = SIDES_256) -> VarSizes:
     """A released size: 64 channels and one head per block (Eq. 8 of the paper)."""
-    return Sizes(width=64 * depth, depth=depth, heads=depth, shared=shared, sides=sides, drop_path=0.1 * depth / 24)
+    return VarSizes(width=64 * depth, depth=depth, heads=depth, shared=shared, sides=sides, drop_path=0.1 * depth / 24)
 
 
 # 310 M, 600 M, 1.0 B and 2.0 B parameters at 256 pixels, 2.3 B at 512 (README of the code).
@@ -91,20 +91,20 @@ def pyramid(sides: Sequence[int]) -> Layout:
     return Layout(tuple((side, side) for side in sides))
 
 
-def official_tokenizer(sizes: TokenizerSizes = TokenizerSizes()) -> ScaleAutoencoder:
+def official_tokenizer(sizes: VarTokenizerSizes = VarTokenizerSizes()) -> ScaleAutoencoder:
     """The multi-scale VQ-VAE, freshly initialised."""
     widths, last = [sizes.width * multiplier for multiplier in sizes.multipliers], len(sizes.multipliers) - 1
     tokenizer = ScaleAutoencoder(
-        kl.Encoder(sizes.width, widths, 2, sizes.channels, (last,), 3),
+        kl.KlEncoder(sizes.width, widths, 2, sizes.channels, (last,), 3),
         MultiScaleQuantizer(sizes.entries, sizes.channels, pyramid(sizes.sides), phis=sizes.phis),
-        kl.Decoder(widths, 2, sizes.channels, (last,), 3),
+        kl.KlDecoder(widths, 2, sizes.channels, (last,), 3),
         size=sizes.sides[-1] * 2**last,
     )
     channels_last(tokenizer)
     return tokenizer
 
 
-def official_generator(sizes: Sizes, quantizer: MultiScaleQuantizer | None = None) -> Generator:
+def official_generator(sizes: VarSizes, quantizer: MultiScaleQuantizer | None = None) -> Generator:
     """A VAR of these sizes, freshly initialised; ``quantizer``: that of its tokenizer, if it is at hand."""
     layout = pyramid(sizes.sides)
     return Generator(
@@ -155,19 +155,19 @@ def prepared_generator(state: State) -> dict[str, Tensor]:
     return rest | {"class_emb.classes": table[:-1], "class_emb.nothing": table[-1:]}
 
 
-def tokenizer_sizes(state: State, side: int = SIDES_256[-1]) -> TokenizerSizes:
+def tokenizer_sizes(state: State, side: int = SIDES_256[-1]) -> VarTokenizerSizes:
     """The sizes of a prepared tokenizer; weights tell the number of scales, not how many codes a side has: ``side`` is
     that of the last one. Raises `CheckpointError` for scales that were never published."""
     scales, sides = len(state["quantize.ema_vocab_hit_SV"]), PUBLISHED_SIDES.get(side, ())
     if scales != len(sides):
         raise CheckpointError(
             f"a tokenizer of {scales} scales was never published for {side} x {side} codes, and its weights do not "
-            "tell their sides: build it by official_tokenizer(TokenizerSizes(sides=...))"
+            "tell their sides: build it by official_tokenizer(VarTokenizerSizes(sides=...))"
         )
     width = len(state["encoder.conv_in.weight"])
     levels = range(depth_of(state, "encoder.down"))
     entries, channels = state["quantize.embedding.weight"].shape
-    return TokenizerSizes(
+    return VarTokenizerSizes(
         sides=sides,
         entries=entries,
         channels=channels,
@@ -177,11 +177,11 @@ def tokenizer_sizes(state: State, side: int = SIDES_256[-1]) -> TokenizerSizes:
     )
 
 
-def generator_sizes(state: State) -> Sizes:
+def generator_sizes(state: State) -> VarSizes:
     """The sizes of a prepared generator."""
     width, channels = state["word_embed.weight"].shape
     counts = torch.bincount(state["lvl_1L"].flatten().long())
-    return Sizes(
+    return VarSizes(
         width=width,
         depth=depth_of(state, "blocks"),
         heads=state["blocks.0.attn.scale_mul_1H11"].shape[1],

@@ -35,7 +35,7 @@ from limner.store.release import Draws, Release, State, depth_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class XarSizes:
     """How large an xAR is; the defaults are those of all released models at 256 pixels.
 
     ``grid`` tokens on a side, cut into cells of ``cell`` on a side; ``steps`` of Euler-Maruyama per cell.
@@ -55,9 +55,9 @@ class Sizes:
 
 
 # 173, 608 and 1186 M parameters, counted; steps as the official commands draw.
-XAR_BASE = Sizes(width=768, encoder_depth=8, decoder_depth=8, heads=12, steps=40)
-XAR_LARGE = Sizes(width=1024, encoder_depth=16, decoder_depth=16, heads=16)
-XAR_HUGE = Sizes(width=1280, encoder_depth=20, decoder_depth=20, heads=16)
+XAR_BASE = XarSizes(width=768, encoder_depth=8, decoder_depth=8, heads=12, steps=40)
+XAR_LARGE = XarSizes(width=1024, encoder_depth=16, decoder_depth=16, heads=16)
+XAR_HUGE = XarSizes(width=1280, encoder_depth=20, decoder_depth=20, heads=16)
 
 GUIDANCE = {768: 2.7, 1024: 2.3, 1280: 2.2}  # by width, as the README of the code evaluates
 CELLS = 2  # cells on a side, which no shape tells
@@ -65,7 +65,7 @@ HEADS = {sizes.width: sizes.heads for sizes in (XAR_BASE, XAR_LARGE, XAR_HUGE)}
 STEPS = {sizes.width: sizes.steps for sizes in (XAR_BASE, XAR_LARGE, XAR_HUGE)}
 
 
-def official_generator(sizes: Sizes) -> Generator:
+def official_generator(sizes: XarSizes) -> Generator:
     """An xAR of these sizes, freshly initialised."""
     grid, cell = (sizes.grid, sizes.grid), (sizes.cell, sizes.cell)
     backbone = CellTransformer(
@@ -86,7 +86,7 @@ def official_generator(sizes: Sizes) -> Generator:
     )
 
 
-def sizes_of(state: State) -> Sizes:
+def sizes_of(state: State) -> XarSizes:
     """The sizes of an official generator; raises `CheckpointError` if its width is none of the published ones and no
     rotary table, which has a frequency per 4 channels of a head, tells the heads."""
     width, channels = state["z_proj.weight"].shape
@@ -94,15 +94,15 @@ def sizes_of(state: State) -> Sizes:
     heads = HEADS.get(width, 0) if frequencies is None else width // (4 * len(frequencies))
     if not heads:
         raise CheckpointError(
-            f"an xAR of width {width} was never published: build it by official_generator(Sizes(...))"
+            f"an xAR of width {width} was never published: build it by official_generator(XarSizes(...))"
         )
     grid = math.isqrt(state["encoder_pos_embed_learned"].shape[1])
-    return Sizes(
+    return XarSizes(
         width=width,
         encoder_depth=depth_of(state, "encoder_blocks"),
         decoder_depth=depth_of(state, "decoder_blocks"),
         heads=heads,
-        steps=STEPS.get(width, Sizes.steps),
+        steps=STEPS.get(width, XarSizes.steps),
         grid=grid,
         cell=grid // CELLS,
         channels=channels,
