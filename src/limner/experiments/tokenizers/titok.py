@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from limner.experiments.claims import better
 from limner.experiments.world import Arm
 from limner.recipe import Recipe
-from limner.recipes.tokenizers import titok
+from limner.recipes.tokenizers import family, titok
 from limner.tokenizers.oned import Cells, JointTransformer, PatchPixels, Vit
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Quantizer
 from limner.tokenizers.quantizers.vector import VectorQuantizer
@@ -83,7 +83,7 @@ def build(knobs: titok.Knobs) -> GridTokenizer:
 
 def on_a_grid(recipe: Recipe) -> Recipe:
     """TiTok's recipe with its tokens on a grid."""
-    return replace(recipe, build=build)
+    return replace(recipe, build=build, lesson=family.lesson)
 
 
 SIZES = {"patch": 8, "width": 128, "encoder_depth": 2, "decoder_depth": 2, "batch": 32, "images": 16_000}
