@@ -20,7 +20,8 @@ from limner.generators.orders import RandomMasked, Raster
 from limner.languages.transformer import LanguageTransformer
 from limner.train.loop import train
 from limner.train.settings import Settings
-from limner.types import Image, Rng
+from limner.train.task import Loss, Task
+from limner.types import Rng
 from limner.unified.drawing import CausalLanguageBackbone, LanguageBackbone, WordCondition, WordSpan
 from limner.unified.model import Unified
 from limner.unified.segments import Packed, Segment, lay_out
@@ -99,38 +100,24 @@ def seen_rows(shown: Tensor) -> list[list[Segment]]:
     return rows
 
 
-class Overfit:
-    """The task of learning a handful of rows by heart."""
+def learn(model: Unified, generator: Generator, shown: Tensor, steps: int, folder: Path) -> list[dict[str, float]]:
+    """Learn a handful of rows by heart; the losses of each step."""
+    rows, history = [*drawn_rows(shown), *seen_rows(shown)], list[dict[str, float]]()
 
-    extra: nn.Module | None = None
+    def batch(start: int, size: int) -> dict[str, Tensor]:
+        return lay_out([rows[index % len(rows)] for index in range(start, start + size)]).to_dict()
 
-    def __init__(self, model: Unified, generator: Generator, rows: list[list[Segment]]) -> None:
-        self.model = nn.ModuleDict({"unified": model, "condition": generator.condition})
-        self.rows, self.history = rows, list[dict[str, float]]()
-
-    def batch(self, start: int, size: int) -> dict[str, Tensor]:
-        return lay_out([self.rows[index % len(self.rows)] for index in range(start, start + size)]).to_dict()
-
-    def loss(self, model: nn.Module, batch: dict[str, Tensor], rng: Rng) -> tuple[Tensor, dict[str, Tensor | float]]:
-        assert isinstance(model, nn.ModuleDict)
+    def loss(model: nn.ModuleDict, batch: dict[str, Tensor], rng: Rng) -> Loss:
         losses = model["unified"].loss(Packed.from_dict(batch), rng)
-        self.history.append({kind: float(loss.detach()) for kind, loss in losses.items()})
+        history.append({kind: float(loss.detach()) for kind, loss in losses.items()})
         return torch.stack(list(losses.values())).sum(), {kind: loss.detach() for kind, loss in losses.items()}
 
-    def preview(self, model: nn.Module) -> Image | None:
-        return None
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        return {}
-
-
-def learn(model: Unified, generator: Generator, shown: Tensor, steps: int, folder: Path) -> list[dict[str, float]]:
-    task = Overfit(model, generator, [*drawn_rows(shown), *seen_rows(shown)])
+    task = Task(nn.ModuleDict({"unified": model, "condition": generator.condition}), batch, loss)
     settings = Settings(
         images=steps * 8, batch=8, lr=3e-3, warmup=80, ema=0, weight_decay=0.0, precision="fp32", seed=0
     )
     train(task, settings, folder, bar=False)
-    return task.history
+    return history
 
 
 @torch.no_grad()

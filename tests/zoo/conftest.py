@@ -56,7 +56,7 @@ def trained(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
     """The tiny model of a recipe, trained and saved when it is first asked for."""
     import torch
 
-    from limner.recipes.understanding import asked
+    from limner.lessons import conversations
     from limner.store.folder import find_recipe, save
     from limner.train import loop
 
@@ -73,7 +73,7 @@ def trained(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
                 get(PATHS[value])
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("LIMNER_WEIGHTS", str(weights))
-            patch.setattr(asked, "READ", 50)
+            patch.setattr(conversations, "READ", 50)
             torch.manual_seed(0)
             run = loop.train(recipe.task(knobs), knobs, directory, bar=False)
         facts = {"images": run.images, "steps": run.steps, "commit": None}

@@ -21,7 +21,6 @@ from limner.train.settings import Settings
 pytestmark = pytest.mark.timeout(300)  # the first test of a session trains what it needs
 
 RECIPES = tuple(entry.path for entry in find_recipes() if entry.trains)
-SHORT = tuple(path for path in RECIPES if path.partition("/")[0] != "unified")
 ELSEWHERE = {  # read only with models of transformers or a file of conversations: tests/zoo/test_real_scale.py
     "understanding": {"encoder_layer", "prompt", "lora_alpha", "lora_targets", "pictures", "fitted"},
 }
@@ -73,7 +72,7 @@ def test_every_knob_is_read(trained, path):
     assert own - reads == set()
 
 
-@pytest.mark.parametrize("path", SHORT)
+@pytest.mark.parametrize("path", RECIPES)
 def test_help_lists_at_most_thirty_options(command_line, path):
     brief, whole = (command_line("train", path, flag).out for flag in ("--help", "--help-all"))
     count, every = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import pytest
@@ -17,9 +18,9 @@ SMALL = {**SMALL, "vocabulary": 384, "turns": 2, "threads": 1}
 
 @pytest.fixture(autouse=True)
 def read_little(monkeypatch):
-    from limner.recipes.understanding import asked
+    from limner.lessons import conversations
 
-    monkeypatch.setattr(asked, "READ", 20)
+    monkeypatch.setattr(conversations, "READ", 20)
 
 
 def step(recipe: Any, **options: Any):
@@ -157,14 +158,30 @@ def test_a_classifier_that_there_is_not(trained, options, sentence):
         language_basis.RECIPE.task(language_basis.Knobs(**{**SMALL, **given}, classifier=True))
 
 
-@pytest.mark.parametrize("phi", ["softmax", "argmax", "gumbel"])
-def test_ovis(phi):
-    from limner.recipes.understanding import ovis
-
-    task = step(ovis, phi=phi, entries=24, stride=2, images=80, batch=8)
+@pytest.mark.parametrize("name", ["ovis", "ovis_argmax", "ovis_gumbel"])
+def test_ovis(name):
+    recipe = importlib.import_module(f"limner.recipes.understanding.{name}")
+    task = step(recipe, entries=24, stride=2, images=80, batch=8)
     connector = task.model.connector
     assert task.model.slots == 1
     assert all(p.grad is not None for p in connector.parameters())
-    if phi == "gumbel":
+    mixed = {"ovis": 24, "ovis_argmax": 1, "ovis_gumbel": 1}[name]
+    scores = torch.randn(5, 24)
+    assert ((connector.phi(scores).detach().abs() > 1e-9).sum(-1) == mixed).all()
+    if name == "ovis_gumbel":
         assert (connector.phi.passes, int(connector.phi.seen)) == (10, 1)
         assert connector.phi.temperature == pytest.approx(5.0 - 4.95 / 10)
+
+
+def test_cards_of_ovis_name_the_recipe_of_their_coefficients(tmp_path):
+    from limner.errors import CheckpointError
+    from limner.recipes.understanding import ovis, ovis_argmax, ovis_gumbel
+    from limner.store.knobs import parse_knobs
+
+    older = {"phi": "softmax", "warmest": 5.0, "coldest": 0.05, "entries": 24}
+    assert parse_knobs(ovis.Knobs, older, tmp_path) == ovis.Knobs(entries=24)
+    assert parse_knobs(ovis_argmax.Knobs, {**older, "phi": "argmax"}, tmp_path) == ovis_argmax.Knobs(entries=24)
+    drawn = parse_knobs(ovis_gumbel.Knobs, {**older, "phi": "gumbel", "warmest": 2.0}, tmp_path)
+    assert drawn == ovis_gumbel.Knobs(entries=24, warmest=2.0)
+    with pytest.raises(CheckpointError, match="sets phi to 'gumbel', but only 'softmax' is left"):
+        parse_knobs(ovis.Knobs, {**older, "phi": "gumbel"}, tmp_path)

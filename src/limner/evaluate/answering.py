@@ -24,10 +24,10 @@ Picture: TypeAlias = UInt8[np.ndarray, "h w 3"]
 AnswersFn: TypeAlias = Callable[[Sequence[Picture] | None, Sequence[str]], list[str]]
 
 
-def asked_of(conversations: Iterable[Conversation]) -> tuple[list[Picture], list[Turn]]:
-    """Every question about a picture that has one right answer; captions and free talk have many."""
-    shown = [(talk.image, talk.turns) for talk in conversations if talk.image is not None]
-    pairs = [(image, turn) for image, turns in shown for turn in turns if turn.kind not in FREE]
+def questions_of(conversations: Iterable[Conversation]) -> tuple[list[Picture], list[Turn]]:
+    """Every question about a picture that has one right answer; captions and dialogues have many."""
+    pictured = [(one.image, one.turns) for one in conversations if one.image is not None]
+    pairs = [(image, turn) for image, turns in pictured for turn in turns if turn.kind not in FREE]
     return [image for image, _ in pairs], [turn for _, turn in pairs]
 
 
@@ -37,15 +37,15 @@ def answering_scores(answers: AnswersFn, images: Sequence[Picture], turns: Seque
     seen, blind = answers(images, questions), answers(None, questions)
     right: dict[str, list[bool]] = defaultdict(list)
     true: dict[str, Counter[str]] = defaultdict(Counter)
-    for turn, said in zip(turns, seen, strict=True):
-        right[turn.kind].append(same(said, turn.answer))
+    for turn, answer in zip(turns, seen, strict=True):
+        right[turn.kind].append(same(answer, turn.answer))
         true[turn.kind][plain(turn.answer)] += 1
     scores = {f"qa/{kind}": sum(marks) / len(marks) for kind, marks in sorted(right.items())}
     common = {kind: max(answers.values()) for kind, answers in sorted(true.items())}
     scores |= {f"majority/{kind}": count / len(right[kind]) for kind, count in common.items()}
     scores["qa/overall"] = sum(map(sum, right.values())) / len(turns)
     scores["majority/overall"] = sum(common.values()) / len(turns)
-    guessed = [same(said, turn.answer) for turn, said in zip(turns, blind, strict=True)]
+    guessed = [same(answer, turn.answer) for turn, answer in zip(turns, blind, strict=True)]
     scores["blind/overall"] = sum(guessed) / len(turns)
     scores["gain/overall"] = scores["qa/overall"] - scores["blind/overall"]
     return scores
@@ -60,9 +60,9 @@ def chance(turns: Sequence[Turn]) -> dict[str, float]:
     return {**guessed, "overall": sum(guessed[turn.kind] for turn in turns) / len(turns)}
 
 
-def same(said: str, true: str) -> bool:
+def same(answer: str, true: str) -> bool:
     """Do two answers have the same words?"""
-    return plain(said) == plain(true)
+    return plain(answer) == plain(true)
 
 
 def plain(text: str) -> str:

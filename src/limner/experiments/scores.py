@@ -40,9 +40,9 @@ from limner.experiments.world import (
     scaled,
     trained,
 )
+from limner.lessons.conversations import answers_of
 from limner.models.vision_language import VisionLanguageModel
 from limner.nn.pixels import to_tensor
-from limner.recipes.understanding.asked import answers_of
 from limner.store.folder import load
 from limner.tokenizers.quantizers.quantizer import Discrete
 from limner.types import Image, Rng, derive_seed

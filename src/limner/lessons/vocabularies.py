@@ -10,8 +10,8 @@ from limner.store.folder import load
 def subwords_of(name: str, *, most: int, length: int) -> Subwords:
     """A model's subwords, for captions of ``length``; raises `InputError` if it has none, or more than ``most``."""
     model = load(name)
-    seer = getattr(model, "seer", model)  # of one that also draws
-    own = getattr(seer, "vocabulary", getattr(seer, "subwords", None))
+    reader = getattr(model, "vision_language", model)  # of one that also draws
+    own = getattr(reader, "vocabulary", getattr(reader, "subwords", None))
     if not isinstance(own, Subwords):
         raise InputError(f"{name} has no subwords: give a model that reads captions, or leave --subwords out")
     if len(own) > most:

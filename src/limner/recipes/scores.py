@@ -1,4 +1,5 @@
-"""Who judges what: the shipped feature net and recogniser, applied to tokenizers and to generators."""
+"""Who judges what: the shipped feature net and recogniser, applied to tokenizers and to generators; true answers,
+compared with a vision-language model's."""
 
 from __future__ import annotations
 
@@ -8,20 +9,25 @@ from limner.data.images import extent
 from limner.data.scenes import Scenes
 from limner.encoders.matcher import ImageTextModel
 from limner.encoders.recogniser import Recogniser
+from limner.evaluate.answering import answering_scores, questions_of
 from limner.evaluate.encoder import evaluate_encoder
 from limner.evaluate.frechet import FeatureFn
 from limner.evaluate.generator import evaluate_generator
 from limner.evaluate.inception import load_inception
 from limner.evaluate.protocol import Protocol
-from limner.evaluate.report import report
+from limner.evaluate.report import pictures_hash, report
 from limner.evaluate.tokenizer import evaluate_tokenizer
+from limner.lessons.conversations import answers_of, scene_questions
 from limner.lessons.recogniser import RecogniserTraining, read_scenes
 from limner.models.text_to_image import TextToImage
+from limner.models.vision_language import VisionLanguageModel
 from limner.recipe import EvaluationRequest
 from limner.store.files import weights_hash
 from limner.store.folder import load
 from limner.tokenizers.tokenizer import QuantizingTokenizer
 from limner.types import Image, derive_seed
+
+QUESTIONED = 500  # scenes of each split that questions are about, unless the request says otherwise
 
 
 def _feature_net(asked: EvaluationRequest) -> tuple[FeatureFn | None, str]:
@@ -84,3 +90,26 @@ def recogniser_scores(model: Recogniser, asked: EvaluationRequest) -> dict[str, 
     scores["read/name"] = RecogniserTraining(model, seed=asked.seed).validate(model)["read/name"]
     protocol = Protocol(reference=f"{count} held-out scenes, {count} compositions, all emoji", count=count, size=64)
     return report(asked.name, weights_hash(asked.name), protocol, scores)
+
+
+def vision_language_scores(model: VisionLanguageModel, request: EvaluationRequest) -> dict[str, Any]:
+    """Answers about held-out scenes and about compositions that no training scene has; see `answering_scores`."""
+    count, size = request.count or QUESTIONED, model.encoder.size
+    scenes = scene_questions(Scenes(0, split="heldout", size=size, objects=(1, 4)), count)
+    compositions = scene_questions(Scenes(0, split="compositions", size=size, objects=(1, 2)), count)
+    scores = answering_scores(answers_of(model), *questions_of(scenes))
+    composed = answering_scores(answers_of(model), *questions_of(compositions))
+    scores["compositions/overall"] = composed["qa/overall"]
+    every = [*scenes, *compositions]
+    protocol = Protocol(
+        reference=f"questions about {count} held-out scenes of 1 to 4 things and {count} of unseen compositions",
+        count=sum(len(one.turns) for one in every),
+        size=size,
+        resize="rendered at this size",
+        judge="equal words",
+        reference_hash=pictures_hash(
+            (one.image for one in every if one.image is not None),
+            (text for one in every for turn in one.turns for text in turn),
+        ),
+    )
+    return report(request.name, weights_hash(request.name), protocol, scores)

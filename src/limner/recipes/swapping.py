@@ -10,12 +10,12 @@ import torch
 from limner.catalogue.places import commit
 from limner.data.scenes import Scenes
 from limner.errors import InputError
-from limner.evaluate.answering import answering_scores, asked_of, chance
+from limner.evaluate.answering import answering_scores, chance, questions_of
+from limner.lessons.conversations import answers_of, scene_questions
 from limner.models.swapping import swapped
 from limner.models.vision_language import VisionLanguageModel
 from limner.nn.pixels import to_tensor
-from limner.recipes.understanding import parts
-from limner.recipes.understanding.asked import answers_of, talks
+from limner.recipes.understanding import family
 from limner.store.files import DESCRIBED, is_described, locate, read_card, weights_hash
 from limner.store.folder import load, recipe_of, save
 from limner.store.knobs import parse_knobs
@@ -30,7 +30,7 @@ class SavedModel:
     """A model of a recipe of understanding, and where it came from."""
 
     model: VisionLanguageModel
-    knobs: parts.Knobs
+    knobs: family.Knobs
     recipe: str
     name: str
 
@@ -42,7 +42,7 @@ def read_run(name: str) -> SavedModel:
     carried = {knob: str(folder / knob) for knob in DESCRIBED if is_described(str(folder / knob))}
     knobs = parse_knobs(recipe_of(card, folder).knobs, {**card["knobs"], **carried}, folder)
     model = load(folder)
-    if not isinstance(model, VisionLanguageModel) or not isinstance(knobs, parts.Knobs):
+    if not isinstance(model, VisionLanguageModel) or not isinstance(knobs, family.Knobs):
         raise InputError(f"{name} is no model that only sees: give a run of a recipe such as language_basis or llava")
     return SavedModel(model, knobs, card["recipe"], name)
 
@@ -76,7 +76,7 @@ def scores(models: dict[str, VisionLanguageModel], count: int) -> dict[str, dict
     """Share of right answers about ``count`` held-out scenes, by model and kind of question, beside what the commonest
     answer and a blind guess among those there are would get."""
     (size,) = {model.size for model in models.values()}
-    images, turns = asked_of(talks(Scenes(0, split="heldout", size=size, objects=(1, 4)), count))
+    images, turns = questions_of(scene_questions(Scenes(0, split="heldout", size=size, objects=(1, 4)), count))
     found: dict[str, dict[str, float]] = {}
     for name, model in models.items():
         every = answering_scores(answers_of(model), images, turns)

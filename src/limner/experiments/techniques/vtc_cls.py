@@ -19,14 +19,14 @@ import torch
 from limner.connectors.connector import Query
 from limner.data.conversations import SceneConversations
 from limner.data.scenes import Scenes
-from limner.evaluate.answering import answering_scores, asked_of
+from limner.evaluate.answering import answering_scores, questions_of
 from limner.evaluate.statistics import gain_over_seeds, over_seeds
 from limner.experiments.claims import Comparison, Measured
 from limner.experiments.experiment import Experiment
 from limner.experiments.world import BARS, reached
+from limner.lessons.conversations import answers_of
 from limner.models.vision_language import VisionLanguageModel
 from limner.recipes.techniques import vtc_cls
-from limner.recipes.understanding.asked import answers_of
 from limner.store.folder import load
 from limner.types import Patches, Rng, derive_seed
 
@@ -68,7 +68,7 @@ def answered(experiment: Experiment, seed: int) -> dict[str, float]:
     model = load(MODEL).vision_language
     scenes = Scenes(derive_seed(seed, "vtc-cls"), split="heldout", size=model.size, objects=(1, 4))
     source = SceneConversations(scenes, turns=TURNS, describe=False)
-    images, turns = asked_of([source[index] for index in range(max(round(SCENES * experiment.scale), 2))])
+    images, turns = questions_of([source[index] for index in range(max(round(SCENES * experiment.scale), 2))])
     found: dict[str, float] = {}
     for name, arm in ARMS.items():
         scores = answering_scores(answers_of(arm(model, seed)), images, turns)

@@ -8,6 +8,6 @@ from limner.experiments.world import FAMILIES, Arm
 
 AS_MLP = {"entries": FAMILIES["understanding"]["width"]}  # head, norm and table then hold what its two layers hold
 OVIS = Arm("ovis", "understanding/ovis", {**PARTS, **AS_MLP})
-ONE = Arm("ovis-argmax", "understanding/ovis", {**PARTS, **AS_MLP, "phi": "argmax"})
+ONE = Arm("ovis-argmax", "understanding/ovis_argmax", {**PARTS, **AS_MLP})
 
 CLAIMS = (better(OVIS, PLAIN, "answers"), better(OVIS, ONE, "answers"))

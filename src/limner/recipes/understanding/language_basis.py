@@ -16,9 +16,9 @@ score of words hands a `Mixture` to `build` and `lesson`, as `language_basis_spa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, cast
 
 import torch
 from jaxtyping import Int
@@ -30,38 +30,30 @@ from limner.connectors.coefficients import Phi, Softmax
 from limner.connectors.connector import Words
 from limner.connectors.scores import DenseHead, ScoreHead
 from limner.connectors.ties import Stopped
-from limner.encoders.matcher import ImageTextModel
-from limner.encoders.subwords import SubwordClassifier
 from limner.errors import InputError
 from limner.languages.subwords import Subwords
 from limner.models.vision_language import VisionLanguageModel
 from limner.recipe import Claim, Recipe
-from limner.recipes.understanding import llava
-from limner.recipes.understanding.asked import (
-    TINY,
-    ConversationLesson,
-    SeeingTask,
-    conversation_lesson,
-    said,
-    seeing_scores,
-)
-from limner.recipes.understanding.parts import parts, seer
-from limner.store.folder import load
+from limner.recipes.understanding import family
+from limner.recipes.understanding.family import TINY, Lesson, conversation_lesson, parts, score, vision_language
 from limner.train.settings import RARE
 from limner.unified.segments import KINDS
+
+if TYPE_CHECKING:
+    from limner.lessons.conversations import ConversationLesson
 
 MEASURED = 32  # images from which the gain is started
 Chosen: TypeAlias = Int[Tensor, "entries"] | None  # rows of the words that are mixed; None: all
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(llava.Knobs):
+class Knobs(family.Knobs):
     """A LLaVA whose images are mixtures of words."""
 
     frequent: int | None = None
     """Mix only so many words, the most frequent of the data."""
     classifier: bool = False
-    """Start from the given encoder's own classifier into subwords (SuperClass)."""
+    """Start from the classifier into subwords of --encoder, a SuperClass."""
     tau: float = field(default=1.0, metadata=RARE)
     """Temperature of the coefficients at the start; it is learned."""
     centred: bool = field(default=True, metadata=RARE)
@@ -110,63 +102,46 @@ def build(knobs: Knobs, mixture: Mixture = ALL_WORDS) -> VisionLanguageModel:
     made = parts(knobs)
     words, features = made.language.words.detach(), made.encoder.width
     chosen = None if knobs.frequent is None else random_subset(len(words), knobs.frequent, knobs.seed)
-    joined = connector(knobs, features, words, chosen, mixture)
-    joined.settle(words, torch.randn(1, (knobs.size // knobs.patch) ** 2, features))
-    return seer(knobs, made, joined)
+    basis = connector(knobs, features, words, chosen, mixture)
+    basis.settle(words, torch.randn(1, (knobs.size // knobs.patch) ** 2, features))
+    return vision_language(knobs, made, basis)
 
 
-def lesson(knobs: Knobs, model: VisionLanguageModel, mixture: Mixture = ALL_WORDS) -> SeeingTask:
-    """How it is trained; errors as those of `settle` and `conversation_lesson`."""
+def lesson(knobs: Knobs, model: VisionLanguageModel, mixture: Mixture = ALL_WORDS) -> Lesson:
+    """Training on answers; errors as those of `settle` and `conversation_lesson`."""
     made = conversation_lesson(knobs, model)
     settle(knobs, made, mixture)
     return made.task()
 
 
-def settle(knobs: Knobs, made: ConversationLesson, mixture: Mixture = ALL_WORDS) -> None:
+def settle(knobs: Knobs, lesson: ConversationLesson, mixture: Mixture = ALL_WORDS) -> None:
     """Choose the words that are mixed by the data, and start the gain; what was aligned is settled.
 
-    Raises `InputError` for a ``--classifier`` that there is not.
+    Raises `InputError` for a ``--classifier`` without one, and for data without images.
     """
+    from limner.lessons.conversations import texts
+    from limner.recipes.understanding.start import start_scores
+
     if knobs.aligned is not None:
         return
-    model = made.model
+    model = lesson.model
     table = model.language.words.detach()
     chosen = None
     if knobs.frequent is not None:
-        texts = (model.vocabulary.ids(text) for text in said(made.sources))
-        chosen = most_frequent(texts, len(table), knobs.frequent)
+        ids = (model.vocabulary.ids(text) for text in texts(lesson.sources))
+        chosen = most_frequent(ids, len(table), knobs.frequent)
         model.connector = connector(knobs, model.encoder.width, table, chosen, mixture)
-    words = cast(LanguageBasis, model.connector)
+    basis = cast(LanguageBasis, model.connector)
     if knobs.classifier:
         if not isinstance(model.vocabulary, Subwords):
             raise InputError("--classifier names subwords of limner's own: leave it out, or leave out --language")
-        start(
-            knobs.encoder,
-            words,
-            model.vocabulary,
-            range(len(table)) if chosen is None else chosen.tolist(),
-        )
-    batch = made.batch(0, MEASURED)
-    shown = batch["image"][(batch["kinds"] == KINDS.index("seen")).any(1)]
-    if not len(shown):
+        start_scores(knobs.encoder, basis, model.vocabulary, range(len(table)) if chosen is None else chosen.tolist())
+    batch = lesson.batch(0, MEASURED)
+    images = batch["image"][(batch["kinds"] == KINDS.index("seen")).any(1)]
+    if not len(images):
         raise InputError(f"none of {MEASURED} rows of --data {knobs.data} has a picture: give rows to be seen")
     with torch.no_grad():
-        words.settle(table, model.encoder(shown).vectors)
-
-
-def start(encoder: str | None, words: LanguageBasis, subwords: Subwords, rows: Sequence[int]) -> None:
-    """Begin as the classifier of a SuperClass, for a basis of these ``rows`` of the table: subwords that are spelled
-    alike are the same. Raises `InputError` if ``encoder`` names none."""
-    given = load(encoder) if encoder is not None else None
-    taught = given.taught if isinstance(given, ImageTextModel) else None
-    if not isinstance(taught, SubwordClassifier) or len(taught.head.blocks):
-        raise InputError(
-            f"--encoder {encoder} has no linear classifier into subwords: give a SuperClass of --head-depth 0"
-        )
-    known = cast(Subwords, cast(ImageTextModel, given).subwords).vocabulary.get_vocab()
-    ids = torch.tensor([known.get(subwords.vocabulary.id_to_token(row) or "", -1) for row in rows])
-    output = taught.head.output
-    cast(DenseHead, words.head).start_from(output.weight, output.bias, ids)
+        basis.settle(table, model.encoder(images).vectors)
 
 
 RECIPE = Recipe(
@@ -176,7 +151,7 @@ RECIPE = Recipe(
     knobs=Knobs,
     build=build,
     lesson=lesson,
-    score=seeing_scores,
+    score=score,
     tiny=TINY,
     claims=(
         Claim(

@@ -13,7 +13,7 @@ from functools import partial
 from limner.connectors.controls import Matched
 from limner.connectors.ties import Stopped
 from limner.recipe import Recipe
-from limner.recipes.understanding.asked import TINY, seeing_scores
+from limner.recipes.understanding.family import TINY, score
 from limner.recipes.understanding.language_basis import Knobs, Mixture, build, lesson
 
 MIXTURE = Mixture(basis=lambda knobs, words, chosen: Stopped(Matched(len(words), words.shape[1], knobs.seed)))
@@ -24,6 +24,6 @@ RECIPE = Recipe(
     knobs=Knobs,
     build=partial(build, mixture=MIXTURE),
     lesson=partial(lesson, mixture=MIXTURE),
-    score=seeing_scores,
+    score=score,
     tiny=TINY,
 )

@@ -16,7 +16,7 @@ from limner.connectors.coefficients import TopK
 from limner.errors import InputError
 from limner.recipe import Recipe
 from limner.recipes.understanding import language_basis
-from limner.recipes.understanding.asked import TINY, seeing_scores
+from limner.recipes.understanding.family import TINY, score
 from limner.recipes.understanding.language_basis import Mixture, build, lesson
 from limner.train.settings import RARE
 
@@ -56,6 +56,6 @@ RECIPE = Recipe(
     knobs=Knobs,
     build=partial(build, mixture=MIXTURE),
     lesson=partial(lesson, mixture=MIXTURE),
-    score=seeing_scores,
+    score=score,
     tiny={**TINY, "k": 3, "frequent": 40},
 )

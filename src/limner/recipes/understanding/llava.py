@@ -1,9 +1,9 @@
-"""LLaVA: an encoder's patches through a small MLP into a language model, taught by questions and answers.
+"""LLaVA: an encoder's patches through a small MLP into a language model, trained on questions and answers.
 
 Liu et al., arXiv:2304.08485 and arXiv:2310.03744: the picture's vectors stand before the words, and only answers bear a
-loss. Deviations of the small model: the language model is trained from the start, on the same talk, so alignment and
-instruction are one stage; many questions about one picture share one reading of it. With models that others trained
-(docs/real-scale.md) there are two stages.
+loss. Deviations of the small model: the language model is trained from the start, on the same conversations, so
+alignment and instruction are one stage; many questions about one picture share one reading of it. With models of
+transformers (docs/real-scale.md) there are two stages.
 
     limner train superclass --out runs/superclass
     limner train llava --encoder runs/superclass --out runs/llava
@@ -18,25 +18,19 @@ from dataclasses import dataclass
 from limner.connectors.mlp import MlpConnector
 from limner.models.vision_language import VisionLanguageModel
 from limner.recipe import Claim, Recipe
-from limner.recipes.understanding import asked
-from limner.recipes.understanding.asked import TINY, SeeingTask, conversation_lesson, seeing_scores
-from limner.recipes.understanding.parts import parts, seer
+from limner.recipes.understanding import family
+from limner.recipes.understanding.family import TINY, lesson, parts, score, vision_language
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(asked.Knobs):
+class Knobs(family.Knobs):
     """A LLaVA."""
 
 
 def build(knobs: Knobs) -> VisionLanguageModel:
     """A freshly initialised LLaVA."""
     made = parts(knobs)
-    return seer(knobs, made, MlpConnector(made.encoder.width, made.language.width))
-
-
-def lesson(knobs: asked.Knobs, model: VisionLanguageModel) -> SeeingTask:
-    """How it is trained."""
-    return conversation_lesson(knobs, model).task()
+    return vision_language(knobs, made, MlpConnector(made.encoder.width, made.language.width))
 
 
 RECIPE = Recipe(
@@ -46,7 +40,7 @@ RECIPE = Recipe(
     knobs=Knobs,
     build=build,
     lesson=lesson,
-    score=seeing_scores,
+    score=score,
     tiny=TINY,
     claims=(
         Claim(

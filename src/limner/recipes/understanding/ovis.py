@@ -6,56 +6,48 @@ and a table that starts like the words of the language model, where the authors'
 
     limner train superclass --out runs/superclass
     limner train ovis --encoder runs/superclass --out runs/ovis
-    limner train ovis --encoder runs/superclass --phi gumbel --out runs/ovis-gumbel
+
+A recipe with other coefficients hands them to `build`, as ``ovis_argmax`` and ``ovis_gumbel`` do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar
 
-from limner.connectors.coefficients import Gumbel, Phi, Softmax, StraightThrough, Unconstrained
+from limner.connectors.coefficients import Phi, Softmax
 from limner.connectors.ovis import OvisConnector
 from limner.models.vision_language import VisionLanguageModel
 from limner.recipe import Claim, Recipe
-from limner.recipes.understanding import llava
-from limner.recipes.understanding.asked import TINY, seeing_scores
-from limner.recipes.understanding.llava import lesson
-from limner.recipes.understanding.parts import parts, seer
+from limner.recipes.understanding import family
+from limner.recipes.understanding.family import TINY, lesson, parts, score, vision_language
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(llava.Knobs):
+class Knobs(family.Knobs):
     """A LLaVA with visual words."""
 
     entries: int = 1024
     """Visual words."""
-    phi: Literal["softmax", "argmax", "gumbel"] = "softmax"
-    """Scores to coefficients: all words, the likeliest, or one that is drawn."""
-    warmest: float = 5.0
-    """Temperature of what is drawn, at the start."""
-    coldest: float = 0.05
-    """And at the end of training."""
     stride: int = 1
     """Patches on a side of what becomes one vector."""
 
-
-def phi(knobs: Knobs) -> Phi:
-    """Scores to coefficients."""
-    if knobs.phi == "softmax":
-        return Softmax(learned=False)
-    if knobs.phi == "argmax":
-        return StraightThrough(Unconstrained())
-    passes = knobs.images * knobs.accumulate // knobs.batch
-    return Gumbel(knobs.warmest, knobs.coldest, passes=passes)
+    retired = frozenset({"warmest", "coldest"})
+    fixed: ClassVar = {"phi": "softmax"}
 
 
-def build(knobs: Knobs) -> VisionLanguageModel:
-    """A freshly initialised Ovis."""
+def all_words(knobs: Knobs) -> Phi:
+    """A softmax over all visual words."""
+    return Softmax(learned=False)
+
+
+def build(knobs: Any, phi: Callable[[Any], Phi] = all_words) -> VisionLanguageModel:
+    """A freshly initialised Ovis; ``phi``: scores to coefficients, of the knobs."""
     made = parts(knobs)
     features, width = made.encoder.width, made.language.width
     connector = OvisConnector(features, knobs.entries, width, phi(knobs), stride=knobs.stride)
-    model = seer(knobs, made, connector)
+    model = vision_language(knobs, made, connector)
     connector.settle(model.language.words)
     return model
 
@@ -67,7 +59,7 @@ RECIPE = Recipe(
     knobs=Knobs,
     build=build,
     lesson=lesson,
-    score=seeing_scores,
+    score=score,
     tiny={**TINY, "entries": 32},
     claims=(
         Claim(

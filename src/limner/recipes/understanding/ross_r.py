@@ -1,8 +1,9 @@
-"""ROSS-R: a LLaVA whose language model must give back the pixels, or the latents, of the picture that it was shown.
+"""ROSS-R: a LLaVA whose language model must reconstruct the pixels, or the latents, of the picture before it.
 
-Wang et al., arXiv:2410.09575, Section 3.2. Answers teach a language model what is asked; here, beside the loss on
-answers, a small MLP reads each patch of the picture off the last hidden state at its slot. The MLP belongs to the
-training alone, so the model ships and answers as a LLaVA does.
+    L = L_answers + weight * |J(hidden state at a patch) - the patch|^2, or 1 - cosine
+
+Wang et al., arXiv:2410.09575, Section 3.2. The small MLP J belongs to the training alone, so the model ships and
+answers as a LLaVA does.
 
     limner train superclass --out runs/superclass
     limner train ross_r --encoder runs/superclass --out runs/pixels
@@ -12,34 +13,48 @@ training alone, so the model ships and answers as a LLaVA does.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import cast
 
+from limner.errors import InputError
 from limner.models.vision_language import VisionLanguageModel
 from limner.recipe import Claim, Recipe
 from limner.recipes.understanding import llava
-from limner.recipes.understanding.asked import TINY, SeeingTask, conversation_lesson, latents_of, seeing_scores
+from limner.recipes.understanding.family import TINY, Lesson, conversation_lesson, score
 from limner.recipes.understanding.llava import build
+from limner.store.folder import load
+from limner.tokenizers.tokenizer import QuantizingTokenizer
 from limner.train.settings import RARE
 from limner.unified.reconstruction import Reconstruction, Regression
-from limner.unified.targets import Pixels, Target
+from limner.unified.targets import FoldedLatents, LatentTokenizer, Pixels, Target
 
 
 @dataclass(frozen=True, kw_only=True)
 class Knobs(llava.Knobs):
-    """A LLaVA that gives back what it was shown."""
+    """A LLaVA that reconstructs its pictures."""
 
     latents: str | None = None
-    """Name or folder of the tokenizer whose latents are given back; without one, pixels."""
+    """Name or folder of the tokenizer whose latents are reconstructed; without one, pixels."""
     cosine: bool = False
     """Measure by angles, not by squares."""
     weight: float = 1.0
     """Weight of reconstruction beside answers."""
     shuffled: bool = field(default=False, metadata=RARE)
-    """A control: give back another picture than the one shown."""
+    """A control: reconstruct another picture of the batch."""
     stopped: bool = field(default=False, metadata=RARE)
-    """A control: reconstruction teaches the language model nothing."""
+    """A control: the language model learns nothing from reconstruction."""
 
 
-def lesson(knobs: Knobs, model: VisionLanguageModel) -> SeeingTask:
+def latents_of(name: str, model: VisionLanguageModel) -> FoldedLatents:
+    """A tokenizer's latents of a picture, divided among the model's tokens; raises `InputError` if it is no tokenizer
+    of latents, or if they cannot be divided."""
+    tokenizer = load(name)
+    if not isinstance(tokenizer, QuantizingTokenizer) or tokenizer.quantizer.discrete:
+        raise InputError(f"--latents {name} is no tokenizer of latents: choose one such as vae-64")
+    latents, channels = cast(LatentTokenizer, tokenizer), tokenizer.quantizer.channels
+    return FoldedLatents.nearest(latents, channels, model.slots, model.encoder.size)
+
+
+def lesson(knobs: Knobs, model: VisionLanguageModel) -> Lesson:
     """How it is trained; errors as those of `conversation_lesson` and `latents_of`."""
     target: Target = (
         Pixels(model.encoder.size, model.slots) if knobs.latents is None else latents_of(knobs.latents, model)
@@ -56,7 +71,7 @@ RECIPE = Recipe(
     knobs=Knobs,
     build=build,
     lesson=lesson,
-    score=seeing_scores,
+    score=score,
     tiny=TINY,
     claims=(
         Claim(
