@@ -1,6 +1,6 @@
 """Writes the table of what works into README.md, from the recipes: their docstrings' first sentences and literals.
 
-    python scripts/write_readme.py         # after a recipe was added; a test says when the table is stale
+python scripts/write_readme.py         # after a recipe was added; a test says when the table is stale
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from limner.languages.language import sight
+from limner.languages.language import visibility
 from limner.languages.transformer import LanguageTransformer
 from studies.language_basis.arms import ARMS, Given, parameters
 from studies.language_basis.pretrained import DEPTH, FEATURES, HEADS, WIDTH
@@ -38,7 +38,7 @@ def costs(names: tuple[str, ...] = tuple(ARMS)) -> dict[str, Cost]:
     features = torch.randn(BATCH, SLOTS, FEATURES)
     given = Given(language.words.detach(), features, torch.arange(VOCABULARY), 2, 0)
     segments = functional.pad(torch.zeros(BATCH, SLOTS, dtype=torch.long), (0, ASKED), value=1)
-    visible = sight(segments, 1 - segments)
+    visible = visibility(segments, 1 - segments)
     asked = language.embed(torch.zeros(BATCH, ASKED, dtype=torch.long))
     places = torch.arange(SLOTS + ASKED).expand(BATCH, -1)
     found = {}

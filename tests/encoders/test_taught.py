@@ -56,6 +56,7 @@ def test_inner_products_are_log_likelihoods():
 @torch.no_grad()
 def test_the_text_tower_reads_to_the_last_subword_and_no_further():
     from limner.encoders.text import TextTransformer
+    from limner.nn.blocks import Context
 
     torch.manual_seed(0)
     tower = TextTransformer(32, count=8, width=8, depth=2, heads=2).eval()
@@ -64,7 +65,7 @@ def test_the_text_tower_reads_to_the_last_subword_and_no_further():
     holed = torch.tensor([[3, 0, 5, 0]])  # CLIP's byte "!" has the id that pads
     x = tower.embed(holed[:, :3]) + tower.position[:3]
     for block in tower.blocks:
-        x = block(x, tower.visible[:3, :3])
+        x = block(x, Context(tower.visible[:3, :3]))
     assert torch.allclose(tower(holed), tower.norm(x)[:, -1], atol=1e-6)
     assert not torch.allclose(tower(holed), tower(torch.tensor([[3, 5, 0, 0]])), atol=1e-3)
     assert tower(torch.zeros(1, 4, dtype=torch.long)).isfinite().all()
@@ -84,11 +85,11 @@ def test_two_towers_meet_as_unit_vectors():
 
 def test_a_matcher_reads_captions_and_carries_its_words():
     from limner.encoders.encoder import ImageText
-    from limner.encoders.matcher import ImageTextModel, Taught
+    from limner.encoders.matcher import CaptionLearner, ImageTextModel
     from limner.languages.subwords import Subwords
 
     model = classifier().train()
-    assert isinstance(model, Taught)
+    assert isinstance(model, CaptionLearner)
     matcher = ImageTextModel(model, Subwords.trained(CAPTIONS, size=32, length=24))
     assert isinstance(matcher, ImageText)
     model.frequency.observe(matcher.subwords.encode(CAPTIONS))
@@ -98,7 +99,7 @@ def test_a_matcher_reads_captions_and_carries_its_words():
     other = ImageTextModel(classifier(), Subwords(24))
     other.load_state_dict(matcher.state_dict())
     assert torch.equal(other.encode_text(CAPTIONS), matcher.encode_text(CAPTIONS))
-    assert other.encoder is other.taught.encoder
+    assert other.encoder is other.learner.encoder
 
 
 @pytest.mark.parametrize("name", ["subwords", "infonce", "sigmoid"])
@@ -119,7 +120,7 @@ def test_it_learns_four_pictures_by_heart(name):
     optimizer = torch.optim.Adam(matcher.parameters(), 0.01)
     for _ in range(60):
         optimizer.zero_grad()
-        matcher.taught.loss(pictures(), ids).backward()
+        matcher.learner.loss(pictures(), ids).backward()
         optimizer.step()
     matcher.eval()
     with torch.no_grad():

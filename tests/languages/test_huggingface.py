@@ -32,12 +32,12 @@ def ids(batch: int, count: int, seed: int = 0) -> torch.Tensor:
 
 
 def visible(batch: int, count: int, picture: slice | None = None) -> torch.Tensor:
-    from limner.languages.language import sight
+    from limner.languages.language import visibility
 
     pictures = torch.zeros(batch, count).long()
     if picture is not None:
         pictures[:, picture] = 1
-    return sight(torch.zeros(batch, count).long(), pictures)
+    return visibility(torch.zeros(batch, count).long(), pictures)
 
 
 def places(batch: int, count: int) -> torch.Tensor:

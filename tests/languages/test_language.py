@@ -8,7 +8,7 @@ import torch
 from limner.decode.text import complete
 from limner.errors import InputError
 from limner.generators.heads.head import SamplingOptions
-from limner.languages.language import LanguageModel, sight
+from limner.languages.language import LanguageModel, visibility
 from limner.languages.transformer import LanguageTransformer
 from limner.types import Rng
 
@@ -22,7 +22,7 @@ def language() -> LanguageTransformer:
 
 
 def causal(batch: int, count: int) -> torch.Tensor:
-    return sight(torch.zeros(batch, count).long(), torch.zeros(batch, count).long())
+    return visibility(torch.zeros(batch, count).long(), torch.zeros(batch, count).long())
 
 
 def places(batch: int, count: int) -> torch.Tensor:
@@ -39,13 +39,13 @@ def test_sight() -> None:
     segments = torch.tensor([[0, 0, 0, 1, 1, 2, -1]])
     pictures = torch.tensor([[0, 1, 1, 0, 0, 0, 0]])
     rows = ["1000000", "1110000", "1110000", "1111000", "1111100", "1110010", "0000001"]
-    assert sight(segments, pictures)[0].int().tolist() == [[int(sign) for sign in row] for row in rows]
+    assert visibility(segments, pictures)[0].int().tolist() == [[int(sign) for sign in row] for row in rows]
 
 
 def test_pictures_beside_each_other_are_not_seen_ahead() -> None:
     pictures = torch.tensor([[1, 1, 2, 2]])
     rows = ["1100", "1100", "1111", "1111"]
-    assert sight(torch.zeros(1, 4).long(), pictures)[0].int().tolist() == [[int(s) for s in row] for row in rows]
+    assert visibility(torch.zeros(1, 4).long(), pictures)[0].int().tolist() == [[int(s) for s in row] for row in rows]
 
 
 @torch.no_grad()

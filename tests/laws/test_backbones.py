@@ -93,7 +93,7 @@ class Told(nn.Module):
                 nn.init.normal_(parameter, std=0.5)
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
-        return self.backbone(self.quantizer.told(x), *others)
+        return self.backbone(self.quantizer.scale_inputs(x), *others)
 
 
 def scaled() -> Told:
@@ -160,7 +160,7 @@ class Shown(Asked):
         self.pyramid = Pyramid(Identity(WIDTH), PYRAMID)
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
-        return super().forward(self.pyramid.told(x), *others)
+        return super().forward(self.pyramid.scale_inputs(x), *others)
 
 
 def flow_scales() -> Shown:

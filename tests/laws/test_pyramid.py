@@ -69,7 +69,7 @@ def test_a_slot_is_told_the_scale_before_its_own_and_no_more() -> None:
     """Slots of scale i hear of every token of scale i - 1 or its neighbours, and of no token of scale i or later."""
     made = pyramid()
     tokens = made.shrunk(torch.randn(1, 16, CHANNELS)).requires_grad_()
-    told = made.told(tokens)
+    told = made.scale_inputs(tokens)
     assert told.shape == tokens.shape
     assert not told[:, :1].any()
     scale = torch.arange(3).repeat_interleave(torch.tensor(LENGTHS))

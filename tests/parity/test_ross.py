@@ -67,7 +67,7 @@ def sizes(golden: Golden) -> RossSizes:
         hidden=int(config["embed_dim"] * golden.card["mlp_ratio"]),
         steps=int(config["timesteps"]),
         draws=1,
-        steered="denoiser_dit" in golden.card["module"],
+        modulated="denoiser_dit" in golden.card["module"],
         learned_variance=config["learn_sigma"],
     )
 
@@ -101,7 +101,7 @@ def test_schedules(golden: Golden) -> None:
 def test_positions_and_inferred_sizes(golden: Golden) -> None:
     agree(official_denoising(sizes(golden)).network.position, golden["state.net.pos_embed"], 1e-6)
     found, wanted = sizes_of(prepare(golden.state())), sizes(golden)
-    for name in ("context", "grid", "width", "depth", "channels", "heads", "hidden", "steered", "learned_variance"):
+    for name in ("context", "grid", "width", "depth", "channels", "heads", "hidden", "modulated", "learned_variance"):
         assert getattr(found, name) == getattr(wanted, name), name
 
 
@@ -245,11 +245,11 @@ def test_loss_of_rows_with_a_picture_alone(golden: Golden) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["mm_inv_projector.", "model.mm_inv_projector."])
-@pytest.mark.parametrize("steered", [True, False])
-def test_a_published_file_is_loaded(tmp_path: Path, prefix: str, steered: bool) -> None:
+@pytest.mark.parametrize("modulated", [True, False])
+def test_a_published_file_is_loaded(tmp_path: Path, prefix: str, modulated: bool) -> None:
     torch.manual_seed(0)
     own = official_denoising(
-        RossSizes(context=24, grid=2, width=HEADS * 4, depth=1, channels=8, steered=steered)
+        RossSizes(context=24, grid=2, width=HEADS * 4, depth=1, channels=8, modulated=modulated)
     ).eval()
     with torch.no_grad():
         for parameter in own.parameters():
@@ -257,7 +257,7 @@ def test_a_published_file_is_loaded(tmp_path: Path, prefix: str, steered: bool) 
     state = {prefix + official_name(name, NAMES): value.clone() for name, value in own.state_dict().items()}
     state[f"{prefix}net.x_embedder.proj.weight"] = state[f"{prefix}net.x_embedder.proj.weight"][..., None, None]
     state["model.mm_projector.0.weight"] = torch.ones(2)
-    if not steered:
+    if not modulated:
         state[f"{prefix}pos_embed"] = torch.ones(1, 4, 24)
     save_file(state, tmp_path / "mm_inv_projector.safetensors")
     loaded = limner.load(tmp_path / "mm_inv_projector.safetensors")

@@ -130,7 +130,7 @@ def test_decoding(golden: Golden) -> None:
 @pytest.mark.parametrize("golden", goldens("var", having="out.var_input"))
 @torch.no_grad()
 def test_what_slots_are_told(golden: Golden) -> None:
-    told = tokenizer_of(golden).quantizer.told(ids(golden, "out.vae.idx{}"))
+    told = tokenizer_of(golden).quantizer.scale_inputs(ids(golden, "out.vae.idx{}"))
     first = golden.config["patch_nums"][0] ** 2
     agree(told[:, first:], golden["out.var_input"])
     assert not told[:, :first].any()
@@ -267,7 +267,7 @@ def test_drawing(golden: Golden, mode: str, cached: bool) -> None:
         sums = list(quantizer.sums(known))
         agree(sums[scale], official["fhat"])
         if scale + 1 < steps:
-            told = quantizer.told(known, scale + 2)[:, -(golden.config["patch_nums"][scale + 1] ** 2) :]
+            told = quantizer.scale_inputs(known, scale + 2)[:, -(golden.config["patch_nums"][scale + 1] ** 2) :]
             agree(told.mT.unflatten(2, official["next"].shape[2:]), official["next"], bound)
     if mode == "sample":
         assert torch.equal(tokens, ids(golden, "in.sample.step{}.idx"))

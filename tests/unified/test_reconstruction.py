@@ -38,12 +38,12 @@ def cosine(channels: int) -> Regression:
     return Regression(WIDTH, channels, cosine=True)
 
 
-def steered(channels: int) -> Denoising:
+def modulated(channels: int) -> Denoising:
     return Denoising(WIDTH, TokenDenoiser(channels, WIDTH, 2, width=16, depth=1, heads=2))
 
 
 def summed(channels: int) -> Denoising:
-    network = TokenDenoiser(channels, WIDTH, 2, width=16, depth=1, heads=2, steered=False)
+    network = TokenDenoiser(channels, WIDTH, 2, width=16, depth=1, heads=2, modulated=False)
     return Denoising(WIDTH, network, learned_norm=True)
 
 
@@ -51,7 +51,7 @@ def learned(channels: int) -> Denoising:
     return Denoising(WIDTH, TokenDenoiser(channels, WIDTH, 2, width=16, depth=1, heads=2, learned_variance=True))
 
 
-OBJECTIVES = (regression, cosine, steered, summed, learned)
+OBJECTIVES = (regression, cosine, modulated, summed, learned)
 Make = Callable[[int], TargetObjective]
 
 
@@ -130,7 +130,7 @@ def test_shuffled_pictures_are_those_of_others(make: Make) -> None:
         assert torch.equal(shuffled, reconstruction(make)(hidden, others, has_picture, Rng(0)))
 
 
-@pytest.mark.parametrize("make", [steered, summed])
+@pytest.mark.parametrize("make", [modulated, summed])
 def test_denoising_costs_one_before_anything_is_learnt(make: Callable[[int], Denoising]) -> None:
     target, (hidden, image) = Pixels(SIZE, SLOTS), batch(64)
     denoising = make(target.channels)
@@ -141,7 +141,7 @@ def test_denoising_costs_one_before_anything_is_learnt(make: Callable[[int], Den
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [steered, summed, regression])
+@pytest.mark.parametrize("make", [modulated, summed, regression])
 def test_what_it_learns_it_draws(make: Make) -> None:
     """Hidden states that tell red from blue cells, and pictures of such cells."""
     torch.manual_seed(0)
@@ -170,7 +170,7 @@ def test_what_it_learns_it_draws(make: Make) -> None:
 
 
 def test_a_picture_is_drawn_alike_alone_and_among_others() -> None:
-    taught, (hidden, _) = reconstruction(steered), batch()
+    taught, (hidden, _) = reconstruction(modulated), batch()
     together, alone = taught.picture(hidden, Rng(range(4))), taught.picture(hidden[2:3], Rng([2]))
     assert together is not None
     assert alone is not None
@@ -208,7 +208,7 @@ def test_latents_are_folded_drawn_and_never_learn() -> None:
         torch.testing.assert_close(target.picture(first), tokenizer.decode(tokenizer.encode(image, Rng(0))))
     small = image[:, :, ::2, ::2]
     assert target.values(small, Rng(0)).shape == first.shape, "pictures of other sizes are resized"
-    taught = reconstruction(steered, target)
+    taught = reconstruction(modulated, target)
     assert not any(parameter is own for parameter in taught.parameters() for own in tokenizer.parameters())
     assert {name.split(".")[0] for name in taught.state_dict()} == {"objective"}
 

@@ -94,16 +94,16 @@ def test_paces_are_what_the_order_allows(trained: Any) -> None:
 @pytest.mark.slow
 def test_a_comparison_from_beginning_to_end(judged: None, album: Path, tmp_path: Path, command_line: Any) -> None:
     out = tmp_path / "compared"
-    asked = ["raster:depth=1", "maskgit:depth=1", "--budget", "40images", "--count", "2", "--threads", "1"]
-    asked += ["--with", f"{SMALL},data={album}", "--out", out]
-    first = command_line("compare", *asked, "--seeds", "1")
+    request = ["raster:depth=1", "maskgit:depth=1", "--budget", "40images", "--count", "2", "--threads", "1"]
+    request += ["--with", f"{SMALL},data={album}", "--out", out]
+    first = command_line("compare", *request, "--seeds", "1")
     assert first.code == 0, first.err
     assert {path.name for path in out.iterdir()} == {
         *("plan.json", "comparison.json", "table.md", "grid.png", "cache", "runs"),
         *("quality-passes.png", "quality-seconds.png", "quality-parameters.png"),
     }
     written = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
-    again = command_line("compare", *asked, "--seeds", "2", "--json")
+    again = command_line("compare", *request, "--seeds", "2", "--json")
     assert again.code == 0, again.err
     assert all(path.stat().st_mtime_ns == before for path, before in written.items())
     result = json.loads(again.out)
@@ -120,7 +120,7 @@ def test_a_comparison_from_beginning_to_end(judged: None, album: Path, tmp_path:
     table = (out / "table.md").read_text()
     assert table.count("| maskgit:depth=1 |") == 4
     assert table.count("**maskgit:depth=1**") == 1
-    refused = command_line("compare", *asked, "--budget", "80images")
+    refused = command_line("compare", *request, "--budget", "80images")
     assert refused.code == 2
     assert "was begun with --budget 40images, not 80images" in refused.err
 
@@ -133,7 +133,7 @@ def test_an_interrupted_training_goes_on(judged: None, album: Path, tmp_path: Pa
     from limner.compare.comparison import compare
     from limner.compare.plan import ComparisonRequest
 
-    asked = ComparisonRequest(
+    request = ComparisonRequest(
         recipes=("raster:depth=1",),
         budget="200images",
         seeds=1,
@@ -148,10 +148,10 @@ def test_an_interrupted_training_goes_on(judged: None, album: Path, tmp_path: Pa
             signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
             signal.setitimer(signal.ITIMER_REAL, 0.5)
 
-    found = compare(asked, interrupt)
+    found = compare(request, interrupt)
     if found is not None:
         pytest.skip("the training was faster than the interruption")
     assert not (tmp_path / "comparison.json").exists()
-    whole = compare(asked, lambda line: None)
+    whole = compare(request, lambda line: None)
     assert whole is not None
     assert whole["recipes"][0]["images"] == 200

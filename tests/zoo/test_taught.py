@@ -33,11 +33,11 @@ def test_evaluation_leaves_the_statistics_alone(trained):
     zoo = trained(SUPERCLASS)
     model = limner.load(zoo.name)
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    frequency = model.taught.frequency
+    frequency = model.learner.frequency
     assert float(frequency.steps) == zoo.run.steps
     assert frequency.counts.dtype == torch.float64
     ids = model.subwords.encode(["a red heart"])
-    model.taught.loss(torch.zeros(1, 3, 16, 16), ids)
+    model.learner.loss(torch.zeros(1, 3, 16, 16), ids)
     zoo.run.task.validate(model)
     assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
 

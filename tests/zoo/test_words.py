@@ -132,7 +132,7 @@ def test_it_starts_as_superclass_speaks(trained):
     model, superclass = task.model, limner.load(given)
     image = torch.rand(2, 3, 16, 16) * 2 - 1
     with torch.no_grad():
-        wanted = superclass.taught.patch_logits(image)
+        wanted = superclass.learner.patch_logits(image)
         found = model.connector.head.scores(model.encoder(image).vectors.flatten(0, 1), model.language.words)
     theirs, ours = superclass.subwords.vocabulary.get_vocab(), model.vocabulary.vocabulary.get_vocab()
     shared = [word for word in ours if word in theirs]

@@ -134,8 +134,8 @@ def _verdicts(path: Path) -> dict[str, Verdict]:
 
 
 def _verdict(claim: dict[str, Any]) -> Verdict:
-    said = claim["verdict"] if "verdict" in claim else {True: UNDECIDED, False: UNDECIDED}[claim["held"]]
+    recorded = claim["verdict"] if "verdict" in claim else {True: UNDECIDED, False: UNDECIDED}[claim["held"]]
     for verdict in VERDICTS:
-        if said == verdict:
+        if recorded == verdict:
             return verdict
-    raise ValueError(f"{said!r} is no verdict")
+    raise ValueError(f"{recorded!r} is no verdict")

@@ -63,7 +63,7 @@ class Chat:
     def __init__(self, model: Sees, name: str, out: Path, seed: int) -> None:
         self.model, self.name, self.out, self.seed = model, name, out, seed
         self.picture: Any = None
-        self.said = ("", "")
+        self.last_turn = ("", "")
         self.commands: dict[str, Callable[[str], str]] = {
             "/open": self.open,
             "/draw": self.draw,
@@ -83,7 +83,7 @@ class Chat:
     def ask(self, question: str) -> str:
         """The answer, or to nothing a description."""
         answer = self.model.see(self._current(), question or None)
-        self.said = question, answer
+        self.last_turn = question, answer
         return answer
 
     def open(self, path: str) -> str:
@@ -92,7 +92,7 @@ class Chat:
 
         if not path:
             raise InputError("there is no picture to open: name one, as in `/open photo.jpg`")
-        self.picture, self.said = read_image(Path(path.strip("'\"")).expanduser()), ("", "")
+        self.picture, self.last_turn = read_image(Path(path.strip("'\"")).expanduser()), ("", "")
         height, width = self.picture.shape[:2]
         return f"{path}, {width} x {height} pixels"
 
@@ -107,7 +107,7 @@ class Chat:
         (picture,) = self.model.draw(prompt, n=1, seed=self.seed)
         pictures.save(picture, file)
         self.seed += 1
-        self.picture, self.said = picture, ("", "")
+        self.picture, self.last_turn = picture, ("", "")
         return str(file)
 
     def words(self, _: str) -> str:
@@ -116,7 +116,7 @@ class Chat:
 
         picture, file = self._current(), self._free("words")
         check_place(file)
-        question, answer = self.said
+        question, answer = self.last_turn
         read = write_words(self.model, picture, file, answer, question)
         heavy = ", ".join(f"{word} {read.number(weight)}" for word, weight in read.heaviest(HEAVY))
         return f"{heavy}\n{file}"
@@ -147,8 +147,8 @@ def run(arguments: list[str]) -> None:
         console.print(f"{options.model} is here. /help says what to type, /quit leaves.", style="dim")
     for line in _lines(console):
         try:
-            said = chat.reply(line)
-            console.print(said, markup=False, style="dim" if line.startswith("/") else "bold")
+            reply = chat.reply(line)
+            console.print(reply, markup=False, style="dim" if line.startswith("/") else "bold")
         except LimnerError as error:
             console.print(str(error), markup=False, style="red")
 

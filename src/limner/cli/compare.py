@@ -78,7 +78,7 @@ def compare(options: Compare) -> dict[str, Any] | None:
     from limner.compare.comparison import compare as run_comparison
     from limner.compare.plan import ComparisonRequest
 
-    asked = ComparisonRequest(
+    request = ComparisonRequest(
         recipes=options.recipes,
         budget=options.budget,
         seeds=options.seeds,
@@ -89,7 +89,7 @@ def compare(options: Compare) -> dict[str, Any] | None:
         device=options.device,
         threads=options.threads,
     )
-    return run_comparison(asked, lambda line: print(line, file=sys.stderr))
+    return run_comparison(request, lambda line: print(line, file=sys.stderr))
 
 
 def _check(options: Compare) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MODEL = "limner-64"
 READ = 32  # words of a patch that are read, so that means over the picture miss little
-TOLD = 5  # and told
+LISTED = 5  # and written
 
 EXAMPLES = """\
   limner see drawing.png
@@ -81,7 +81,7 @@ def see(options: See) -> dict[str, Any]:
     }
     if options.words is not None:
         read = write_words(model, pixels, options.words, report["answer"], options.question or "")
-        report["words"] = {"file": str(options.words), **read.to_json(TOLD)}
+        report["words"] = {"file": str(options.words), **read.to_json(LISTED)}
     return report
 
 
@@ -105,6 +105,6 @@ def write_words(model: Sees, picture: Any, file: Path, answer: str, question: st
     from limner.unified.words_page import words_page
 
     read = model.words(picture, READ)
-    shown = to_arrays(preprocess(picture, model.size))[0]
-    pictures.save(words_page(shown, read, answer, question), file)
+    pixels = to_arrays(preprocess(picture, model.size))[0]
+    pictures.save(words_page(pixels, read, answer, question), file)
     return read

@@ -59,8 +59,8 @@ def _chart(result: dict[str, Any], title: str, x: Callable[[Any, Any], float | N
     for panel, measure in zip(panels, measures, strict=True):
         for number, recipe in enumerate(result["recipes"]):
             places = [(x(recipe, point), point) for point in recipe["points"]]
-            shown = [(float(at), point) for at, point in places if at is not None]
-            _line(panel, shown, measure["name"], number, recipe["label"])
+            pairs = [(float(at), point) for at, point in places if at is not None]
+            _line(panel, pairs, measure["name"], number, recipe["label"])
         _dress(panel, title, measure)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False, fontsize=9)
@@ -75,10 +75,10 @@ def _heading(result: dict[str, Any]) -> str:
     return f"{result['budget']} for each training, {seeds}; a ring is a recipe at its own number of passes"
 
 
-def _line(panel: Any, shown: Sequence[tuple[float, dict[str, Any]]], measure: str, number: int, label: str) -> None:
+def _line(panel: Any, pairs: Sequence[tuple[float, dict[str, Any]]], measure: str, number: int, label: str) -> None:
     colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-    places = [at for at, _ in shown]
-    values = [point["quality"][measure] for _, point in shown]
+    places = [at for at, _ in pairs]
+    values = [point["quality"][measure] for _, point in pairs]
     means = [value["mean"] for value in values]
     ends = [[value["mean"] - value["interval"][0] for value in values]]
     ends.append([value["interval"][1] - value["mean"] for value in values])
@@ -86,7 +86,7 @@ def _line(panel: Any, shown: Sequence[tuple[float, dict[str, Any]]], measure: st
         places, means, yerr=ends, color=colour, marker=marker, markersize=5, linewidth=1.6, elinewidth=1, capsize=2.5,
         label=label,
     )  # fmt: skip
-    if own := [(at, mean) for (at, point), mean in zip(shown, means, strict=True) if point["own"]]:
+    if own := [(at, mean) for (at, point), mean in zip(pairs, means, strict=True) if point["own"]]:
         panel.plot(*zip(*own, strict=True), marker="o", markersize=11, color=colour, fillstyle="none", linestyle="none")
 
 

@@ -17,36 +17,36 @@ from limner.models.text_to_image import TextToImage, to_pictures
 from limner.store.folder import load
 
 Say = Callable[[str], None]
-SHOWN = slice(0, 14, 2)  # of the preview prompts
+PREVIEWED = slice(0, 14, 2)  # of the preview prompts
 
 
-def compare(asked: ComparisonRequest, say: Say) -> dict[str, Any] | None:
+def compare(request: ComparisonRequest, say: Say) -> dict[str, Any] | None:
     """The result, as it is written to comparison.json; None if a training was interrupted, which the next call goes on
     with. Errors as those of `make_plan`."""
     require_plots()
-    plan = make_plan(asked, say)
+    plan = make_plan(request, say)
     for line in overview(plan):
         say(line)
     found: dict[str, list[list[Point]]] = {one.entrant.label: [] for one in plan.contestants}
     seconds: dict[str, list[float]] = {one.entrant.label: [] for one in plan.contestants}
-    for seed in range(asked.seeds):
+    for seed in range(request.seeds):
         for one in plan.contestants:
             model = train_to_plan(plan, one, seed, say)
             if model is None:
                 return None
             label = one.entrant.label
             seconds[label].append(seconds_spent(model))
-            found[label].append(points(one.entrant.recipe, load(model), model, asked.count, seed, say))
+            found[label].append(points(one.entrant.recipe, load(model), model, request.count, seed, say))
         result = summary(plan, found, seconds)
         write(plan, result)
-        say(f"seed {seed} of all recipes is finished: {asked.out / 'table.md'}")
+        say(f"seed {seed} of all recipes is finished: {request.out / 'table.md'}")
     return result
 
 
 def overview(plan: Plan) -> list[str]:
     """What is going to happen, in lines."""
-    runs = len(plan.contestants) * plan.asked.seeds
-    lines = [f"{runs} trainings of {plan.asked.budget} each, in {plan.asked.out}"]
+    runs = len(plan.contestants) * plan.request.seeds
+    lines = [f"{runs} trainings of {plan.request.budget} each, in {plan.request.out}"]
     for one in plan.contestants:
         took = duration(one.images * one.cost.seconds)
         lines.append(
@@ -58,7 +58,7 @@ def overview(plan: Plan) -> list[str]:
 
 def write(plan: Plan, result: dict[str, Any]) -> None:
     """comparison.json, table.md and pictures."""
-    out = plan.asked.out
+    out = plan.request.out
     (out / "comparison.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (out / "table.md").write_text(table(result), encoding="utf-8")
     draw_charts(result, out)
@@ -67,9 +67,9 @@ def write(plan: Plan, result: dict[str, Any]) -> None:
         model = load(folder_of(plan, one, 0) / "model")
         if isinstance(model, TextToImage):
             drawn, _ = preview(model)
-            drawings[one.entrant.label] = to_pictures(drawn)[SHOWN]
+            drawings[one.entrant.label] = to_pictures(drawn)[PREVIEWED]
     if drawings:
-        draw_grid(drawings, PREVIEW[SHOWN], out / "grid.png")
+        draw_grid(drawings, PREVIEW[PREVIEWED], out / "grid.png")
 
 
 def files(out: Path) -> list[Path]:

@@ -74,19 +74,19 @@ class Contestant:
     cost: Cost
     images: int
 
-    def knobs(self, asked: ComparisonRequest, seed: int) -> Settings:
+    def knobs(self, request: ComparisonRequest, seed: int) -> Settings:
         """All knobs of one training. Warm-up and average take a tenth and a twentieth of it at most, so that a short
         training reaches its peak; pictures taken apart lie in one place for all."""
         own = self.entrant.knobs
         return replace(
             own,
-            out=asked.out,
+            out=request.out,
             images=self.images,
             warmup=min(own.warmup, self.images // 10),
             ema=min(own.ema, self.images // 20),
             seed=seed,
-            device=asked.device,
-            threads=asked.threads,
+            device=request.device,
+            threads=request.threads,
             sample_every=NEVER,
             checkpoint_every=max(own.batch, self.images // 20),
         )
@@ -96,56 +96,56 @@ class Contestant:
 class Plan:
     """The contestants, and what is true of all."""
 
-    asked: ComparisonRequest
+    request: ComparisonRequest
     contestants: tuple[Contestant, ...]
     made: dict[str, Any]
 
 
-def make_plan(asked: ComparisonRequest, say: Callable[[str], None]) -> Plan:
+def make_plan(request: ComparisonRequest, say: Callable[[str], None]) -> Plan:
     """The plan in the folder, with what it lacks measured and added.
 
     Raises `InputError` if the folder holds another comparison, or cannot be written.
     """
-    budget, entrants = read_budget(asked.budget), read_entrants(asked.recipes, asked.shared)
-    kept = _read(asked.out)
+    budget, entrants = read_budget(request.budget), read_entrants(request.recipes, request.shared)
+    kept = _read(request.out)
     if kept is None:
-        kept = {"asked": asked.fixed(), "commit": commit(), "machine": machine(asked.device), "recipes": {}}
-        _write(asked.out, kept)
-    for name, value in asked.fixed().items():
+        kept = {"asked": request.fixed(), "commit": commit(), "machine": machine(request.device), "recipes": {}}
+        _write(request.out, kept)
+    for name, value in request.fixed().items():
         if kept["asked"].get(name) != value:
             raise InputError(
-                f"{asked.out} was begun with --{name} {_shown(kept['asked'].get(name))}, not {_shown(value)}: ask for "
-                "the same to go on, or give another --out"
+                f"{request.out} was begun with --{name} {_or_nothing(kept['asked'].get(name))}, not "
+                f"{_or_nothing(value)}: ask for the same to go on, or give another --out"
             )
     target: int | None = None
     contestants: list[Contestant] = []
     for entrant in entrants:
         if entrant.label not in kept["recipes"]:
-            kept["recipes"][entrant.label] = _planned(entrant, asked, budget, target, say)
-            _write(asked.out, kept)
-        contestants.append(_contestant(entrant, kept["recipes"][entrant.label], asked))
+            kept["recipes"][entrant.label] = _planned(entrant, request, budget, target, say)
+            _write(request.out, kept)
+        contestants.append(_contestant(entrant, kept["recipes"][entrant.label], request))
         target = target or contestants[0].parameters
-    return Plan(asked, tuple(contestants), kept)
+    return Plan(request, tuple(contestants), kept)
 
 
 def _planned(
-    entrant: Entrant, asked: ComparisonRequest, budget: Budget, target: int | None, say: Callable[[str], None]
+    entrant: Entrant, request: ComparisonRequest, budget: Budget, target: int | None, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    asked_for = json_knobs(entrant.knobs)
-    if asked.match and target is not None:
+    entrant_knobs = json_knobs(entrant.knobs)
+    if request.match and target is not None:
         entrant = matched(entrant, target)
     say(f"{entrant.label}: measuring what an image costs")
     first = Contestant(entrant, count_parameters(entrant), Cost(0.0, 0.0), entrant.knobs.batch)
-    knobs = first.knobs(asked, seed=0)
-    if asked.threads:
-        torch.set_num_threads(asked.threads)
+    knobs = first.knobs(request, seed=0)
+    if request.threads:
+        torch.set_num_threads(request.threads)
     torch.manual_seed(0)
     wanted = SHARE * budget.amount if budget.unit == "seconds" else LONGEST
     task = quiet(entrant.recipe.task(knobs))
     cost = measure(task, knobs, seconds=min(max(wanted, SHORTEST), LONGEST))
     return {
         "recipe": entrant.path,
-        "asked": asked_for,
+        "asked": entrant_knobs,
         "knobs": json_knobs(entrant.knobs),
         "parameters": first.parameters,
         "cost": asdict(cost),
@@ -153,14 +153,14 @@ def _planned(
     }
 
 
-def _contestant(entrant: Entrant, planned: dict[str, Any], asked: ComparisonRequest) -> Contestant:
+def _contestant(entrant: Entrant, planned: dict[str, Any], request: ComparisonRequest) -> Contestant:
     if planned["asked"] != json_knobs(entrant.knobs):
         changed = [name for name, value in json_knobs(entrant.knobs).items() if planned["asked"].get(name) != value]
         raise InputError(
-            f"{entrant.label} was planned in {asked.out} with another {', '.join(changed) or 'set of knobs'}: give "
+            f"{entrant.label} was planned in {request.out} with another {', '.join(changed) or 'set of knobs'}: give "
             "another --out"
         )
-    knobs = parse_knobs(entrant.recipe.knobs, planned["knobs"], asked.out)
+    knobs = parse_knobs(entrant.recipe.knobs, planned["knobs"], request.out)
     cost = Cost(**planned["cost"])
     return Contestant(replace(entrant, knobs=knobs), planned["parameters"], cost, planned["images"])
 
@@ -192,5 +192,5 @@ def _write(folder: Path, content: dict[str, Any]) -> None:
         raise InputError(f"--out {folder} cannot be written ({error.strerror}): choose another place") from None
 
 
-def _shown(value: Any) -> str:
+def _or_nothing(value: Any) -> str:
     return str(value) or "nothing"

@@ -50,12 +50,12 @@ MEASURES: dict[str, tuple[QualityMeasure, ...]] = {  # by family; others are tab
 
 def summary(plan: Plan, found: dict[str, list[list[Point]]], seconds: dict[str, list[float]]) -> dict[str, Any]:
     """comparison.json: per contestant its plan, what it cost, and its points over seeds (``found[label][seed]``)."""
-    asked = plan.asked
+    request = plan.request
     measures = MEASURES.get(plan.contestants[0].entrant.family, ())
     return {
-        "budget": asked.budget,
+        "budget": request.budget,
         "seeds": list(range(len(next(iter(found.values()))))),
-        "asked": asked.fixed(),
+        "asked": request.fixed(),
         "commit": plan.made["commit"],
         "machine": plan.made["machine"],
         "measures": [asdict(measure) for measure in measures],
@@ -106,28 +106,28 @@ def _point(points: Sequence[Point], measures: Sequence[QualityMeasure]) -> dict[
 
 def notes(plan: Plan, found: dict[str, list[list[Point]]]) -> list[str]:
     """What a reader must know before comparing: whatever is not equal."""
-    first, said = plan.contestants[0], []
+    first, lines = plan.contestants[0], []
     knobs = {one.entrant.label: plan.made["recipes"][one.entrant.label]["knobs"] for one in plan.contestants}
     for name in ("tokenizer", "data", "scenes", "batch", "text_length", "vocabulary"):
         values = {label: own[name] for label, own in knobs.items() if name in own}
         if len({str(value) for value in values.values()}) > 1:
             listed = ", ".join(f"{label} {value}" for label, value in values.items())
-            said.append(f"Not the same {name.replace('_', ' ')}: {listed}.")
+            lines.append(f"Not the same {name.replace('_', ' ')}: {listed}.")
     for one in plan.contestants[1:]:
         if abs(share := off(one.parameters, first.parameters)) > NEAR:
             more = "more" if share > 0 else "fewer"
-            remedy = "" if plan.asked.match else "; --match-parameters makes them alike"
-            said.append(
+            remedy = "" if plan.request.match else "; --match-parameters makes them alike"
+            lines.append(
                 f"{one.entrant.label} has {abs(share):.0%} {more} parameters than {first.entrant.label}{remedy}."
             )
     if first.entrant.family == "generators" and any(own.get("data") for own in knobs.values()):
-        said.append("Trained on pictures of your own but judged by limner's prompts, so only the drawings tell.")
+        lines.append("Trained on pictures of your own but judged by limner's prompts, so only the drawings tell.")
     protocols = {label: _comparable(points[0][0].report["protocol"]) for label, points in found.items()}
     if len({str(protocol) for protocol in protocols.values()}) > 1:
-        said.append("Not the same protocol of scores, so their scores do not compare: see comparison.json.")
+        lines.append("Not the same protocol of scores, so their scores do not compare: see comparison.json.")
     if any(len(by_seed) < 2 for by_seed in found.values()):
-        said.append("One seed: nothing is known of the spread, and small differences mean nothing.")
-    return said
+        lines.append("One seed: nothing is known of the spread, and small differences mean nothing.")
+    return lines
 
 
 def _comparable(protocol: dict[str, Any]) -> dict[str, Any]:

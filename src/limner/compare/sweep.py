@@ -69,14 +69,14 @@ def points(
     return found
 
 
-def _measured(recipe: Recipe, model: nn.Module, pace: DrawOptions, asked: EvaluationRequest) -> Point:
+def _measured(recipe: Recipe, model: nn.Module, pace: DrawOptions, request: EvaluationRequest) -> Point:
     assert recipe.score is not None
     if not isinstance(model, TextToImage):
-        return Point(pace, True, None, None, recipe.score(model, asked))
+        return Point(pace, True, None, None, recipe.score(model, request))
     drawer = paced(model, pace)
     passes = forward_passes(drawer)
     _, seconds = preview(drawer)
-    return Point(pace, passes == forward_passes(model), passes, seconds, recipe.score(drawer, asked))
+    return Point(pace, passes == forward_passes(model), passes, seconds, recipe.score(drawer, request))
 
 
 def _keep(point: Point, path: Path) -> None:

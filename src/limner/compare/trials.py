@@ -25,7 +25,7 @@ SPENT = "spent.json"
 
 def folder_of(plan: Plan, contestant: Contestant, seed: int) -> Path:
     """Where a training lies."""
-    return plan.asked.out / "runs" / contestant.entrant.folder / f"seed-{seed}"
+    return plan.request.out / "runs" / contestant.entrant.folder / f"seed-{seed}"
 
 
 def train_to_plan(plan: Plan, contestant: Contestant, seed: int, say: Callable[[str], None]) -> Path | None:
@@ -33,7 +33,7 @@ def train_to_plan(plan: Plan, contestant: Contestant, seed: int, say: Callable[[
     folder = folder_of(plan, contestant, seed)
     if (folder / "model" / CARD).is_file():
         return folder / "model"
-    entrant, knobs = contestant.entrant, contestant.knobs(plan.asked, seed)
+    entrant, knobs = contestant.entrant, contestant.knobs(plan.request, seed)
     say(f"{entrant.label}, seed {seed}: training on {knobs.images:,} images")
     torch.manual_seed(seed)
     run = train_on(entrant.recipe.task(knobs), knobs, folder, f"{entrant.label}, seed {seed}")
@@ -56,7 +56,7 @@ def train_on(task: Task[Any, Any], knobs: Settings, folder: Path, label: str) ->
     began = now()
     run = train(quiet(task), knobs, folder, label=label)
     if run.images > start:
-        stretches = [*_stretches(folder), [run.images - start, now() - began]]
+        stretches = [*_stretches(folder), (run.images - start, now() - began)]
         (folder / SPENT).write_text(json.dumps(stretches), encoding="utf-8")
     return run
 
@@ -74,6 +74,7 @@ def training_seconds(folder: Path) -> float:
     return 0.0 if newest is None else float(checkpoint.load(newest)[1]["images"] * seconds / images)
 
 
-def _stretches(folder: Path) -> list[list[float]]:
+def _stretches(folder: Path) -> list[tuple[int, float]]:
     path = folder / SPENT
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    stretches = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return [(images, seconds) for images, seconds in stretches]

@@ -13,7 +13,7 @@ from limner.types import Image
 
 
 @runtime_checkable
-class Taught(Protocol):
+class CaptionLearner(Protocol):
     """An encoder taught by captions: a `SubwordClassifier` or `TwoTowers`."""
 
     @property
@@ -34,20 +34,20 @@ class ImageTextModel(nn.Module):
         subwords: the vocabulary it was taught with.
     """
 
-    def __init__(self, taught: Taught, subwords: Vocabulary) -> None:
+    def __init__(self, learner: CaptionLearner, subwords: Vocabulary) -> None:
         super().__init__()
-        self.taught, self.subwords = taught, subwords
+        self.learner, self.subwords = learner, subwords
 
     @property
     def encoder(self) -> VisionEncoder:
         """The encoder by itself."""
-        return self.taught.encoder
+        return self.learner.encoder
 
     def encode_image(self, image: Image) -> Float[Tensor, "b e"]:
         """Pictures in the common space."""
-        return self.taught.encode_image(image)
+        return self.learner.encode_image(image)
 
     def encode_text(self, captions: Sequence[str]) -> Float[Tensor, "b e"]:
         """Captions in the common space; raises `InputError` for one that is too long."""
         device = next(self.parameters()).device
-        return self.taught.encode_ids(self.subwords.encode(captions).to(device))
+        return self.learner.encode_ids(self.subwords.encode(captions).to(device))

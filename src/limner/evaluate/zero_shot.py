@@ -46,14 +46,14 @@ def zero_shot_scores(model: ImageText, size: int, count: int | None = None) -> d
 
 def _pairs_right(model: ImageText, split: Split, size: int, count: int) -> dict[str, float]:
     scenes = Scenes(SEED, split=split, size=size, objects=(1, 1))
-    shown = [scenes[i] for i in range(count)]
+    chosen = [scenes[i] for i in range(count)]
     captions = [[f"{article(colour)} {colour} {shape}"] for colour, shape in PAIRS]
-    found = classify(model, over_pictures(model.encode_image, shown), captions).tolist()
-    pairs = [(PAIRS[number], scene.things[0].pair) for number, scene in zip(found, shown, strict=True)]
+    found = classify(model, over_pictures(model.encode_image, chosen), captions).tolist()
+    pairs = [(PAIRS[number], scene.things[0].pair) for number, scene in zip(found, chosen, strict=True)]
     return {
-        "colour": sum(said[0] == true[0] for said, true in pairs) / count,
-        "shape": sum(said[1] == true[1] for said, true in pairs) / count,
-        "pair": sum(said == true for said, true in pairs) / count,
+        "colour": sum(found_pair[0] == true[0] for found_pair, true in pairs) / count,
+        "shape": sum(found_pair[1] == true[1] for found_pair, true in pairs) / count,
+        "pair": sum(found_pair == true for found_pair, true in pairs) / count,
     }
 
 

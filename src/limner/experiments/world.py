@@ -42,7 +42,7 @@ SHAPES = ("circle", "square", "triangle", "heart", "star", "cross")
 CELLS = (0, 2, 6, 8)  # of the 3x3 grid
 PICTURES, HELD_OUT = 4_000, 240
 LEAST = 8  # pictures of a rehearsal
-ASKED = ("What colour", "What shape", "Where")  # a guess is right once in 6, 6 and 4 times
+ATTRIBUTES = ("What colour", "What shape", "Where")  # a guess is right once in 6, 6 and 4 times
 QUESTIONS, SHUFFLED, READING, CAPTIONS = "questions.json", "shuffled.json", "reading.json", "captions.json"
 NEVER = 10**9
 
@@ -202,7 +202,7 @@ def prompts(experiment: Experiment) -> list[Prompt]:
 
 def questions(scene: Scene) -> list[Turn]:
     """The colour, the shape and the place of the thing, each asked about once."""
-    return [Turn(one.text, one.answer, one.kind) for one in scene.questions() if one.text.startswith(ASKED)]
+    return [Turn(one.text, one.answer, one.kind) for one in scene.questions() if one.text.startswith(ATTRIBUTES)]
 
 
 def pictures(experiment: Experiment) -> Path:
@@ -240,8 +240,8 @@ def pictures(experiment: Experiment) -> Path:
 
 def _row(picture: str | None, question: str, answer: str) -> dict[str, Any]:
     """A conversation of one question in LLaVA's format."""
-    said = [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
-    return {"conversations": said} if picture is None else {"image": picture, "conversations": said}
+    messages = [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+    return {"conversations": messages} if picture is None else {"image": picture, "conversations": messages}
 
 
 def knobs_of(experiment: Experiment, arm: Arm, seed: int) -> Any:

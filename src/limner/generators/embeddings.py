@@ -51,5 +51,5 @@ class ScaleEmbedding(nn.Module):
 
     def forward(self, tokens: Tokens) -> Float[Tensor, "b n d"]:
         with torch.no_grad():
-            told = self.quantizer.told(tokens)
-        return self.project(told.to(self.project.weight.dtype))
+            inputs = self.quantizer.scale_inputs(tokens)
+        return self.project(inputs.to(self.project.weight.dtype))

@@ -4,8 +4,8 @@ and what else is causal and leaves positions and masks to its caller.
     language = HuggingFaceLanguage.read(Path("Qwen2.5-0.5B"))
     hidden = language(vectors, places, visible)              whoever sees whom, wherever each stands
 
-`limner.languages.language.sight` goes in as a mask of four axes, which the library hands to its attention as it is, so
-that a picture sees itself both ways. Vectors go in and come out in fp32, whatever the weights are. Nothing is
+`limner.languages.language.visibility` goes in as a mask of four axes, which the library hands to its attention as it
+is, so that a picture sees itself both ways. Vectors go in and come out in fp32, whatever the weights are. Nothing is
 downloaded, and no code that lies in a folder is run.
 """
 

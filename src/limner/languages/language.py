@@ -3,7 +3,7 @@
     hidden = language(vectors, places, visible)      logits = language.logits(hidden)      table = language.words
 
 The vectors need not be words: whatever a connector puts into the space of the table is read like them. Who sees whom is
-``visible``: causal in text, everyone inside a picture (`sight`). Who stands where is ``places``.
+``visible``: causal in text, everyone inside a picture (`visibility`). Who stands where is ``places``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class LanguageModel(Protocol):
         """Room for the keys and values of ``length`` positions; only the model that made it can go on with it."""
 
 
-def sight(segments: Int[Tensor, "b n"], pictures: Int[Tensor, "b n"]) -> Bool[Tensor, "b n n"]:
+def visibility(segments: Int[Tensor, "b n"], pictures: Int[Tensor, "b n"]) -> Bool[Tensor, "b n n"]:
     """Who sees whom (row sees column): all earlier slots of its own segment and of segment 0, which every segment sees;
     inside a picture, numbered from 1 in ``pictures`` where text is 0, also the later slots. Segment -1 only pads, and
     sees itself alone."""

@@ -98,7 +98,7 @@ class FeatureTraining:
             elif kind == "photo":
                 example = self.photos[split][(start + row) % len(self.photos[split])]
                 image[row], photo[row] = views.to_tensor([example.image])[0], example.label
-        is_emoji, is_scene = (torch.tensor([kind == asked for kind in kinds]) for asked in ("emoji", "scene"))
+        is_emoji, is_scene = (torch.tensor([kind == wanted for kind in kinds]) for wanted in ("emoji", "scene"))
         if is_emoji.any():
             image[is_emoji] = self._emoji(chosen[is_emoji], backdrop[is_emoji], u[is_emoji])
         harm = ((u[:, 2] - 0.3) / 0.7 * (len(DAMAGES) - 1)).floor().add(1).clamp(min=0).long()  # 30 % stay undamaged
@@ -134,9 +134,9 @@ class FeatureTraining:
         is_scene = batch["is_scene"]
         for question in ("name", "subgroup", "photo", "backdrop", "damage"):
             target = batch[question]
-            asked = target >= 0
-            logits, target = answers[question][asked], target[asked]
-            count = asked.sum().clamp(min=1)
+            labelled = target >= 0
+            logits, target = answers[question][labelled], target[labelled]
+            count = labelled.sum().clamp(min=1)
             total = total + F.cross_entropy(logits, target, reduction="sum") / count
             metrics[f"accuracy/{question}"] = (logits.argmax(1) == target).sum() / count
         logits, target = answers["attributes"][is_scene], batch["attributes"][is_scene]

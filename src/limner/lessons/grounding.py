@@ -67,8 +67,8 @@ class GroundedConversations:
         names = [patch_names(self.scenes[one][k % len(self.scenes[one])], self.grid) for one, k in taken]
         ids = {text: self.vocabulary.ids(text) for row in names for text in row}
         longest = max(map(len, ids.values()))
-        shown = [[ids[text] + [0] * (longest - len(ids[text])) for text in row] for row in names]
-        return {**self.conversations(start, size), "shown": torch.tensor(shown)}
+        padded = [[ids[text] + [0] * (longest - len(ids[text])) for text in row] for row in names]
+        return {**self.conversations(start, size), "shown": torch.tensor(padded)}
 
     def losses(self, model: Limner, batch: Mapping[str, Tensor], rng: Rng) -> dict[str, Tensor]:
         """The three."""

@@ -65,7 +65,7 @@ def image_text_task(model: ImageTextModel, pairs: Stream, size: int) -> ImageTex
         return {"image": to_tensor([example.image for example in examples]), "ids": ids}
 
     def loss(model: ImageTextModel, batch: dict[str, Tensor], rng: Rng) -> Loss:
-        return model.taught.loss(batch["image"], batch["ids"]), {}
+        return model.learner.loss(batch["image"], batch["ids"]), {}
 
     def validate(model: ImageTextModel) -> dict[str, float]:
         return {**zero_shot_scores(model, size, HELD_OUT), **retrieval_scores(model, size, HELD_OUT)}

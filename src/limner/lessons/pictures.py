@@ -134,10 +134,10 @@ def beside_reconstructions(
     model: QuantizingTokenizer, held_out: Mapping[str, Float[Tensor, "_ 3 h w"]]
 ) -> Float[Tensor, "pairs 3 h w"]:
     """Images above their reconstructions, eight by eight; white ones fill the last row."""
-    shown = torch.cat([images[: 32 // len(held_out)] for images in held_out.values()])
-    shown = torch.cat([shown, shown.new_ones(-len(shown) % 8, *shown.shape[1:])])
-    rebuilt = reconstructed(model, shown)
-    return torch.cat([row for pair in zip(shown.split(8), rebuilt.split(8), strict=True) for row in pair])
+    originals = torch.cat([images[: 32 // len(held_out)] for images in held_out.values()])
+    originals = torch.cat([originals, originals.new_ones(-len(originals) % 8, *originals.shape[1:])])
+    rebuilt = reconstructed(model, originals)
+    return torch.cat([row for pair in zip(originals.split(8), rebuilt.split(8), strict=True) for row in pair])
 
 
 def reconstruction_psnr(

@@ -103,12 +103,12 @@ class RecogniserTraining:
         """Cross-entropies of name, centre (binary), shape, colour and size at the things, and L1 of the offset."""
         maps, names = model(batch["image"])
         metrics: dict[str, Tensor | float] = {}
-        asked = batch["name"] >= 0
-        logits, target = names[asked], batch["name"][asked]
-        total = F.cross_entropy(logits, target, reduction="sum") / asked.sum().clamp(min=1)
-        metrics["accuracy/name"] = (logits.argmax(1) == target).sum() / asked.sum().clamp(min=1)
+        labelled = batch["name"] >= 0
+        logits, target = names[labelled], batch["name"][labelled]
+        total = F.cross_entropy(logits, target, reduction="sum") / labelled.sum().clamp(min=1)
+        metrics["accuracy/name"] = (logits.argmax(1) == target).sum() / labelled.sum().clamp(min=1)
         cared = batch["centre"] >= 0
-        pictures_cared = (~asked).sum().clamp(min=1)
+        pictures_cared = (~labelled).sum().clamp(min=1)
         binary = F.binary_cross_entropy_with_logits(
             maps["centre"][:, 0][cared], batch["centre"][cared], reduction="sum"
         )

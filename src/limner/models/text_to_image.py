@@ -87,14 +87,14 @@ class ImageGenerator(nn.Module):
             first = int(known.all(0).cumprod(0).sum())
             ends = (max(first, 1),) if layout.nested else [end for end in layout.ends if end <= first]
             return self.decode(tokens[:, : ends[-1]], rng)
-        (grid,), image, shown = layout.grids, self.decode(tokens, rng), known.float()
+        (grid,), image, revealed = layout.grids, self.decode(tokens, rng), known.float()
         if len(grid) == 1:
-            shown = shown.mean(1).reshape(-1, *(1 for _ in image.shape[1:]))
+            revealed = revealed.mean(1).reshape(-1, *(1 for _ in image.shape[1:]))
         else:
             *frames, rows, columns = grid
-            shown = shown.unflatten(1, (1, *frames, rows // self.patch, columns // self.patch))
-            shown = nn.functional.interpolate(shown, size=image.shape[2:])
-        return image * shown + GREY * (1 - shown)
+            revealed = revealed.unflatten(1, (1, *frames, rows // self.patch, columns // self.patch))
+            revealed = nn.functional.interpolate(revealed, size=image.shape[2:])
+        return image * revealed + GREY * (1 - revealed)
 
     def own_decoder(self) -> Decoder:
         """The decoder of a drawing without options."""

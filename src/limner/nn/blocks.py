@@ -50,9 +50,9 @@ class Modulation(NamedTuple):
     gate2: Float[Tensor, "b #n d"]
 
     @classmethod
-    def of(cls, six: Float[Tensor, "b #n d6"]) -> Modulation:
+    def of(cls, vectors: Float[Tensor, "b #n d6"]) -> Modulation:
         """The six vectors of one, in this order."""
-        return cls(*six.chunk(6, dim=-1))
+        return cls(*vectors.chunk(6, dim=-1))
 
     def at(self, tokens: Int[Tensor, "b kept"]) -> Modulation:
         """That of these tokens of each row."""

@@ -30,28 +30,28 @@ from limner.types import Image, derive_seed
 QUESTIONED = 500  # scenes of each split that questions are about, unless the request says otherwise
 
 
-def _feature_net(asked: EvaluationRequest) -> tuple[FeatureFn | None, str]:
-    if asked.inception is None:
+def _feature_net(request: EvaluationRequest) -> tuple[FeatureFn | None, str]:
+    if request.inception is None:
         return None, ""
-    return load_inception(asked.inception), "Inception-v3"
+    return load_inception(request.inception), "Inception-v3"
 
 
-def tokenizer_scores(model: QuantizingTokenizer, asked: EvaluationRequest) -> dict[str, Any]:
+def tokenizer_scores(model: QuantizingTokenizer, request: EvaluationRequest) -> dict[str, Any]:
     """Reconstruction of held-out pictures; nothing is drawn, so the seed has no effect."""
-    feature_fn, feature_name = _feature_net(asked)
+    feature_fn, feature_name = _feature_net(request)
     return evaluate_tokenizer(
         model,
         load("features"),
-        model=asked.name,
-        weights=weights_hash(asked.name),
+        model=request.name,
+        weights=weights_hash(request.name),
         codebook_size=getattr(model.quantizer, "entries", None),
-        count=asked.count,
+        count=request.count,
         feature_fn=feature_fn,
         feature_name=feature_name,
     )
 
 
-def generator_scores(model: TextToImage, asked: EvaluationRequest) -> dict[str, Any]:
+def generator_scores(model: TextToImage, request: EvaluationRequest) -> dict[str, Any]:
     """Prompt accuracy and distance of a model that draws captions, with its own guidance and steps."""
 
     side = min(extent(model.tokenizer.size))
@@ -61,35 +61,37 @@ def generator_scores(model: TextToImage, asked: EvaluationRequest) -> dict[str, 
         top, left = ((edge - side) // 2 for edge in images.shape[-2:])  # what is drawn lies in the central square
         return images[..., top : top + side, left : left + side]
 
-    feature_fn, feature_name = _feature_net(asked)
+    feature_fn, feature_name = _feature_net(request)
     return evaluate_generator(
         draw,
         load("recogniser"),
         load("features"),
-        model=asked.name,
-        weights=weights_hash(asked.name),
+        model=request.name,
+        weights=weights_hash(request.name),
         size=side,
-        count=asked.count,
-        seed=asked.seed,
+        count=request.count,
+        seed=request.seed,
         feature_fn=feature_fn,
         feature_name=feature_name,
     )
 
 
-def encoder_scores(model: ImageTextModel, asked: EvaluationRequest) -> dict[str, Any]:
+def encoder_scores(model: ImageTextModel, request: EvaluationRequest) -> dict[str, Any]:
     """What the features know, and whether images lie where their captions do; a seed has no effect."""
-    return evaluate_encoder(model.encoder, model, model=asked.name, weights=weights_hash(asked.name), count=asked.count)
+    return evaluate_encoder(
+        model.encoder, model, model=request.name, weights=weights_hash(request.name), count=request.count
+    )
 
 
-def recogniser_scores(model: Recogniser, asked: EvaluationRequest) -> dict[str, Any]:
+def recogniser_scores(model: Recogniser, request: EvaluationRequest) -> dict[str, Any]:
     """How often the recogniser reads real pictures right: held-out scenes (1,000), held-out compositions, all emoji."""
-    count = asked.count or 1_000
+    count = request.count or 1_000
     scores = dict(read_scenes(model, Scenes(0, split="heldout", objects=(1, 2)), count))
     unseen = read_scenes(model, Scenes(0, split="compositions", objects=(1, 2)), count)
     scores |= {key.replace("read/", "read/compositions/"): value for key, value in unseen.items()}
-    scores["read/name"] = RecogniserTraining(model, seed=asked.seed).validate(model)["read/name"]
+    scores["read/name"] = RecogniserTraining(model, seed=request.seed).validate(model)["read/name"]
     protocol = Protocol(reference=f"{count} held-out scenes, {count} compositions, all emoji", count=count, size=64)
-    return report(asked.name, weights_hash(asked.name), protocol, scores)
+    return report(request.name, weights_hash(request.name), protocol, scores)
 
 
 def vision_language_scores(model: VisionLanguageModel, request: EvaluationRequest) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def page(model: nn.Module, origin: Origin, address: str) -> str:
         ("answers", 'model.answers(image, ["what is in the picture?"])'),
         ("encode", "tokens = model.encode(image)  # [b, 3, h, w] in [-1, 1]"),
     )
-    shown = [line for name, line in use if hasattr(model, name)][:1]
+    usage = [line for name, line in use if hasattr(model, name)][:1]
     published = f" ({origin.paper})" if origin.paper else ""
     facts = [f"{name}: {card[name]}" for name in ("images", "steps", "commit", "note") if card.get(name) is not None]
     lines = [
@@ -118,7 +118,7 @@ def page(model: nn.Module, origin: Origin, address: str) -> str:
         "",
         f"A model of limner's recipe `{card['recipe']}`{published} with {count:,} parameters.",
         "",
-        *("```python", "import limner", "", f'model = limner.load("{address}")', *shown, "```", ""),
+        *("```python", "import limner", "", f'model = limner.load("{address}")', *usage, "```", ""),
         "Every knob is in [recipe.json](recipe.json).",
         *(["", "How it came to be:", "", *(f"- {fact}" for fact in facts)] if facts else []),
         "",

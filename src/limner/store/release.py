@@ -187,6 +187,6 @@ def read_state(path: Path, *, trust: bool = False) -> dict[str, Tensor]:
     return tensors
 
 
-def _listed(names: list[str], shown: int = 8) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+def _listed(names: list[str], limit: int = 8) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

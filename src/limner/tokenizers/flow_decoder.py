@@ -114,9 +114,11 @@ class FlowDecoder(nn.Module):
             block = self.blocks[layer]
             assert isinstance(block, Block)
             assert block.modulation is not None
-            six = rearrange(block.modulation(time), "b (kinds six d) -> six b kinds d", six=6, d=self.width)
-            six = six.repeat_interleave(lengths, dim=2) if six.shape[2] > 1 else six
-            gate1, gate2, shift1, scale1, shift2, scale2 = six
+            modulations = rearrange(
+                block.modulation(time), "b (kinds vectors d) -> vectors b kinds d", vectors=6, d=self.width
+            )
+            modulations = modulations.repeat_interleave(lengths, dim=2) if modulations.shape[2] > 1 else modulations
+            gate1, gate2, shift1, scale1, shift2, scale2 = modulations
             return Modulation(shift1, scale1, gate1, shift2, scale2, gate2)
 
         y = self.blocks(y, Context(modulation=modulation))[:, : patches.shape[1]]

@@ -53,9 +53,9 @@ class ReconstructionObjective:
             distance = perceptual_distance(self.features, reconstruction, image).mean()
             loss, metrics["perceptual"] = loss + self.perceptual * distance, distance.detach()
         if self.adversarial and self.discriminator is not None:
-            fooled, told = hinge_losses(self.discriminator, reconstruction, image)
+            fooled, discriminator_loss = hinge_losses(self.discriminator, reconstruction, image)
             last = [module for module in model.decoder.modules() if isinstance(module, nn.Conv2d)][-1].weight
             weight = adaptive_weight(loss, fooled, last)
-            loss = loss + self.adversarial * weight * fooled + told
-            metrics |= {"fooled": fooled.detach(), "discriminator": told.detach()}
+            loss = loss + self.adversarial * weight * fooled + discriminator_loss
+            metrics |= {"fooled": fooled.detach(), "discriminator": discriminator_loss.detach()}
         return loss + bottleneck.penalty, metrics

@@ -4,7 +4,7 @@ arXiv:2412.15205, "simple scale design").
     s_n = z,   s_i = area mean of z on h_i x w_i,   1x1, 2x2, 4x4 ... h x w
 
 Nothing is learned and nothing quantized: a scale is a smaller copy of the latents, no residual of the coarser ones, and
-the last alone is the picture. A generator of scale i is told s_(i-1), enlarged.
+the last alone is the picture. A generator of scale i reads s_(i-1), enlarged.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ class Pyramid(nn.Module):
         size = self.layout.grids[target]
         return functional.interpolate(grid(tokens, self.layout.grids[scale]), size=size, mode="bicubic").flatten(2).mT
 
-    def told(self, tokens: Latents) -> Float[Tensor, "b n c"]:
-        """What each slot is told: the scale before its own at its place; zeros in the first. Reads no token of the
-        last."""
+    def scale_inputs(self, tokens: Latents) -> Float[Tensor, "b n c"]:
+        """What a generator reads at each position: the scale before, enlarged; zeros in the first. Reads no token of
+        the last."""
         parts = tokens.split(self.layout.lengths, dim=1)
-        told = [torch.zeros_like(parts[0])]
-        return torch.cat([*told, *(self.enlarged(part, i, i + 1) for i, part in enumerate(parts[:-1]))], dim=1)
+        inputs = [torch.zeros_like(parts[0])]
+        return torch.cat([*inputs, *(self.enlarged(part, i, i + 1) for i, part in enumerate(parts[:-1]))], dim=1)
 
     def tokens(self, features: Features, rng: Rng | None = None) -> Float[Tensor, "b m e"]:
         return self.shrunk(self.whole.tokens(features, rng))

@@ -153,8 +153,8 @@ def cells(size: Size, stride: int) -> Layout:
     """The one grid of an image of ``size`` pixels; raises `InputError` if it does not divide into cells."""
     height, width = extent(size)
     if height % stride or width % stride:
-        shown = size if isinstance(size, int) else f"{height}x{width}"
-        raise InputError(f"size {shown} does not divide into cells of {stride} pixels: use a multiple of {stride}")
+        written = size if isinstance(size, int) else f"{height}x{width}"
+        raise InputError(f"size {written} does not divide into cells of {stride} pixels: use a multiple of {stride}")
     return Layout(((height // stride, width // stride),))
 
 

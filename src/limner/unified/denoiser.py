@@ -1,11 +1,11 @@
 """A small transformer that denoises the tokens of a picture, each told by a vector of its own what lies there.
 
     c = time(t) + context(silu(z))                                           of every token
-    steered    x = x + position, then blocks that c shifts, scales and gates (DiT's adaLN-zero, arXiv:2212.09748)
+    modulated  x = x + position, then blocks that c shifts, scales and gates (DiT's adaLN-zero, arXiv:2212.09748)
     summed     x = x + c before every plain block, and no positions: z says where it lies
     answer     linear(norm(x) * (1 + scale) + shift),  [shift | scale] = linear(silu(c))
 
-Both are ROSS's (Wang et al., arXiv:2410.09575, Section 3.3); its released weights are steered. All tokens see all:
+Both are ROSS's (Wang et al., arXiv:2410.09575, Section 3.3); its released weights are modulated. All tokens see all:
 the language model's causal order, where z comes from one, is made up for here. The last layer starts at zero.
 """
 
@@ -37,7 +37,7 @@ class TokenDenoiser(nn.Module):
         grid: tokens on a side.
         width, depth, heads: of the transformer.
         hidden: inner channels of its MLPs; 4 times the width if None.
-        steered: which of the two it is.
+        modulated: which of the two it is.
         learned_variance: answer ``v`` too, which steers the variance of the reverse process.
     """
 
@@ -53,15 +53,15 @@ class TokenDenoiser(nn.Module):
         depth: int,
         heads: int,
         hidden: int | None = None,
-        steered: bool = True,
+        modulated: bool = True,
         learned_variance: bool = False,
     ) -> None:
         super().__init__()
-        self.channels, self.steered, self.learned_variance = channels, steered, learned_variance
+        self.channels, self.modulated, self.learned_variance = channels, modulated, learned_variance
         self.input = nn.Linear(channels, width)
         self.time = TimestepEmbedding(width)
         self.context = nn.Linear(context, width)
-        if steered:
+        if modulated:
             self.register_buffer("position", grid_positions(grid, width))
         norm = partial(nn.LayerNorm, width, eps=1e-6, elementwise_affine=False)
         self.blocks = Stack(
@@ -69,7 +69,7 @@ class TokenDenoiser(nn.Module):
                 Attention(width, heads),
                 Mlp(width, hidden or 4 * width, GELU),
                 norm,
-                modulation=nn.Linear(width, 6 * width) if steered else None,
+                modulation=nn.Linear(width, 6 * width) if modulated else None,
             )
             for _ in range(depth)
         )
@@ -95,13 +95,13 @@ class TokenDenoiser(nn.Module):
         """What ``z`` tells each token; the same at every timestep."""
         return self.context(functional.silu(z))
 
-    def forward(self, x: Latents, t: Int[Tensor, "b"], told: Sequence) -> Float[Tensor, "b n answer"]:
-        condition = self.time(t)[:, None] + told
+    def forward(self, x: Latents, t: Int[Tensor, "b"], context: Sequence) -> Float[Tensor, "b n answer"]:
+        condition = self.time(t)[:, None] + context
         x = self.input(x)
-        if self.steered:
+        if self.modulated:
             x = x + self.position
         silent = functional.silu(condition)
-        if self.steered:
+        if self.modulated:
             x = self.blocks(x, Context(modulation=lambda layer: cast(Block, self.blocks[layer]).modulate(silent)))
         else:
             with hooked(self.blocks, lambda layer, x, context: (x + condition, context)):

@@ -20,7 +20,7 @@ from torch.nn import functional
 from limner.errors import InputError
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.generators.conditions import Conditioning
-from limner.languages.language import LanguageModel, sight
+from limner.languages.language import LanguageModel, visibility
 from limner.nn.borrowed import Borrowed
 from limner.nn.cache import KeyValueCache
 from limner.nn.transformer import take
@@ -71,7 +71,7 @@ class LanguageBackbone(nn.Module):
         picture = self.hide(x, hidden, torch.arange(count, device=x.device).expand(batch, -1))
         blocks = functional.pad(torch.ones_like(steps), (words, 0))
         positions = torch.arange(words + count, device=x.device).expand(batch, -1)
-        visible = sight(torch.zeros_like(blocks), blocks)
+        visible = visibility(torch.zeros_like(blocks), blocks)
         states = self.borrowed.module(torch.cat([condition.prefix, picture], 1), positions, visible)
         return take(states[:, words:], wanted)
 

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from limner.errors import InputError
-from limner.languages.language import Vectors, sight
+from limner.languages.language import Vectors, visibility
 
 Kind: TypeAlias = Literal["text", "seen", "drawn", "special"]
 Rule: TypeAlias = Literal["causal", "full", "masked"]
@@ -112,7 +112,7 @@ class Packed:
 
     def visible(self) -> Bool[Tensor, "b n n"]:
         """Which token (row) sees which (column)."""
-        seen = sight(self.branches, self.blocks)
+        seen = visibility(self.branches, self.blocks)
         hidden = self.masked()
         if not hidden.any():
             return seen

@@ -96,17 +96,17 @@ def titled(title: str, question: str) -> str:
     return f"In the picture '{title}', {question[0].lower()}{question[1:]}"
 
 
-def natural(scene: Scene, asked: Question, title: str, rng: Random) -> Item:
+def natural(scene: Scene, question: Question, title: str, rng: Random) -> Item:
     """A scene's question under a title, with options."""
-    choices = CHOICES.get(asked.kind, YES_NO)
-    if asked.answer in YES_NO:
+    choices = CHOICES.get(question.kind, YES_NO)
+    if question.answer in YES_NO:
         choices = YES_NO
-    elif asked.kind == "count":
+    elif question.kind == "count":
         choices = NUMBERS[1 : MOST_THINGS + 1]
-    elif asked.answer not in choices:  # which of two things
-        choices = tuple(f"the {name(scene.things[i])}" for i in asked.about)
-    options = options_for(asked.answer, choices, rng)
-    return Item("", titled(title, asked.text), (asked.answer,), options, category=asked.kind, planted=NATURAL)
+    elif question.answer not in choices:  # which of two things
+        choices = tuple(f"the {name(scene.things[i])}" for i in question.about)
+    options = options_for(question.answer, choices, rng)
+    return Item("", titled(title, question.text), (question.answer,), options, category=question.kind, planted=NATURAL)
 
 
 def even_questions(scene: Scene) -> tuple[Question, ...]:
@@ -115,9 +115,9 @@ def even_questions(scene: Scene) -> tuple[Question, ...]:
     return tuple(one for one in scene.questions() if one.kind != "count" or one.text == COUNT_ALL)
 
 
-def sampled(asked: Sequence[Question], rng: Random) -> list[Question]:
+def sampled(questions: Sequence[Question], rng: Random) -> list[Question]:
     """A few of the questions, of different kinds."""
-    by_kind = {question.kind: question for question in rng.sample(asked, len(asked))}
+    by_kind = {question.kind: question for question in rng.sample(questions, len(questions))}
     return rng.sample(list(by_kind.values()), min(SAMPLED, len(by_kind)))
 
 
@@ -173,10 +173,10 @@ def plant(
             f"{len(known)} facts and {len(TITLES)} titles"
         )
     titles = rng.sample(TITLES, natural_count + leaked)
-    asked = list(islice(_asked(scenes, titles, rng), natural_count + leaked))
-    made = [Planted(replace(item, planted=LEAKED), scene) for item, scene in asked[:leaked]] + asked[leaked:]
-    told = ((rng.choice(telling(scene, rng)), scene) for scene in _from(scenes, len(scenes) // 2))
-    made += [Planted(item, scene) for item, scene in islice(told, question)]
+    naturals = list(islice(_natural_items(scenes, titles, rng), natural_count + leaked))
+    made = [Planted(replace(item, planted=LEAKED), scene) for item, scene in naturals[:leaked]] + naturals[leaked:]
+    telling_items = ((rng.choice(telling(scene, rng)), scene) for scene in _from(scenes, len(scenes) // 2))
+    made += [Planted(item, scene) for item, scene in islice(telling_items, question)]
     made += [Planted(item, scene) for item, scene in zip(known[:text], _from(scenes, len(scenes) // 3))]
     rng.shuffle(made)
     return [Planted(replace(item, id=str(number)), scene) for number, (item, scene) in enumerate(made)]
@@ -203,7 +203,7 @@ def _from(scenes: Scenes, start: int) -> Iterator[Scene]:
     return (scenes[index] for index in range(start, len(scenes)))
 
 
-def _asked(scenes: Scenes, titles: Sequence[str], rng: Random) -> Iterator[Planted]:
+def _natural_items(scenes: Scenes, titles: Sequence[str], rng: Random) -> Iterator[Planted]:
     """Natural questions, each under its own title, few from one scene."""
     left = iter(titles)
     for scene in _from(scenes, 0):

@@ -44,7 +44,7 @@ def _yes_no(kind: str, true: str, false: str, about: tuple[int, ...]) -> Iterato
     yield Question(kind, false, "no", about)
 
 
-def _absent(thing: Thing, things: Sequence[Thing], asked: set[str], rng: Random) -> str | None:
+def _absent(thing: Thing, things: Sequence[Thing], mentioned: set[str], rng: Random) -> str | None:
     """A colour and shape that is not there, was not asked for, and shares one attribute with a thing that is there. In
     scenes without held-out compositions it is none of those either: training would teach that they do not exist."""
     colour, shape = thing.pair
@@ -54,7 +54,7 @@ def _absent(thing: Thing, things: Sequence[Thing], asked: set[str], rng: Random)
     named = " ".join(other.shape for other in things if other.emoji >= 0)
     for options in (mixed, near) if rng.random() < 0.5 else (near,):
         free = [pair for pair in options if pair not in taken and pair[1] not in named]
-        new = tuple(words for words in map(" ".join, free) if words not in asked)
+        new = tuple(words for words in map(" ".join, free) if words not in mentioned)
         if new:
             return pick(rng, new)
     return None
@@ -73,14 +73,14 @@ def _other_sprite(things: Sequence[Thing], sprites: Sprites, rng: Random) -> str
 
 
 def _exists(things: Sequence[Thing], rng: Random, sprites: Sprites | None) -> Iterator[Question]:
-    asked: set[str] = set()
+    mentioned: set[str] = set()
     for i, thing in enumerate(things):
         if thing.emoji < 0:
-            wrong = _absent(thing, things, asked, rng)
+            wrong = _absent(thing, things, mentioned, rng)
         else:
             wrong = _other_sprite(things, sprites, rng) if sprites is not None else None
-        if wrong and wrong not in asked:
-            asked.add(wrong)
+        if wrong and wrong not in mentioned:
+            mentioned.add(wrong)
             yield from _yes_no("exists", _is_there(name(thing)), _is_there(wrong), (i,))
     if all(thing.emoji < 0 for thing in things):
         i = int(rng.random() * len(things))
@@ -176,10 +176,10 @@ def _depths(things: Sequence[Thing], rng: Random) -> Iterator[Question]:
 
 def questions_about(things: Sequence[Thing], rng: Random, sprites: Sprites | None = None) -> tuple[Question, ...]:
     """All questions about the things (in paint order), shuffled; "yes" and "no" are equally frequent in every kind."""
-    asked = list(_exists(things, rng, sprites))
-    asked.append(Question("count", "How many things are there?", NUMBERS[len(things)], tuple(range(len(things)))))
+    questions = list(_exists(things, rng, sprites))
+    questions.append(Question("count", "How many things are there?", NUMBERS[len(things)], tuple(range(len(things)))))
     if all(thing.emoji < 0 for thing in things):
-        asked += _attributes(things, rng)
-    asked += [*_relations(things, rng), *_sizes(things, rng), *_positions(things), *_depths(things, rng)]
-    rng.shuffle(asked)
-    return tuple(asked)
+        questions += _attributes(things, rng)
+    questions += [*_relations(things, rng), *_sizes(things, rng), *_positions(things), *_depths(things, rng)]
+    rng.shuffle(questions)
+    return tuple(questions)

@@ -94,23 +94,23 @@ def audited(experiment: Experiment, recogniser: Recogniser, seed: int) -> tuple[
     leaked = [one for one in planted if one.item.planted == LEAKED]
     seen = sightings(recogniser, [scene.image for _, scene in leaked])
     test = [Lesson(item, things) for (item, _), things in zip(leaked, seen, strict=True)]
-    asked, known, reading = curriculum(recogniser, seed, avoid=[item for item, _ in planted])
-    reader = Course((Subject(asked, 0.4, 1.0), Subject(known, 0.35, 1.0), Subject(reading, 0.25, 1.0)))
-    base = taught(experiment, "base", seed, reader, None)
+    questions, known, reading = curriculum(recogniser, seed, avoid=[item for item, _ in planted])
+    reader = Course((Subject(questions, 0.4, 1.0), Subject(known, 0.35, 1.0), Subject(reading, 0.25, 1.0)))
+    base = trained_reader(experiment, "base", seed, reader, None)
     seer = (
-        Subject(asked, 0.5, 0.25),
+        Subject(questions, 0.5, 0.25),
         Subject(known, 0.1, 0.5),
         Subject(reading, 0.1, 0.5),
         Subject(drawn(test), 0.3, 0.6),
     )
-    told = answers(Answerer(base, recogniser, seed), items, with_image=False)
+    base_answers = answers(Answerer(base, recogniser, seed), items, with_image=False)
     results = []
     for name, shuffled in (("own", False), ("shuffled", True)):
-        model = taught(experiment, name, seed, Course(seer, shuffled), base)
+        model = trained_reader(experiment, name, seed, Course(seer, shuffled), base)
         seeing, blind = (
             answers(Answerer(model, recogniser, seed), items, with_image=with_image) for with_image in (True, False)
         )
-        results.append(audit(items, seeing, blind, [told]))
+        results.append(audit(items, seeing, blind, [base_answers]))
         experiment.say(f"{name} pictures, seed {seed}: gain {natural_gain(results[-1]):.3f}, {results[-1].found}")
     return results[0], results[1]
 
@@ -126,21 +126,23 @@ def curriculum(
     """How lessons are drawn: questions about training scenes, under titles that the audit does not use and that change
     from lesson to lesson, so that only looking helps; facts; and reading."""
     scenes = Scenes(seed, split="train", objects=(1, 4))
-    shown = [scenes[index] for index in range(SCENES)]
-    seen = sightings(recogniser, [scene.image for scene in shown])
+    chosen = [scenes[index] for index in range(SCENES)]
+    seen = sightings(recogniser, [scene.image for scene in chosen])
     used = {title for item in avoid for title in TITLES if f"'{title}'" in item.question}
     titles = [title for title in TITLES if title not in used]
-    asked = [even_questions(scene) for scene in shown]
+    questions = [even_questions(scene) for scene in chosen]
 
     def ask_one(rng: Random) -> Lesson:
         index = rng.randrange(SCENES)
-        question = sampled(asked[index], rng)[0]
-        return Lesson(natural(shown[index], question, rng.choice(titles), rng), seen[index])
+        question = sampled(questions[index], rng)[0]
+        return Lesson(natural(chosen[index], question, rng.choice(titles), rng), seen[index])
 
     rng = random_for(seed, "curriculum")
-    told = [Lesson(item, things) for scene, things in zip(shown, seen, strict=True) for item in telling(scene, rng)]
+    readings = [
+        Lesson(item, things) for scene, things in zip(chosen, seen, strict=True) for item in telling(scene, rng)
+    ]
     known = [Lesson(item, seen[rng.randrange(SCENES)]) for _ in range(FACT_SHEETS) for item in facts(rng)]
-    return ask_one, drawn(known), drawn(told)
+    return ask_one, drawn(known), drawn(readings)
 
 
 def drawn(lessons: Sequence[Lesson]) -> Callable[[Random], Lesson]:
@@ -155,7 +157,7 @@ def fresh(course: Course, seed: int) -> Reader:
     return Reader([*TITLES, *(" ".join([item.question, *item.options]) for item in heard)], WIDTH)
 
 
-def taught(experiment: Experiment, name: str, seed: int, course: Course, base: Reader | None) -> Reader:
+def trained_reader(experiment: Experiment, name: str, seed: int, course: Course, base: Reader | None) -> Reader:
     """A reader after a course: a fresh one, or one that starts with the weights of ``base``."""
     lessons = round((BASE_LESSONS if base is None else SEEING_LESSONS) * experiment.scale)
     settings = Settings(

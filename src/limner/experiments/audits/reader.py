@@ -74,8 +74,8 @@ class Reader(nn.Module):
     def encode(self, items: Sequence[Item], things: Float[Tensor, "b s p"]) -> Batch:
         """Items with the things of their pictures as tensors."""
         words = self.subwords.encode([item.question for item in items])
-        shown = [text for item in items for text in (*item.options, *[""] * (PLACES - len(item.options)))]
-        options = self.subwords.encode(shown)[:, :OPTION_WORDS].reshape(len(items), PLACES, -1)
+        texts = [text for item in items for text in (*item.options, *[""] * (PLACES - len(item.options)))]
+        options = self.subwords.encode(texts)[:, :OPTION_WORDS].reshape(len(items), PLACES, -1)
         return words, things, options, torch.tensor([item.right for item in items])
 
 
@@ -148,13 +148,13 @@ class Answerer:
 
     def __init__(self, model: Reader, recogniser: Recogniser, seed: int = 0) -> None:
         self.model, self.recogniser, self.seed = model, recogniser, seed
-        self.asked: dict[str, int] = {}
+        self.attempts: dict[str, int] = {}
         self.held: dict[tuple[bytes, str, tuple[str, ...]], list[float]] = {}
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"] | None, question: str) -> str:
         stem, *lines = question.split("\n")
         options = tuple(line.partition(". ")[2] for line in lines)
-        self.asked[question] = turn = self.asked.get(question, -1) + 1
+        self.attempts[question] = turn = self.attempts.get(question, -1) + 1
         rng = random_for(self.seed, question, turn)
         response = rng.choices(*self.opinion(image, stem, tuple(sorted(options))))[0]
         return f"({LETTERS[options.index(response)]}) {response}"
@@ -167,6 +167,6 @@ class Answerer:
         key = (b"" if image is None else image.tobytes(), stem, options)
         if key not in self.held:
             things = torch.zeros(1, THINGS, PARTS) if image is None else sightings(self.recogniser, [image])
-            words, things, shown, _ = self.model.encode([Item("", stem, options[:1], options)], things)
-            self.held[key] = self.model(words, things, shown)[0, : len(options)].softmax(0).tolist()
+            words, things, texts, _ = self.model.encode([Item("", stem, options[:1], options)], things)
+            self.held[key] = self.model(words, things, texts)[0, : len(options)].softmax(0).tolist()
         return options, self.held[key]

@@ -1,4 +1,4 @@
-"""A causal transformer: one token per step, each slot told the token before it and the place it is to predict."""
+"""A causal transformer: one token per step, each position reads the token before it and where the next one lies."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from limner.types import Steps
 
 
 class CausalTransformer(nn.Module):
-    """Any order of single steps (raster or permuted); keys and values of earlier slots are kept exactly.
+    """Any order of single steps (raster or permuted); keys and values of earlier positions are kept exactly.
 
     Args:
         count: image tokens.
-        prefix: condition tokens, all visible to each other and to every slot.
+        prefix: condition tokens, all visible to each other and to every position.
         width, depth, heads: of the transformer.
         activation: of every MLP.
         dropout: after every attention and MLP.
@@ -43,7 +43,7 @@ class CausalTransformer(nn.Module):
         self.width, self.prefix, self.count = width, prefix, count
         self.start = nn.Parameter(torch.zeros(1, 1, width))
         self.prefix_position = nn.Parameter(torch.zeros(1, prefix, width))
-        self.position = nn.Parameter(torch.zeros(1, count, width))  # of the token that a slot is told
+        self.position = nn.Parameter(torch.zeros(1, count, width))  # of the token that a position reads
         self.target_position = nn.Parameter(torch.zeros(1, count, width))  # of the token that it predicts
         self.blocks = vit_blocks(depth, width, heads, activation=activation, dropout=dropout)
         self.norm = nn.LayerNorm(width, eps=1e-6)
@@ -62,14 +62,14 @@ class CausalTransformer(nn.Module):
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
-        # In drawing all tokens not yet drawn share the last step; the wanted one comes first among them.
+        # In drawing all tokens not yet drawn share the last step; the target comes first among them.
         order = (2 * steps).scatter_add(1, wanted, -torch.ones_like(wanted)).argsort(dim=1, stable=True)
-        place = order.argsort(dim=1).gather(1, wanted)  # slots of the wanted tokens
+        place = order.argsort(dim=1).gather(1, wanted)  # where the targets are predicted
         last = int(place.max()) + 1
-        told = take(x + self.position, order[:, : last - 1])
-        told = torch.cat([self.start.expand(len(x), -1, -1).to(told.dtype), told], dim=1)
-        slots = told + take(self.target_position.expand(len(x), -1, -1), order[:, :last])
-        y = torch.cat([condition.prefix + self.prefix_position, slots], dim=1)
+        known = take(x + self.position, order[:, : last - 1])
+        known = torch.cat([self.start.expand(len(x), -1, -1).to(known.dtype), known], dim=1)
+        inputs = known + take(self.target_position.expand(len(x), -1, -1), order[:, :last])
+        y = torch.cat([condition.prefix + self.prefix_position, inputs], dim=1)
         done = resume(cache, self.prefix + int(place.min()))
         visible = self._visible(done, y.shape[1], y.device)
         y = self.blocks(y[:, done:], Context(visible, cache=cache))

@@ -1,8 +1,8 @@
-"""RAR's backbone: a causal transformer for any order of single steps, each slot steered by the condition and its time
-(Yu et al., arXiv:2411.00776, Section 3).
+"""RAR's backbone: a causal transformer for any order of single steps, each position modulated by the condition and its
+time (Yu et al., arXiv:2411.00776, Section 3).
 
-    slots        start, condition x k, first token, second token ... of the order
-    slot i    =  what it holds + position of that + target_position of the token that it is to predict
+    positions    start, condition x k, first token, second token ... of the order
+    position i = what it holds + position of that + target_position of the token that it is to predict
     blocks       adaLN by  mean(condition) + time[i],   which no token changes
 
 Without ``target_position`` two orders that begin alike would ask for different tokens by the same question.
@@ -24,15 +24,15 @@ from limner.nn.cache import KeyValueCache, resume
 from limner.nn.transformer import Mlp, take
 from limner.types import Steps
 
-AHEAD = 16  # slots whose modulations are made at once in drawing: a third of all weights is then read once for them
+AHEAD = 16  # positions whose modulations are made at once in drawing: a third of all weights is then read once for them
 
 
 class AdaptiveCausalTransformer(nn.Module):
-    """Any order of single steps, raster or permuted; keys and values of earlier slots are kept exactly.
+    """Any order of single steps, raster or permuted; keys and values of earlier positions are kept exactly.
 
     Args:
         count: image tokens.
-        prefix: condition tokens; their mean steers the blocks (RAR has one, the class).
+        prefix: condition tokens; their mean modulates the blocks (RAR has one, the class).
         width, depth, heads: of the transformer.
         hidden: inner channels of every MLP; four times the width unless given.
         dropout: after every attention and MLP.
@@ -53,7 +53,7 @@ class AdaptiveCausalTransformer(nn.Module):
         self.width, self.prefix, self.count = width, prefix, count
         self.start = nn.Parameter(torch.zeros(1, 1, width))
         self.prefix_position = nn.Parameter(torch.zeros(1, 1 + prefix, width))  # of the start and the condition
-        self.position = nn.Parameter(torch.zeros(1, count, width))  # of the token that a slot holds
+        self.position = nn.Parameter(torch.zeros(1, count, width))  # of the token that a position holds
         self.target_position = nn.Parameter(torch.zeros(1, count, width))  # of the token that it predicts
         self.time = nn.Parameter(torch.zeros(1, prefix + count, width))
         norm = partial(nn.LayerNorm, eps=1e-6)
@@ -87,11 +87,11 @@ class AdaptiveCausalTransformer(nn.Module):
         wanted: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
-        # In drawing all tokens not yet drawn share the last step; the wanted one comes first among them.
+        # In drawing all tokens not yet drawn share the last step; the target comes first among them.
         order = (2 * steps).scatter_add(1, wanted, -torch.ones_like(wanted)).argsort(dim=1, stable=True)
-        place = order.argsort(dim=1).gather(1, wanted) + self.prefix  # slots that predict the wanted tokens
+        place = order.argsort(dim=1).gather(1, wanted) + self.prefix  # positions that predict the targets
         done, last = resume(cache, int(place.min())), int(place.max()) + 1
-        y = self._slots(x, order, condition.prefix, done, last)
+        y = self._inputs(x, order, condition.prefix, done, last)
         vector = condition.vector()[:, None]
         made = (
             self._modulations(vector, done, last)
@@ -106,18 +106,18 @@ class AdaptiveCausalTransformer(nn.Module):
         scale, shift = take(made[-1], place - done).chunk(2, dim=-1)
         return modulate(self.norm(take(y, place - done)), shift, scale)
 
-    def _slots(
+    def _inputs(
         self, x: Embedded, order: Int[Tensor, "b n"], prefix: Float[Tensor, "b k d"], start: int, end: int
-    ) -> Float[Tensor, "b slots d"]:
-        """Slots from ``start`` to ``end``: what they hold and what they are asked."""
+    ) -> Float[Tensor, "b positions d"]:
+        """Positions from ``start`` to ``end``: what they hold, and where what they predict lies."""
         lead = 1 + self.prefix
-        told = order[:, max(start - lead, 0) : max(end - lead, 0)]
-        held = take(x, told) + self.position[0, told]
+        known = order[:, max(start - lead, 0) : max(end - lead, 0)]
+        held = take(x, known) + self.position[0, known]
         if start < lead:
             first = torch.cat([self.start.expand(len(x), -1, -1).to(prefix.dtype), prefix], dim=1)
             held = torch.cat([(first + self.prefix_position)[:, start:end], held], dim=1)
-        asked = self.target_position[0, order[:, max(start - self.prefix, 0) : end - self.prefix]]
-        return held + functional.pad(asked, (0, 0, held.shape[1] - asked.shape[1], 0))
+        targets = self.target_position[0, order[:, max(start - self.prefix, 0) : end - self.prefix]]
+        return held + functional.pad(targets, (0, 0, held.shape[1] - targets.shape[1], 0))
 
     def _modulations(
         self, condition: Float[Tensor, "b 1 d"], start: int, end: int

@@ -73,8 +73,8 @@ def lesson(knobs: Knobs, model: ImageTextModel) -> Lesson:
     return pairs.image_text_task(model, pairs.stream(knobs.size, knobs.seed), knobs.size)
 
 
-def score(model: ImageTextModel, asked: EvaluationRequest) -> dict[str, Any]:
+def score(model: ImageTextModel, request: EvaluationRequest) -> dict[str, Any]:
     """Linear probes, zero-shot classification and retrieval; see `limner.recipes.scores`."""
     from limner.recipes.scores import encoder_scores
 
-    return encoder_scores(model, asked)
+    return encoder_scores(model, request)

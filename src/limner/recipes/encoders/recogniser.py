@@ -46,11 +46,11 @@ def lesson(knobs: Knobs, model: Recogniser) -> Task[Recogniser, Any]:
     return RecogniserTraining(model, seed=knobs.seed).begin().task()
 
 
-def score(model: Recogniser, asked: EvaluationRequest) -> dict[str, Any]:
+def score(model: Recogniser, request: EvaluationRequest) -> dict[str, Any]:
     """How often it reads held-out scenes right; see `limner.recipes.scores`."""
     from limner.recipes.scores import recogniser_scores
 
-    return recogniser_scores(model, asked)
+    return recogniser_scores(model, request)
 
 
 RECIPE = Recipe(

@@ -121,8 +121,8 @@ def frozen_tokenizer(name: str, *, discrete: bool, patch: int = 1) -> Quantizing
         raise InputError(f"{name} has {has}, but this generator draws other tokens: choose one such as {wanted}")
     grid = model.layout.grids[-1]
     if patch > 1 and (len(grid) == 1 or any(edge % patch for edge in grid[-2:])):
-        shown = "x".join(map(str, grid))
-        raise InputError(f"--patch {patch} does not divide the {shown} latents of {name}: choose 1, 2 or 4")
+        written = "x".join(map(str, grid))
+        raise InputError(f"--patch {patch} does not divide the {written} latents of {name}: choose 1, 2 or 4")
     return model
 
 
@@ -170,8 +170,8 @@ def lesson(knobs: Knobs, model: TextToImage, order: Callable[[float], Order] | N
     )
 
 
-def score(model: TextToImage, asked: EvaluationRequest) -> dict[str, Any]:
+def score(model: TextToImage, request: EvaluationRequest) -> dict[str, Any]:
     """Prompt accuracy and Frechet distances; see `limner.recipes.scores`."""
     from limner.recipes.scores import generator_scores
 
-    return generator_scores(model, asked)
+    return generator_scores(model, request)

@@ -140,8 +140,8 @@ def lesson(knobs: ReconstructionKnobs, model: QuantizingTokenizer) -> Lesson:
     return lesson_by(objective, knobs, model, objective.discriminator)
 
 
-def score(model: QuantizingTokenizer, asked: EvaluationRequest) -> dict[str, Any]:
+def score(model: QuantizingTokenizer, request: EvaluationRequest) -> dict[str, Any]:
     """Reconstruction of held-out images; see `limner.recipes.scores`."""
     from limner.recipes.scores import tokenizer_scores
 
-    return tokenizer_scores(model, asked)
+    return tokenizer_scores(model, request)

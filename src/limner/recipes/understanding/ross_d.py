@@ -60,7 +60,7 @@ def reconstruction(knobs: Knobs, model: VisionLanguageModel) -> Reconstruction:
         width=knobs.denoiser_width,
         depth=knobs.denoiser_depth,
         heads=max(knobs.denoiser_width // 32, 1),
-        steered=not knobs.summed,
+        modulated=not knobs.summed,
     )
     objective = Denoising(width, network, draws=knobs.draws)
     return Reconstruction(target, objective, shuffled=knobs.shuffled, stopped=knobs.stopped)

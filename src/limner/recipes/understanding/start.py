@@ -83,7 +83,7 @@ def start_scores(encoder: str | None, connector: LanguageBasis, subwords: Subwor
     """From the classifier of the SuperClass ``encoder``, for a basis of these ``rows`` of the table: subwords that are
     spelled alike are the same. Raises `InputError` if it has none."""
     source = load(encoder) if encoder is not None else None
-    classifier = source.taught if isinstance(source, ImageTextModel) else None
+    classifier = source.learner if isinstance(source, ImageTextModel) else None
     if not isinstance(classifier, SubwordClassifier) or len(classifier.head.blocks):
         raise InputError(
             f"--encoder {encoder} has no linear classifier into subwords: give a SuperClass of --head-depth 0"

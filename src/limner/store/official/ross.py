@@ -46,7 +46,7 @@ class RossSizes:
     hidden: int | None = None
     steps: int = 1000
     draws: int = 4
-    steered: bool = True
+    modulated: bool = True
     learned_variance: bool = False
 
 
@@ -83,7 +83,7 @@ def official_denoising(sizes: RossSizes) -> Denoising:
         depth=sizes.depth,
         heads=sizes.heads,
         hidden=sizes.hidden,
-        steered=sizes.steered,
+        modulated=sizes.modulated,
         learned_variance=sizes.learned_variance,
     )
     return Denoising(
@@ -92,7 +92,7 @@ def official_denoising(sizes: RossSizes) -> Denoising:
         draws=sizes.draws,
         steps=sizes.steps,
         solver=None,
-        learned_norm=not sizes.steered,
+        learned_norm=not sizes.modulated,
     )
 
 
@@ -149,15 +149,15 @@ def sizes_of(state: State) -> RossSizes:
     """The sizes of a prepared state dict. Summed blocks tell the grid by a ``pos_embed`` that they never read."""
     width, context = state["net.z_embedder.1.weight"].shape
     channels, answer = state[INPUT].shape[1], state["net.final_layer.linear.weight"].shape[0]
-    steered = "net.pos_embed" in state
+    modulated = "net.pos_embed" in state
     return RossSizes(
         context=context,
-        grid=math.isqrt(state["net.pos_embed" if steered else "pos_embed"].shape[1]),
+        grid=math.isqrt(state["net.pos_embed" if modulated else "pos_embed"].shape[1]),
         width=width,
         depth=depth_of(state, "net.blocks"),
         channels=channels,
         hidden=state["net.blocks.0.mlp.fc1.weight"].shape[0],
-        steered=steered,
+        modulated=modulated,
         learned_variance=answer == 2 * channels,
     )
 

@@ -5,7 +5,7 @@
                        step  = phi_s(bicubic(codebook[ids_s] -> h x w)),   rest -= step
 
 ``phi(x) = (1 - r) x + r conv(x)`` smooths what was enlarged; a few of them serve all scales. The steps add up to what
-the decoder reads, and the sum after each scale, shrunk to the next, is what a generator of the next scale is told.
+the decoder reads, and the sum after each scale, shrunk to the next, is what a generator of the next scale reads.
 """
 
 from __future__ import annotations
@@ -89,15 +89,15 @@ class MultiScaleQuantizer(Discrete):
             total = step if total is None else total + step
             yield total
 
-    def told(self, tokens: Tokens, scales: int | None = None) -> Float[Tensor, "b m c"]:
-        """What each slot of the first ``scales`` scales is told, scale after scale: the features after the scale before
-        its own, shrunk to its own grid; zeros in the first. Reads no token of the last of these scales."""
+    def scale_inputs(self, tokens: Tokens, scales: int | None = None) -> Float[Tensor, "b m c"]:
+        """What a generator reads at each position of the first ``scales`` scales: the features after the scale before,
+        shrunk to the grid of its own; zeros in the first. Reads no token of the last of these scales."""
         grids = self.layout.grids[:scales]
         rows = self.rows(tokens[:, : Layout(grids[:-1]).length])
-        told = [rows.new_zeros(len(rows), grids[0][0] * grids[0][1], self.channels)]
+        inputs = [rows.new_zeros(len(rows), grids[0][0] * grids[0][1], self.channels)]
         for size, total in zip(grids[1:], self.sums(rows), strict=True):
-            told.append(functional.interpolate(total, size=size, mode="area").flatten(2).mT)
-        return torch.cat(told, dim=1)
+            inputs.append(functional.interpolate(total, size=size, mode="area").flatten(2).mT)
+        return torch.cat(inputs, dim=1)
 
     def nearest(self, x: Features) -> Ids:
         """Ids of the nearest rows, in fp32, in raster order."""
