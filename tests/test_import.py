@@ -62,6 +62,15 @@ def test_loading_a_generator_imports_what_it_needs_to_draw():
     assert len(files) <= 50, f"{len(files)} modules: {' '.join(files)}"
 
 
+@pytest.mark.parametrize("path", ["understanding/ross_basis", "understanding/ovis_gumbel", "unified/limner"])
+def test_a_model_that_sees_is_built_without_what_trains_and_judges_it(path):
+    code = f"import sys; from limner.store.folder import find_recipe; find_recipe({path!r}); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    found = set(done.stdout.split())
+    assert "limner.models.vision_language" in found
+    assert found.isdisjoint({"limner.lessons", "limner.evaluate", "limner.recipes.scores", "limner.experiments"})
+
+
 def test_the_data_floor_needs_no_torch():
     assert "torch" not in modules_after("import limner.data.emoji, limner.data.scenes, limner.data.folder")
 

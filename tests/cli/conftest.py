@@ -34,7 +34,7 @@ def _saved(folder: Path, path: str = "understanding/language_basis", *, seed: in
 
 
 @pytest.fixture(scope="session")
-def saved_seer() -> Callable[..., str]:
+def saved_model() -> Callable[..., str]:
     """Makes a model in a folder."""
     return _saved
 

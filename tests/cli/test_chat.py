@@ -61,8 +61,8 @@ def test_nothing_goes_wrong_for_good(piped, seeing, picture, tmp_path):
 class Both:
     """A real model that sees and a real one that draws, as one."""
 
-    def __init__(self, seer: Any, drawer: Any) -> None:
-        self.size, self.see, self.words, self.draw = seer.size, seer.see, seer.words, drawer.draw
+    def __init__(self, reader: Any, drawer: Any) -> None:
+        self.size, self.see, self.words, self.draw = reader.size, reader.see, reader.words, drawer.draw
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +84,11 @@ def test_it_sees_what_it_drew(seeing, drawer, tmp_path):
     from limner.cli.chat import Chat
     from limner.errors import InputError
 
-    seer = limner.load(seeing)
-    chat = Chat(Both(seer, drawer), "both", tmp_path / "new", 7)
+    reader = limner.load(seeing)
+    chat = Chat(Both(reader, drawer), "both", tmp_path / "new", 7)
     assert chat.reply("/draw a red heart") == str(tmp_path / "new" / "drawing-1.png")
     with Image.open(tmp_path / "new" / "drawing-1.png") as drawn:
-        assert chat.reply("What colour is the heart?") == seer.see(drawn, "What colour is the heart?")
+        assert chat.reply("What colour is the heart?") == reader.see(drawn, "What colour is the heart?")
         assert drawn.tobytes() == drawer.draw("a red heart", seed=7)[0].tobytes()
     second = Path(chat.reply("/draw a red heart"))
     assert second.name == "drawing-2.png"

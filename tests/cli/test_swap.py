@@ -9,11 +9,11 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def others(saved_seer: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def others(saved_model: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Language models of another size, with the same words and with fewer."""
     folder = tmp_path_factory.mktemp("others")
     made = {"same": {"width": 128, "depth": 2, "length": 300}, "fewer": {"vocabulary": 60}}
-    return {name: saved_seer(folder / name, "understanding/llava", seed=1, **knobs) for name, knobs in made.items()}
+    return {name: saved_model(folder / name, "understanding/llava", seed=1, **knobs) for name, knobs in made.items()}
 
 
 def test_the_swapped_model_is_saved_and_measured(command_line, seeing, others, tmp_path):

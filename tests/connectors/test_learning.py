@@ -67,12 +67,12 @@ def test_it_learns_to_say_what_it_sees(make: Callable[[int], Connector]) -> None
     if isinstance(connector, LanguageBasis):
         with torch.no_grad():
             connector.settle(language.words, encoder(images).vectors)
-    seer = VisionLanguageModel(encoder, connector, language, vocabulary, learns_to_see=True)
-    packed = pack([[Turn(ASKED, colour)] for colour in COLOURS], vocabulary, seer.slots)
-    optimizer = torch.optim.AdamW(seer.parameters(), lr=1e-3)
+    model = VisionLanguageModel(encoder, connector, language, vocabulary, learns_to_see=True)
+    packed = pack([[Turn(ASKED, colour)] for colour in COLOURS], vocabulary, model.image_tokens)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for _ in range(220):
-        loss = seer.answer_loss(packed, seer.hidden(packed, seer.vectors(images)))
+        loss = model.answer_loss(packed, model.hidden(packed, model.vectors(images)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert seer.eval().answers(images, [ASKED] * 3) == list(COLOURS)
+    assert model.eval().answers(images, [ASKED] * 3) == list(COLOURS)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.unified.test_seer import COLOURS, build, plain
+from tests.unified.test_vision_language import COLOURS, build, plain
 from torch import Tensor
 
 from limner.data.conversations import Turn
@@ -74,25 +74,25 @@ def batch(rows: int = 4) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("make", OBJECTIVES)
 @pytest.mark.parametrize("stopped", [False, True])
 def test_it_teaches_the_language_model_unless_stopped(make: Make, stopped: bool) -> None:
-    seer, taught = build(), reconstruction(make, stopped=stopped)
+    model, taught = build(), reconstruction(make, stopped=stopped)
     images = torch.stack([plain(colour) for colour in COLOURS])
-    packed = pack([[Turn("what colour ?", colour)] for colour in COLOURS], seer.vocabulary, seer.slots)
-    hidden, has_picture = seer.at_pictures(packed, seer.hidden(packed, seer.vectors(images)))
+    packed = pack([[Turn("what colour ?", colour)] for colour in COLOURS], model.vocabulary, model.image_tokens)
+    hidden, has_picture = model.states_at_images(packed, model.hidden(packed, model.vectors(images)))
     assert has_picture.all()
     taught(hidden, images, has_picture, Rng(0)).backward()
     assert all(parameter.grad is not None for parameter in taught.parameters())
-    for module in (seer.language.blocks, seer.connector, seer.encoder.blocks):
+    for module in (model.language.blocks, model.connector, model.encoder.blocks):
         grads = [parameter.grad for parameter in module.parameters()]
         assert all(grad is None for grad in grads) if stopped else all(grad is not None for grad in grads)
 
 
 def test_pictures_are_looked_at_before_questions_are_read() -> None:
-    seer = build().eval()
+    model = build().eval()
     images = torch.stack([plain(colour) for colour in COLOURS])
-    packed = pack([[Turn("is it red ?", "yes")]] * 3, seer.vocabulary, seer.slots)
+    packed = pack([[Turn("is it red ?", "yes")]] * 3, model.vocabulary, model.image_tokens)
     with torch.no_grad():
-        hidden, _ = seer.at_pictures(packed, seer.hidden(packed, seer.vectors(images)))
-        torch.testing.assert_close(seer.looking(images), hidden)
+        hidden, _ = model.states_at_images(packed, model.hidden(packed, model.vectors(images)))
+        torch.testing.assert_close(model.image_states(images), hidden)
 
 
 @pytest.mark.parametrize("make", OBJECTIVES)

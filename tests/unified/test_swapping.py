@@ -26,7 +26,7 @@ def language(width: int, rows: int = len(WORDS)) -> LanguageTransformer:
 
 
 @pytest.fixture
-def seer() -> VisionLanguageModel:
+def vision_language() -> VisionLanguageModel:
     torch.manual_seed(0)
     connector = LanguageBasis(DenseHead(nn.Identity(), 32, len(WORDS)), Softmax(1.0), AllWords(len(WORDS)))
     encoder = VisionTransformer(size=16, patch=8, width=32, depth=1, heads=2)
@@ -46,46 +46,48 @@ def reach(model: VisionLanguageModel) -> float:
     return float((vectors.square().mean() / words.var(0, unbiased=False).mean()).sqrt())
 
 
-def test_coefficients_stay_and_words_are_the_others(seer: VisionLanguageModel) -> None:
+def test_coefficients_stay_and_words_are_the_others(vision_language: VisionLanguageModel) -> None:
     other = language(48)
-    before = [value.clone() for value in seer.state_dict().values() if isinstance(value, torch.Tensor)]
-    made = swapped(seer, other, WORDS, pictures())
+    before = [value.clone() for value in vision_language.state_dict().values() if isinstance(value, torch.Tensor)]
+    made = swapped(vision_language, other, WORDS, pictures())
     assert made.language is other
-    assert reach(made) == pytest.approx(reach(seer), rel=1e-4)
-    for old, new in zip(seer.words(pictures()[0]).patches, made.words(pictures()[0]).patches, strict=True):
+    assert reach(made) == pytest.approx(reach(vision_language), rel=1e-4)
+    for old, new in zip(vision_language.words(pictures()[0]).patches, made.words(pictures()[0]).patches, strict=True):
         assert old == new
-    after = [value for value in seer.state_dict().values() if isinstance(value, torch.Tensor)]
+    after = [value for value in vision_language.state_dict().values() if isinstance(value, torch.Tensor)]
     assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
 
 
-def test_back_again_is_where_it_was(seer: VisionLanguageModel) -> None:
-    there = swapped(seer, language(48), WORDS, pictures())
-    back = swapped(there, seer.language, WORDS, pictures())
-    torch.testing.assert_close(back.vectors(pictures()), seer.vectors(pictures()), rtol=1e-4, atol=1e-4)
+def test_back_again_is_where_it_was(vision_language: VisionLanguageModel) -> None:
+    there = swapped(vision_language, language(48), WORDS, pictures())
+    back = swapped(there, vision_language.language, WORDS, pictures())
+    torch.testing.assert_close(back.vectors(pictures()), vision_language.vectors(pictures()), rtol=1e-4, atol=1e-4)
 
 
-def test_the_control_speaks_the_wrong_words_as_loudly(seer: VisionLanguageModel) -> None:
+def test_the_control_speaks_the_wrong_words_as_loudly(vision_language: VisionLanguageModel) -> None:
     order = torch.arange(len(WORDS)).roll(1)
-    made = swapped(seer, seer.language, WORDS, pictures(), order)
-    assert made.slots == seer.slots
-    assert reach(made) == pytest.approx(reach(seer), rel=1e-4)
-    assert not torch.allclose(made.vectors(pictures()), seer.vectors(pictures()), atol=0.1)
-    same = swapped(seer, seer.language, WORDS, pictures(), torch.arange(len(WORDS)))
-    torch.testing.assert_close(same.vectors(pictures()), seer.vectors(pictures()), rtol=1e-4, atol=1e-4)
+    made = swapped(vision_language, vision_language.language, WORDS, pictures(), order)
+    assert made.image_tokens == vision_language.image_tokens
+    assert reach(made) == pytest.approx(reach(vision_language), rel=1e-4)
+    assert not torch.allclose(made.vectors(pictures()), vision_language.vectors(pictures()), atol=0.1)
+    same = swapped(vision_language, vision_language.language, WORDS, pictures(), torch.arange(len(WORDS)))
+    torch.testing.assert_close(same.vectors(pictures()), vision_language.vectors(pictures()), rtol=1e-4, atol=1e-4)
 
 
-def test_other_words_are_refused(seer: VisionLanguageModel) -> None:
+def test_other_words_are_refused(vision_language: VisionLanguageModel) -> None:
     others = Subwords.trained(["green rings above brown squares"] * 5, size=len(WORDS), length=8, speaks=True)
     with pytest.raises(InputError, match=r"number \d+ is '.+' in one and '.+' in the other"):
-        swapped(seer, language(32), others, pictures())
+        swapped(vision_language, language(32), others, pictures())
     with pytest.raises(InputError, match=f"have {len(WORDS)} and 64 words"):
-        swapped(seer, language(32, 64), WORDS, pictures())
+        swapped(vision_language, language(32, 64), WORDS, pictures())
 
 
-def test_what_knows_no_words_cannot_be_swapped(seer: VisionLanguageModel) -> None:
-    plain = VisionLanguageModel(seer.encoder, MlpConnector(32, 32), seer.language, WORDS)
+def test_what_knows_no_words_cannot_be_swapped(vision_language: VisionLanguageModel) -> None:
+    plain = VisionLanguageModel(vision_language.encoder, MlpConnector(32, 32), vision_language.language, WORDS)
     with pytest.raises(InputError, match="mixes no words"):
         swapped(plain, language(32), WORDS, pictures())
-    placed = VisionLanguageModel(seer.encoder, seer.connector, seer.language, WORDS, placed=True)
+    placed = VisionLanguageModel(
+        vision_language.encoder, vision_language.connector, vision_language.language, WORDS, placed=True
+    )
     with pytest.raises(InputError, match="learned positions"):
         swapped(placed, language(32), WORDS, pictures())

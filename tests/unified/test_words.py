@@ -23,7 +23,7 @@ from limner.unified.words import PatchWords, Weighed
 SIZE, PATCH, WIDTH = 24, 8, 32
 
 
-def seer(connector: Connector) -> VisionLanguageModel:
+def vision_language(connector: Connector) -> VisionLanguageModel:
     torch.manual_seed(0)
     words = Subwords.trained(["a red heart left of a blue star"] * 5, size=60, length=8, speaks=True)
     encoder = VisionTransformer(size=SIZE, patch=PATCH, width=WIDTH, depth=1, heads=2)
@@ -34,7 +34,7 @@ def seer(connector: Connector) -> VisionLanguageModel:
 
 @pytest.fixture(scope="module")
 def count() -> int:
-    return len(seer(MlpConnector(WIDTH, WIDTH)).vocabulary)
+    return len(vision_language(MlpConnector(WIDTH, WIDTH)).vocabulary)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def picture() -> torch.Tensor:
 
 def test_a_mixture_says_how_much_of_each_word_it_took(count: int, picture: torch.Tensor) -> None:
     basis = LanguageBasis(DenseHead(nn.Identity(), WIDTH, count), Softmax(1.0), AllWords(count))
-    model = seer(basis)
+    model = vision_language(basis)
     read = model.words(picture, count)
     assert (read.grid, read.reading) == ((3, 3), "mixture")
     coefficients = basis.coefficients(model.encoder(picture[None]).vectors, model.language.words)[0, 5]
@@ -56,7 +56,7 @@ def test_a_mixture_says_how_much_of_each_word_it_took(count: int, picture: torch
 
 
 def test_of_other_vectors_the_nearest_words_are_read(picture: torch.Tensor) -> None:
-    model = seer(MlpConnector(WIDTH, WIDTH))
+    model = vision_language(MlpConnector(WIDTH, WIDTH))
     row = model.vocabulary.ids("heart")[0]
     with torch.no_grad():
         model.connector.fc2.weight.zero_()
@@ -70,13 +70,13 @@ def test_of_other_vectors_the_nearest_words_are_read(picture: torch.Tensor) -> N
 
 
 def test_vectors_that_belong_to_no_patch_have_no_words(picture: torch.Tensor) -> None:
-    model = seer(Resampler(WIDTH, (SIZE // PATCH) ** 2, WIDTH, queries=4))
+    model = vision_language(Resampler(WIDTH, (SIZE // PATCH) ** 2, WIDTH, queries=4))
     with pytest.raises(InputError, match="4 vectors of 9 patches"):
         model.words(picture)
 
 
 def test_there_are_as_many_words_as_there_are(count: int, picture: torch.Tensor) -> None:
-    model = seer(MlpConnector(WIDTH, WIDTH))
+    model = vision_language(MlpConnector(WIDTH, WIDTH))
     assert len(model.words(picture, 10_000).patches[0][0]) == count
     with pytest.raises(InputError, match="0 words of a patch"):
         model.words(picture, 0)

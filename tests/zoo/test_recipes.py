@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(300)  # the first test of a session trains what
 RECIPES = tuple(entry.path for entry in find_recipes() if entry.trains)
 JUDGES = ("encoders/features", "encoders/recogniser")
 TAUGHT = tuple(path for path in RECIPES if path.startswith("encoders/") and path not in JUDGES)
-SEERS = tuple(path for path in RECIPES if path.startswith("understanding/"))
+UNDERSTANDING = tuple(path for path in RECIPES if path.startswith("understanding/"))
 TOKENIZERS = tuple(path for path in RECIPES if path.startswith("tokenizers/"))
 BOTH = tuple(path for path in RECIPES if path.startswith("unified/"))
 DRAWERS = tuple(path for path in RECIPES if path.startswith("generators/"))
@@ -49,7 +49,7 @@ def outputs(path: str, model) -> torch.Tensor:
     if path in TOKENIZERS:
         tokens = model.encode(pictures(2))
         return torch.cat([tokens.flatten(1).float(), model.decode(tokens).flatten(1)], 1)
-    if path in SEERS:
+    if path in UNDERSTANDING:
         return seen(model)
     if path in BOTH:
         return torch.cat([part.flatten() for part in (seen(model.vision_language), drawn(model))])
@@ -65,7 +65,7 @@ def seen(model) -> torch.Tensor:
     from limner.data.conversations import Turn
     from limner.unified.conversation import pack
 
-    packed = pack([[Turn("What colour is the star?", "red")]], model.vocabulary, model.slots)
+    packed = pack([[Turn("What colour is the star?", "red")]], model.vocabulary, model.image_tokens)
     return model.language.logits(model.hidden(packed, model.vectors(pictures(1, model.encoder.size))))
 
 
@@ -98,7 +98,7 @@ def test_it_is_validated(trained, path):
     for line in (zoo.directory / "log.jsonl").read_text().splitlines():
         scores |= json.loads(line)
     expected = {"psnr/emoji", "psnr/scenes"} if path in TOKENIZERS else {"accuracy/name"}
-    expected = {"qa/overall", "blind/overall"} if path in SEERS + BOTH else expected
+    expected = {"qa/overall", "blind/overall"} if path in UNDERSTANDING + BOTH else expected
     expected = {"zero_shot/pair", "retrieval/scenes/image_to_text@1"} if path in TAUGHT else expected
     assert expected <= scores.keys()
 
@@ -115,7 +115,7 @@ def test_a_saved_model_is_the_trained_one(trained, path):
     fresh = zoo.recipe.build(zoo.knobs).eval()
     if path in DRAWERS + TAUGHT:
         fresh.subwords = model.subwords
-    if path in SEERS:
+    if path in UNDERSTANDING:
         fresh.vocabulary = model.vocabulary
     if path in BOTH:
         fresh.subwords.vocabulary = model.subwords.vocabulary

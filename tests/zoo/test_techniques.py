@@ -75,7 +75,7 @@ def test_a_model_that_holds_another_is_changed_there(trained):
 
     model = limner.load(trained("unified/limner").name)
     assert guided().change(model) is model
-    assert model.drawer.decoder(model.drawer.generator).options.guidance == 3.0
+    assert model.decoder(model.generator).options.guidance == 3.0
 
 
 def test_the_command_line_draws_with_a_technique(command_line, trained, tmp_path):
@@ -132,7 +132,7 @@ def test_pruned_patches_are_read_no_more(trained, host):
     name, image = trained(host).name, torch.rand(1, 3, 16, 16) * 2 - 1
     plain, model = (getattr(one, "vision_language", one) for one in (limner.load(name), limner.load(name)))
     pruned = with_techniques(model, ["vtc-cls:keep=3"])
-    assert (plain.slots, pruned.slots) == (4, 3)
+    assert (plain.image_tokens, pruned.image_tokens) == (4, 3)
     with torch.no_grad():
         row, column = pruned.reduce(pruned.encoder(image), None).positions[0].T
         assert torch.allclose(pruned.vectors(image), plain.vectors(image)[:, 2 * row + column], atol=1e-6)

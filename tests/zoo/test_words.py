@@ -163,7 +163,7 @@ def test_ovis(name):
     recipe = importlib.import_module(f"limner.recipes.understanding.{name}")
     task = step(recipe, entries=24, stride=2, images=80, batch=8)
     connector = task.model.connector
-    assert task.model.slots == 1
+    assert task.model.image_tokens == 1
     assert all(p.grad is not None for p in connector.parameters())
     mixed = {"ovis": 24, "ovis_argmax": 1, "ovis_gumbel": 1}[name]
     scores = torch.randn(5, 24)

@@ -1,1 +1,1 @@
-"""What models are taught by: data and loss together."""
+"""How models are trained: data and loss together."""

@@ -152,7 +152,7 @@ class ConversationLesson:
         return self._packed(rows)
 
     def _packed(self, conversations: Sequence[Conversation]) -> dict[str, Tensor]:
-        packed = pack_conversations(conversations, self.model.vocabulary, self.model.slots, length=self.length)
+        packed = pack_conversations(conversations, self.model.vocabulary, self.model.image_tokens, length=self.length)
         size = self.model.encoder.size
         blank = np.zeros((size, size, 3), np.uint8)
         images = [blank if one.image is None else one.image for one in conversations]
@@ -172,7 +172,7 @@ class ConversationLesson:
         answers = model.answer_loss(packed, hidden)
         if self.reconstruction is None:
             return answers, {}
-        states, has_picture = model.at_pictures(packed, hidden)
+        states, has_picture = model.states_at_images(packed, hidden)
         reconstruction = self.reconstruction(states, batch["image"], has_picture, rng)
         logged = {"answers": answers.detach(), "reconstruction": reconstruction.detach()}
         return answers + self.weight * reconstruction, logged
@@ -184,7 +184,7 @@ class ConversationLesson:
         if self.reconstruction is None or not images:
             return None
         image = to_tensor(images).to(model.language.words.device)
-        rebuilt = self.reconstruction.picture(model.looking(image), Rng(range(len(image)), image.device))
+        rebuilt = self.reconstruction.picture(model.image_states(image), Rng(range(len(image)), image.device))
         if rebuilt is None:
             return None
         image = resized(image, rebuilt.shape[-1])

@@ -68,18 +68,18 @@ class GroundedConversations:
         ids = {text: self.vocabulary.ids(text) for row in names for text in row}
         longest = max(map(len, ids.values()))
         padded = [[ids[text] + [0] * (longest - len(ids[text])) for text in row] for row in names]
-        return {**self.conversations(start, size), "shown": torch.tensor(padded)}
+        return {**self.conversations(start, size), "named": torch.tensor(padded)}
 
     def losses(self, model: Limner, batch: Mapping[str, Tensor], rng: Rng) -> dict[str, Tensor]:
         """The three."""
-        sees, unified, packed = model.vision_language, model.unified(), Packed.from_dict(batch)
-        patches = sees.encoder(batch["image"])
-        packed = packed.showing("seen", sees.connect(patches).flatten(0, 1))
+        reader, unified, packed = model.vision_language, model.unified(), Packed.from_dict(batch)
+        patches = reader.encoder(batch["image"])
+        packed = packed.showing("seen", reader.connect(patches).flatten(0, 1))
         states = unified.hidden(packed)
-        at_picture, has_picture = sees.at_pictures(packed, states)
-        shares = cast(LanguageBasis, sees.connector).coefficients(patches.vectors, sees.language.words)
+        at_picture, has_picture = reader.states_at_images(packed, states)
+        shares = cast(LanguageBasis, reader.connector).coefficients(patches.vectors, reader.language.words)
         return {
             **unified.losses(packed, states, packed.masked(), rng),
             "reconstruction": self.reconstruction(at_picture, batch["image"], has_picture, rng),
-            "grounding": grounding_loss(shares, batch["shown"]),
+            "grounding": grounding_loss(shares, batch["named"]),
         }

@@ -32,17 +32,17 @@ from limner.unified.conversation import TextVocabulary, pack
 from limner.unified.segments import NOTHING, Packed, embed
 from limner.unified.words import PatchWords, patch_words
 
-ANSWER = 24  # subwords of the longest answer, unless more are asked for
+ANSWER = 24  # subwords of the longest answer, unless ``limit`` is larger
 BATCH = 32  # questions that are answered at a time
 
 
 @runtime_checkable
 class Sees(Protocol):
-    """What people ask of a model that sees."""
+    """A model that answers about images."""
 
     @property
     def size(self) -> int:
-        """Pixels on a side of what it sees."""
+        """Pixels on a side of an image."""
 
     def see(self, image: Given, question: str | None = None) -> str:
         """An answer, or without a question a description."""
@@ -52,16 +52,16 @@ class Sees(Protocol):
 
 
 class VisionLanguageModel(nn.Module):
-    """Sees pictures and answers questions.
+    """Answers questions about images.
 
     Args:
-        encoder: sees.
-        connector: puts what it sees into the space of words.
-        language: reads and speaks; a module too.
+        encoder: images to patches.
+        connector: patches to vectors in the space of words.
+        language: reads both and answers; a module too.
         vocabulary: of the language model; a module if its state is to travel with the weights.
         learns_to_see: train the encoder too.
-        placed: add a learned vector per position to what the connector makes. Mixtures of words do not say where they
-            are, and of equal ones rotary positions tell the language model nothing.
+        placed: add a learned vector per position to the connector's. Mixtures of words do not hold their position, and
+            rotary positions do not distinguish equal ones.
         reduce: makes fewer patches of an encoder's; a module too if it learns.
     """
 
@@ -83,7 +83,7 @@ class VisionLanguageModel(nn.Module):
         encoder.requires_grad_(learns_to_see)
         self.learns_to_see = learns_to_see
         scale = float(language.words.detach().std())
-        self.position = nn.Parameter(scale * torch.randn(self.slots, language.width)) if placed else None
+        self.position = nn.Parameter(scale * torch.randn(self.image_tokens, language.width)) if placed else None
 
     def reducing(self, reduce: Reduce, encoder: VisionEncoder | None = None) -> VisionLanguageModel:
         """The same model with another reduction, and with the encoder that gives the patches what it reads; modules and
@@ -100,13 +100,13 @@ class VisionLanguageModel(nn.Module):
         return made.train(self.training)
 
     @property
-    def slots(self) -> int:
+    def image_tokens(self) -> int:
         """Tokens of a square image of the encoder's size."""
         return self.count(self.size, self.size)
 
     @torch.no_grad()
     def count(self, height: int, width: int) -> int:
-        """Tokens that an image of so many pixels takes: those of a blank one, looked at once for every shape."""
+        """Tokens that an image of so many pixels takes: those of a blank one, encoded once for every shape."""
         if (height, width) not in self._counts:
             weight = next(cast(nn.Module, self.encoder).parameters())
             blank = torch.zeros(1, 3, height, width, device=weight.device, dtype=weight.dtype)
@@ -140,20 +140,20 @@ class VisionLanguageModel(nn.Module):
         return self.position[patches.positions @ patches.positions.new_tensor([side, 1])]
 
     def embed(self, packed: Packed, vectors: Float[Tensor, "pictured m d"] | None) -> Vectors:
-        """Input vectors of every token: words, and those of pictures where rows show one."""
+        """Input vectors of every token: words, and those of images where rows have one."""
         return embed(packed, self.language.embed, {} if vectors is None else {"seen": vectors.flatten(0, 1)})
 
     def hidden(self, packed: Packed, vectors: Float[Tensor, "pictured m d"] | None) -> Vectors:
         """Last hidden states of every token."""
         return self.language(self.embed(packed, vectors), packed.positions, packed.visible())
 
-    def looking(self, image: Image) -> Float[Tensor, "b m d"]:
-        """Last hidden states of pictures alone, as they are before any question: no picture sees words."""
-        return self.hidden(pack([()] * len(image), self.vocabulary, self.slots), self.vectors(image))
+    def image_states(self, image: Image) -> Float[Tensor, "b m d"]:
+        """Last hidden states of images alone; questions behind them change nothing, for no image attends to words."""
+        return self.hidden(pack([()] * len(image), self.vocabulary, self.image_tokens), self.vectors(image))
 
-    def at_pictures(self, packed: Packed, hidden: Vectors) -> tuple[Float[Tensor, "b m d"], Bool[Tensor, "b"]]:
-        """Of last hidden states those at the picture's slots, where rows have one, and which rows do."""
-        return hidden[:, : self.slots], packed.pictured()
+    def states_at_images(self, packed: Packed, hidden: Vectors) -> tuple[Float[Tensor, "b m d"], Bool[Tensor, "b"]]:
+        """Of last hidden states those at the image's tokens, where rows have one, and which rows do."""
+        return hidden[:, : self.image_tokens], packed.pictured()
 
     def answer_loss(self, packed: Packed, hidden: Vectors) -> Float[Tensor, ""]:
         """Mean cross-entropy, in nats, of the subwords of answers."""
@@ -163,7 +163,7 @@ class VisionLanguageModel(nn.Module):
 
     @property
     def size(self) -> int:
-        """Pixels on a side of what it sees."""
+        """Pixels on a side of an image."""
         return self.encoder.size
 
     def see(self, image: Given, question: str | None = None) -> str:
@@ -174,8 +174,8 @@ class VisionLanguageModel(nn.Module):
     def words(self, image: Given, count: int = 5) -> PatchWords:
         """The words that weigh most in every patch of a picture; errors as those of `preprocess` and `patch_words`."""
         patches = self.encoder(self._ready(image))
-        kept = self.reduce(patches, None)
-        return patch_words(self.connector, kept, self.language.words, self.vocabulary, count, patches.grid)
+        reduced = self.reduce(patches, None)
+        return patch_words(self.connector, reduced, self.language.words, self.vocabulary, count, patches.grid)
 
     def _ready(self, image: Given) -> Float[Tensor, "1 3 size size"]:
         return preprocess(image, self.size).to(self.language.words.device)
@@ -190,7 +190,7 @@ class VisionLanguageModel(nn.Module):
 
     @torch.no_grad()
     def answers(self, images: Image | None, questions: Sequence[str], *, limit: int = ANSWER) -> list[str]:
-        """One answer per question and picture; ``images`` None asks blindly."""
+        """One answer per question and picture; ``images`` None leaves out the images."""
         answers: list[str] = []
         for start in range(0, len(questions), BATCH):
             part = slice(start, start + BATCH)

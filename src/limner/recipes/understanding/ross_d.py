@@ -56,7 +56,7 @@ def reconstruction(knobs: Knobs, model: VisionLanguageModel) -> Reconstruction:
     network = TokenDenoiser(
         target.channels,
         width,
-        side_of(model.slots),
+        side_of(model.image_tokens),
         width=knobs.denoiser_width,
         depth=knobs.denoiser_depth,
         heads=max(knobs.denoiser_width // 32, 1),

@@ -51,13 +51,13 @@ def latents_of(name: str, model: VisionLanguageModel) -> FoldedLatents:
     if not isinstance(tokenizer, QuantizingTokenizer) or tokenizer.quantizer.discrete:
         raise InputError(f"--latents {name} is no tokenizer of latents: choose one such as vae-64")
     latents, channels = cast(LatentTokenizer, tokenizer), tokenizer.quantizer.channels
-    return FoldedLatents.nearest(latents, channels, model.slots, model.encoder.size)
+    return FoldedLatents.nearest(latents, channels, model.image_tokens, model.encoder.size)
 
 
 def lesson(knobs: Knobs, model: VisionLanguageModel) -> Lesson:
     """How it is trained; errors as those of `conversation_lesson` and `latents_of`."""
     target: Target = (
-        Pixels(model.encoder.size, model.slots) if knobs.latents is None else latents_of(knobs.latents, model)
+        Pixels(model.encoder.size, model.image_tokens) if knobs.latents is None else latents_of(knobs.latents, model)
     )
     objective = Regression(model.language.width, target.channels, cosine=knobs.cosine)
     reconstruction = Reconstruction(target, objective, shuffled=knobs.shuffled, stopped=knobs.stopped)

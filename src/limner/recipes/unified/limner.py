@@ -164,8 +164,8 @@ def reconstruction(knobs: Knobs, model: VisionLanguageModel, tokenizer: Autoenco
     from limner.unified.reconstruction import Denoising, Reconstruction
     from limner.unified.targets import FoldedLatents, side_of
 
-    target = FoldedLatents(tokenizer, tokenizer.quantizer.channels, model.slots)
-    side, width = side_of(model.slots), knobs.denoiser_width
+    target = FoldedLatents(tokenizer, tokenizer.quantizer.channels, model.image_tokens)
+    side, width = side_of(model.image_tokens), knobs.denoiser_width
     network = TokenDenoiser(target.channels, knobs.width, side, width=width, depth=3, heads=max(width // 32, 1))
     return Reconstruction(target, Denoising(knobs.width, network, draws=knobs.draws))
 
