@@ -122,11 +122,11 @@ class SkippingBackbone(nn.Module):
         """None; and a drawing begins."""
         self.step = -1
 
-    def forward(self, x: Tensor, steps: Tensor, prefix: Tensor, wanted: Tensor, cache: None) -> Float[Tensor, "b m d"]:
+    def forward(self, x: Tensor, steps: Tensor, prefix: Tensor, targets: Tensor, cache: None) -> Float[Tensor, "b m d"]:
         self.step += 1
         if self.wanted:
-            return self.backbone(x, steps, prefix, wanted, cache)
-        return prefix.new_zeros(*wanted.shape, self.width)
+            return self.backbone(x, steps, prefix, targets, cache)
+        return prefix.new_zeros(*targets.shape, self.width)
 
 
 class SkippingHead(nn.Module):

@@ -132,11 +132,11 @@ class Asked(nn.Module):
                 nn.init.normal_(parameter, std=0.5)
 
     def forward(
-        self, x: Tensor, steps: Tensor, condition: Conditioning, wanted: Tensor, cache: KeyValueCache | None = None
+        self, x: Tensor, steps: Tensor, condition: Conditioning, targets: Tensor, cache: KeyValueCache | None = None
     ) -> Tensor:
-        contexts = self.backbone(x, steps, condition, wanted, cache)
+        contexts = self.backbone(x, steps, condition, targets, cache)
         t = torch.arange(contexts.levels).expand(len(x), -1)
-        return contexts(torch.ones(*wanted.shape, WIDTH), t)
+        return contexts(torch.ones(*targets.shape, WIDTH), t)
 
 
 def noisy_cells() -> Asked:
@@ -260,16 +260,16 @@ def positions(chosen: Tensor) -> Tensor:
     return chosen.nonzero()[:, 1].reshape(len(chosen), -1)
 
 
-def assert_lawful(backbone: Backbone, steps: Steps, wanted: Tensor) -> None:
+def assert_lawful(backbone: Backbone, steps: Steps, targets: Tensor) -> None:
     """The gradient of every wanted context is exactly 0 at tokens of its own or a later step, and is not at others."""
     torch.manual_seed(0)
     x = torch.randn(*steps.shape, WIDTH, requires_grad=True)
     prefix = torch.randn(len(steps), PREFIX, WIDTH, requires_grad=True)
-    contexts = backbone(x, steps, Conditioning(prefix), wanted)
-    assert contexts.shape == (*wanted.shape, backbone.width)
+    contexts = backbone(x, steps, Conditioning(prefix), targets)
+    assert contexts.shape == (*targets.shape, backbone.width)
     weights = torch.randn(contexts.shape[-1])  # a plain sum would be blind to a normalised context
     for row in range(len(steps)):
-        for place, token in enumerate(wanted[row]):
+        for place, token in enumerate(targets[row]):
             from_tokens, from_condition = torch.autograd.grad(
                 contexts[row, place] @ weights, (x, prefix), retain_graph=True, materialize_grads=True
             )
@@ -339,10 +339,10 @@ def test_a_cached_pass_over_several_steps_is_the_pass_without_a_cache(
     x, prefix = inputs(steps)
     cache = backbone.cache()
     for first, last in windows(steps):
-        wanted, now = positions((steps >= first) & (steps <= last)), steps.clamp_max(last)
-        alone = backbone(x, now, Conditioning(prefix), wanted)
+        targets, now = positions((steps >= first) & (steps <= last)), steps.clamp_max(last)
+        alone = backbone(x, now, Conditioning(prefix), targets)
         for attempt in ("new", "again", "rolled back", "from the beginning"):
-            found = backbone(x, now, Conditioning(prefix), wanted, cache)
+            found = backbone(x, now, Conditioning(prefix), targets, cache)
             torch.testing.assert_close(found, alone, rtol=0, atol=1e-12, msg=lambda text, a=attempt: f"{a}: {text}")
             if attempt == "again":
                 cache.keep(cache.lead + known(steps, max(first - 2, 1)))
@@ -369,9 +369,9 @@ def test_what_was_drafted_and_rejected_was_never_there(
             drafted, steps.clamp_max(end), Conditioning(prefix), positions((steps >= step) & (steps <= end)), cache
         )
         cache.keep(cache.lead + known(steps, min(step + accepted, last + 1)))
-        wanted, now = positions(steps == min(step + accepted, last)), steps.clamp_max(min(step + accepted, last))
-        found = backbone(x, now, Conditioning(prefix), wanted, cache)
-        torch.testing.assert_close(found, backbone(x, now, Conditioning(prefix), wanted), rtol=0, atol=1e-12)
+        targets, now = positions(steps == min(step + accepted, last)), steps.clamp_max(min(step + accepted, last))
+        found = backbone(x, now, Conditioning(prefix), targets, cache)
+        torch.testing.assert_close(found, backbone(x, now, Conditioning(prefix), targets), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("plan", [raster, permuted])
@@ -385,9 +385,9 @@ def test_drawing_asks_what_training_taught(build: Callable[[], Backbone], plan: 
     prefix = torch.randn(len(steps), PREFIX, WIDTH, dtype=torch.float64)
     together = backbone(x, steps, Conditioning(prefix), torch.arange(COUNT).expand(2, COUNT))
     for step in range(1, COUNT + 1):
-        wanted = positions(steps == step)
-        alone = backbone(x, steps.clamp_max(step), Conditioning(prefix), wanted)
-        torch.testing.assert_close(alone, together.take_along_dim(wanted[..., None], 1), rtol=0, atol=1e-12)
+        targets = positions(steps == step)
+        alone = backbone(x, steps.clamp_max(step), Conditioning(prefix), targets)
+        torch.testing.assert_close(alone, together.take_along_dim(targets[..., None], 1), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("plan", [raster, permuted])
@@ -404,9 +404,9 @@ def test_kept_keys_and_values_change_nothing(
     cache = backbone.cache()
     x, prefix = torch.randn(2, COUNT, WIDTH, dtype=kind), torch.randn(2, PREFIX, WIDTH, dtype=kind)
     for step in range(1, COUNT + 1):
-        wanted, known = positions(steps == step), steps.clamp_max(step)
-        kept = backbone(x, known, Conditioning(prefix), wanted, cache)
-        torch.testing.assert_close(kept, backbone(x, known, Conditioning(prefix), wanted), rtol=0, atol=bound)
+        targets, known = positions(steps == step), steps.clamp_max(step)
+        kept = backbone(x, known, Conditioning(prefix), targets, cache)
+        torch.testing.assert_close(kept, backbone(x, known, Conditioning(prefix), targets), rtol=0, atol=bound)
         assert cache.length(0) == PREFIX + step
 
 
@@ -444,9 +444,9 @@ def test_scales_are_drawn_as_trained_and_kept_exactly(build: Callable[[], Told])
     backbone.backbone.blocks[0].register_forward_hook(lambda module, inputs, output: computed.append(output.shape[1]))
     cache, lead = backbone.cache(), backbone.backbone.prefix
     for step in (1, 2, 3):
-        wanted, known = positions(steps == step), steps.clamp_max(step)
-        alone, kept = (backbone(x, known, Conditioning(prefix), wanted, memory) for memory in (None, cache))
-        torch.testing.assert_close(alone, together.take_along_dim(wanted[..., None], 1), rtol=0, atol=1e-12)
+        targets, known = positions(steps == step), steps.clamp_max(step)
+        alone, kept = (backbone(x, known, Conditioning(prefix), targets, memory) for memory in (None, cache))
+        torch.testing.assert_close(alone, together.take_along_dim(targets[..., None], 1), rtol=0, atol=1e-12)
         torch.testing.assert_close(kept, alone, rtol=0, atol=1e-13)
         assert cache.length(0) == lead + int((steps[0] <= step).sum())
     assert computed == [1 + lead, 1 + lead, 4 + lead, 3, 12 + lead, 8]
@@ -470,10 +470,10 @@ def test_slots_alone_or_kept_tell_what_they_tell_together(
     together = backbone(x, steps, condition, torch.arange(COUNT).expand(2, COUNT))
     cache = backbone.cache()
     for step in range(1, int(steps.max()) + 1):
-        wanted, known = positions(steps == step), steps.clamp_max(step)
-        alone, kept = (backbone(x, known, condition, wanted, memory) for memory in (None, cache))
+        targets, known = positions(steps == step), steps.clamp_max(step)
+        alone, kept = (backbone(x, known, condition, targets, memory) for memory in (None, cache))
         for contexts in (alone, kept):
-            torch.testing.assert_close(contexts, together.take_along_dim(wanted[..., None], 1), rtol=0, atol=bound)
+            torch.testing.assert_close(contexts, together.take_along_dim(targets[..., None], 1), rtol=0, atol=bound)
         assert cache.length(0) == PREFIX + int((steps[0] < step).sum())
 
 
@@ -483,11 +483,11 @@ def test_padding_is_not_read(build: Callable[[], Backbone], plan: Callable[[], S
     """A picture told of by two slots, the first of which pads, hears the second alone."""
     torch.manual_seed(0)
     backbone, steps = build(), plan()
-    x, wanted = torch.randn(2, COUNT, WIDTH), torch.arange(COUNT).expand(2, COUNT)
+    x, targets = torch.randn(2, COUNT, WIDTH), torch.arange(COUNT).expand(2, COUNT)
     prefix = torch.randn(2, PREFIX, WIDTH)
     read = torch.tensor([[False, True], [True, True]])
-    told = backbone(x, steps, Conditioning(prefix, read), wanted)
+    told = backbone(x, steps, Conditioning(prefix, read), targets)
     prefix[:, 0] += 1.0
-    other = backbone(x, steps, Conditioning(prefix, read), wanted)
+    other = backbone(x, steps, Conditioning(prefix, read), targets)
     assert torch.equal(told[0], other[0])
     assert not torch.isclose(told[1], other[1]).any(-1).all()

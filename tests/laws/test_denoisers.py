@@ -118,15 +118,15 @@ def test_a_block_alone_is_what_it_was_in_training(build: Build, plan: Callable[[
     """With earlier blocks clean: for a noisy context that is noise of timestep 0."""
     backbone, steps, (x, noised, prefix) = steered(build).double(), plan(), inputs(torch.float64)
     for step in range(1, 5):
-        wanted, earlier = positions(steps == step), steps < step
-        alone = backbone(x, steps.clamp_max(step), Conditioning(prefix), wanted)
+        targets, earlier = positions(steps == step), steps < step
+        alone = backbone(x, steps.clamp_max(step), Conditioning(prefix), targets)
         assert alone.levels == 1
         t = torch.full((2, 1), 300)
         together = backbone(x, steps, Conditioning(prefix), torch.arange(COUNT).expand(2, -1))
         levels = torch.tensor([0 if s < step else 300 for s in range(1, 5)]).expand(2, -1)
         found = together(torch.where(earlier[..., None], x, noised), levels)
-        own = noised.take_along_dim(wanted[..., None], 1)
-        torch.testing.assert_close(alone(own, t), found.take_along_dim(wanted[..., None], 1), rtol=0, atol=1e-11)
+        own = noised.take_along_dim(targets[..., None], 1)
+        torch.testing.assert_close(alone(own, t), found.take_along_dim(targets[..., None], 1), rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("plan", [blocks, shuffled])
@@ -141,8 +141,8 @@ def test_kept_keys_and_values_change_nothing(
     cache = backbone.cache()
     assert isinstance(cache, KeyValueCache)
     for step in range(1, 5):
-        wanted, known = positions(steps == step), steps.clamp_max(step)
-        kept, anew = (backbone(x, known, Conditioning(prefix), wanted, memory) for memory in (cache, None))
+        targets, known = positions(steps == step), steps.clamp_max(step)
+        kept, anew = (backbone(x, known, Conditioning(prefix), targets, memory) for memory in (cache, None))
         assert cache.length(0) == backbone.prefix + 4 * (step - 1)
         for level in (900, 0, 500):
             own, t = level / 500 * noised[:, :4], torch.full((2, 1), level)
@@ -172,11 +172,11 @@ def test_a_block_is_read_once_and_then_stays(build: Build) -> None:
 def test_a_trunk_with_a_prefix_reads_it(build: Build) -> None:
     """Condition tokens of another order have the same mean."""
     backbone, steps, (x, noised, prefix) = steered(build), blocks(), inputs()
-    wanted = torch.arange(COUNT).expand(2, -1)
+    targets = torch.arange(COUNT).expand(2, -1)
     swap = torch.tensor([[[1.0, -1.0]]]).mT * torch.randn(WIDTH)
     answers = [
         contexts(noised, timesteps(contexts))
-        for contexts in (backbone(x, steps, Conditioning(told), wanted) for told in (prefix, prefix + swap))
+        for contexts in (backbone(x, steps, Conditioning(told), targets) for told in (prefix, prefix + swap))
     ]
     assert torch.allclose(answers[0], answers[1], atol=1e-4) == (backbone.prefix == 0)
 
@@ -205,8 +205,8 @@ def generator(build: Build, process: Process, cell: tuple[int, int] = (2, 2)) ->
     )
 
 
-def assert_same(found: Tensor, wanted: Tensor) -> None:
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
+def assert_same(found: Tensor, targets: Tensor) -> None:
+    torch.testing.assert_close(found, targets, rtol=1e-4, atol=1e-5 * float(targets.abs().max()))
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.5])

@@ -90,11 +90,11 @@ def test_a_scale_alone_is_what_it_was_in_training(build: Build) -> None:
     together = backbone(x, steps(), Conditioning(prefix), torch.arange(COUNT).expand(2, -1))
     found = together(noised, torch.tensor([[100, 200, 300]]).expand(2, -1))
     for step in (1, 2, 3):
-        wanted = positions(steps() == step)
-        alone = backbone(x, steps().clamp_max(step), Conditioning(prefix), wanted)
+        targets = positions(steps() == step)
+        alone = backbone(x, steps().clamp_max(step), Conditioning(prefix), targets)
         assert alone.levels == 1
-        answer = alone(noised.take_along_dim(wanted[..., None], 1), torch.full((2, 1), 100 * step))
-        torch.testing.assert_close(answer, found.take_along_dim(wanted[..., None], 1), rtol=0, atol=1e-12)
+        answer = alone(noised.take_along_dim(targets[..., None], 1), torch.full((2, 1), 100 * step))
+        torch.testing.assert_close(answer, found.take_along_dim(targets[..., None], 1), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -110,10 +110,10 @@ def test_kept_keys_and_values_change_nothing(build: Build, kind: torch.dtype, bo
     backbone.blocks[0].register_forward_hook(lambda module, given, output: denoised.append(output.shape[1]))
     cache = backbone.cache()
     for step, length in ((1, 1), (2, 4), (3, 16)):
-        wanted, known = positions(steps() == step), steps().clamp_max(step)
-        anew = backbone(x, known, Conditioning(prefix), wanted)
+        targets, known = positions(steps() == step), steps().clamp_max(step)
+        anew = backbone(x, known, Conditioning(prefix), targets)
         read.clear()
-        kept = backbone(x, known, Conditioning(prefix), wanted, cache)
+        kept = backbone(x, known, Conditioning(prefix), targets, cache)
         for level in (900, 0, 500):
             own, t = level / 500 * noised[:, :length], torch.full((2, 1), level)
             answer = anew(own, t)
@@ -127,8 +127,8 @@ def test_kept_keys_and_values_change_nothing(build: Build, kind: torch.dtype, bo
 @torch.no_grad()
 def test_without_places_a_scale_is_steered_by_the_mean_of_what_it_means() -> None:
     spatial, mean, (x, noised, prefix) = trunk(), pooled(), inputs()
-    wanted = positions(steps() == 3)
-    contexts = [backbone(x, steps(), Conditioning(prefix), wanted) for backbone in (spatial, mean)]
+    targets = positions(steps() == 3)
+    contexts = [backbone(x, steps(), Conditioning(prefix), targets) for backbone in (spatial, mean)]
     assert spatial.state_dict().keys() == mean.state_dict().keys()
     averaged = contexts[0].semantics.mean(1, keepdim=True).expand(-1, 16, -1)
     torch.testing.assert_close(contexts[1].semantics, averaged)
@@ -157,8 +157,8 @@ def generator(spatial: bool = True, drop: float = 0.5) -> Generator:
     return made.eval()
 
 
-def assert_same(found: Tensor, wanted: Tensor) -> None:
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
+def assert_same(found: Tensor, targets: Tensor) -> None:
+    torch.testing.assert_close(found, targets, rtol=1e-4, atol=1e-5 * float(targets.abs().max()))
 
 
 @pytest.mark.parametrize("spatial", [True, False])

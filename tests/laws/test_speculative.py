@@ -147,8 +147,8 @@ def law(decoder: Decoder, entries: int) -> dict[tuple[int, ...], float]:
     shares = torch.ones(len(pictures))
 
     def noting(now, predictor, rng):
-        wanted = torch.full((len(pictures), 1), now.done)
-        contexts, guided = predictor.contexts(now, wanted)
+        targets = torch.full((len(pictures), 1), now.done)
+        contexts, guided = predictor.contexts(now, targets)
         p = made.head.distribution(contexts, guided, predictor.options[now.done])[:, 0]
         shares.mul_(p.gather(1, pictures[:, now.done : now.done + 1])[:, 0])
         tokens = now.tokens.clone()
@@ -226,16 +226,16 @@ def test_drafts_that_are_right_are_all_kept_at_once() -> None:
     """13 tokens less one in windows of 3 and one token more each."""
     made = generator()
     options = SamplingOptions(temperature=0.0)
-    wanted, _ = passes(Decoder(made, options), LABELS[:1], Rng(0))
+    targets, _ = passes(Decoder(made, options), LABELS[:1], Rng(0))
     known = [1]
 
     def knowing(fresh: Drafts, drawn: Tensor, rng: Rng) -> Drafts:
-        ids = torch.cat([wanted, wanted.new_zeros(1, 8)], 1)[:, known[0] : known[0] + 3]
+        ids = torch.cat([targets, targets.new_zeros(1, 8)], 1)[:, known[0] : known[0] + 3]
         known[0] += 4
         return Drafts(ids, nn.functional.one_hot(ids, ENTRIES).float())
 
     drawn, few = passes(Decoder(made, options, step=Speculative(draft=knowing, window=3)), LABELS[:1], Rng(0))
-    assert torch.equal(drawn, wanted)
+    assert torch.equal(drawn, targets)
     assert few == 1 + 3
 
 

@@ -87,7 +87,7 @@ def test_no_golden_is_missing() -> None:
 
 @pytest.mark.parametrize("golden", goldens("llamagen_c2i", having="out.rope"))
 def test_rotary_table(golden: Golden) -> None:
-    agree(filled(golden).backbone.slots.table, golden["out.rope"])
+    agree(filled(golden).backbone.sequence.table, golden["out.rope"])
 
 
 @pytest.mark.parametrize("golden", goldens("llamagen_c2i", having="out.train.logits"))
@@ -126,7 +126,7 @@ def test_padding_is_seen_by_none_but_itself(golden: Golden) -> None:
     steps = generator.order.training_steps(*tokens.shape, Rng(0))
     prefix = generator.condition(caption, torch.zeros(len(caption), dtype=torch.bool))
     order = steps[0].argsort(stable=True)
-    _, context = generator.backbone.slots(generator.head.embed(tokens), steps, prefix, order, 0)
+    _, context = generator.backbone.sequence(generator.head.embed(tokens), steps, prefix, order, 0)
     official, valid = golden["in.t2i.train_mask_bool"][..., :-1, :-1], golden["in.t2i.valid"].bool()
     assert torch.equal(context.mask[valid], official[valid])
 

@@ -78,7 +78,7 @@ def test_no_golden_is_missing() -> None:
 
 @pytest.mark.parametrize("golden", goldens("nar_c2i", having="out.rope"))
 def test_rotary_table(golden: Golden) -> None:
-    agree(filled(golden).backbone.slots.table, golden["out.rope"])
+    agree(filled(golden).backbone.sequence.table, golden["out.rope"])
 
 
 def every_slot(golden: Golden, generator: Generator) -> tuple[Tensor, Context]:
@@ -86,7 +86,7 @@ def every_slot(golden: Golden, generator: Generator) -> tuple[Tensor, Context]:
     states = torch.cat(
         [generator.condition(given(golden), dropped(golden)).prefix, generator.head.embed(golden["in.tokens"])], 1
     )
-    return states, Context(golden["out.mask"], Rotary(generator.backbone.slots.table))
+    return states, Context(golden["out.mask"], Rotary(generator.backbone.sequence.table))
 
 
 @pytest.mark.parametrize("golden", goldens("nar_c2i", having="out.train.logits_right"))
@@ -110,7 +110,7 @@ def test_who_sees_whom(golden: Golden) -> None:
     steps = generator.order.training_steps(*tokens.shape, Rng(0))
     prefix = generator.condition(given(golden), torch.zeros(len(tokens), dtype=torch.bool))
     by_diagonals = steps[0].argsort(stable=True)
-    _, context = generator.backbone.slots(generator.head.embed(tokens), steps, prefix, by_diagonals, 0)
+    _, context = generator.backbone.sequence(generator.head.embed(tokens), steps, prefix, by_diagonals, 0)
     official = golden["out.mask"] if "out.mask" in golden.tensors else golden["in.train.mask"]
     count = prefix.prefix.shape[1]
     order = torch.cat([torch.arange(count), count + by_diagonals[:-1]])

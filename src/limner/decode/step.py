@@ -50,15 +50,15 @@ class Predictor:
     condition: Conditioning
     cache: Any
 
-    def contexts(self, now: Progress, wanted: Int[Tensor, "b m"], last: int | None = None) -> tuple[Any, bool]:
-        """Contexts of the tokens at ``wanted``, which are of the next step, or of the next up to ``last``: each sees
+    def contexts(self, now: Progress, targets: Int[Tensor, "b m"], last: int | None = None) -> tuple[Any, bool]:
+        """Contexts of the tokens at ``targets``, which are of the next step, or of the next up to ``last``: each sees
         the tokens of earlier steps. Then, whether a second half of the rows is without condition."""
         last = last or now.done + 1
         # A cache misses no step of its rows: those without condition go on until no later step wants them.
         ahead = self.options[now.done : None if self.cache is not None else last]
         guided = any(options.guidance != 1.0 for options in ahead)
         copies = 2 if guided else 1
-        tokens, steps, where = (torch.cat([part] * copies) for part in (now.tokens, now.steps.clamp_max(last), wanted))
+        tokens, steps, where = (torch.cat([part] * copies) for part in (now.tokens, now.steps.clamp_max(last), targets))
         condition = self.condition.rows(copies * len(now.tokens))
         return self.generator.contexts(tokens, steps, condition, where, self.cache), guided
 
@@ -75,10 +75,10 @@ class Step(Protocol):
 def by_order(now: Progress, predictor: Predictor, rng: Rng) -> Progress:
     """The tokens of the next step, each drawn by itself."""
     step = now.done + 1
-    wanted = positions(now.steps == step)
-    contexts, guided = predictor.contexts(now, wanted)
+    targets = positions(now.steps == step)
+    contexts, guided = predictor.contexts(now, targets)
     drawn = predictor.generator.head.sample(contexts, guided, predictor.options[now.done], rng)
-    return Progress(put(now.tokens, wanted, drawn), now.steps, step)
+    return Progress(put(now.tokens, targets, drawn), now.steps, step)
 
 
 def most_confident(now: Progress, predictor: Predictor, rng: Rng) -> Progress:
@@ -90,8 +90,8 @@ def most_confident(now: Progress, predictor: Predictor, rng: Rng) -> Progress:
     contexts, guided = predictor.contexts(now, unknown)
     options = predictor.options[now.done]
     ids, confidence = proposals(head.guided_logits(contexts, guided, options), options, rng)
-    steps, wanted, drawn = surest(now.steps, step, unknown, ids, confidence)
-    return Progress(put(now.tokens, wanted, drawn), steps, step)
+    steps, targets, drawn = surest(now.steps, step, unknown, ids, confidence)
+    return Progress(put(now.tokens, targets, drawn), steps, step)
 
 
 def until(stop: int, step: Step = by_order) -> Step:

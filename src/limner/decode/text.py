@@ -92,7 +92,7 @@ class GrowingText(nn.Module):
         x: Embedded,
         steps: Steps,
         condition: Conditioning,
-        wanted: Int[Tensor, "b m"],
+        targets: Int[Tensor, "b m"],
         cache: Rewindable | None = None,
     ) -> Contexts:
         prompt, known = condition.prefix.shape[1], int((steps[0] < steps[0].max()).sum())
@@ -105,7 +105,7 @@ class GrowingText(nn.Module):
             self._visible(index, done),
             cache,
         )
-        predicting = torch.where(wanted == 0, lengths - 1, prompt + wanted - 1)
+        predicting = torch.where(targets == 0, lengths - 1, prompt + targets - 1)
         return take(hidden, predicting - done)
 
     def _visible(self, index: Int[Tensor, "total"], done: int) -> Bool[Tensor, "b new total"]:
@@ -125,5 +125,5 @@ class PromptVectors:
 
     count: int
 
-    def __call__(self, given: Vectors, dropped: Bool[Tensor, "b"]) -> Conditioning:
-        return Conditioning(given)
+    def __call__(self, condition: Vectors, dropped: Bool[Tensor, "b"]) -> Conditioning:
+        return Conditioning(condition)

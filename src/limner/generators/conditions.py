@@ -71,7 +71,7 @@ class Condition(Protocol):
 
     count: int
 
-    def __call__(self, given: Any, dropped: Bool[Tensor, "b"]) -> Conditioning: ...
+    def __call__(self, condition: Any, dropped: Bool[Tensor, "b"]) -> Conditioning: ...
 
 
 class ClassCondition(nn.Module):
@@ -86,8 +86,8 @@ class ClassCondition(nn.Module):
         for weight in (self.embedding.weight, self.nothing):
             nn.init.normal_(weight, std=0.02)
 
-    def forward(self, given: Int[Tensor, "b"], dropped: Bool[Tensor, "b"]) -> Conditioning:
-        vector = torch.where((dropped | (given < 0))[:, None], self.nothing, self.embedding(given.clamp_min(0)))
+    def forward(self, condition: Int[Tensor, "b"], dropped: Bool[Tensor, "b"]) -> Conditioning:
+        vector = torch.where((dropped | (condition < 0))[:, None], self.nothing, self.embedding(condition.clamp_min(0)))
         return Conditioning(vector[:, None].expand(-1, self.count, -1), pooled=vector)
 
 
@@ -108,8 +108,8 @@ class TextCondition(nn.Module):
         for weight in (self.embedding.weight, self.position, self.nothing):
             nn.init.normal_(weight, std=0.5)
 
-    def forward(self, given: Int[Tensor, "b k"], dropped: Bool[Tensor, "b"]) -> Conditioning:
-        x = self.norm(self.blocks(self.embedding(given) + self.position))
+    def forward(self, condition: Int[Tensor, "b k"], dropped: Bool[Tensor, "b"]) -> Conditioning:
+        x = self.norm(self.blocks(self.embedding(condition) + self.position))
         return Conditioning(torch.where(dropped[:, None, None], self.nothing.to(x.dtype), x))
 
 
@@ -131,7 +131,7 @@ class CaptionFeatures(nn.Module):
         for layer in (self.fc1, self.fc2):
             nn.init.normal_(layer.weight, std=0.02)
 
-    def forward(self, given: Float[Tensor, "b k c"], dropped: Bool[Tensor, "b"]) -> Conditioning:
-        features = torch.where(dropped[:, None, None], self.nothing, given.to(self.nothing.dtype))
+    def forward(self, condition: Float[Tensor, "b k c"], dropped: Bool[Tensor, "b"]) -> Conditioning:
+        features = torch.where(dropped[:, None, None], self.nothing, condition.to(self.nothing.dtype))
         prefix = self.fc2(functional.gelu(self.fc1(features), approximate="tanh"))
-        return Conditioning(prefix, prefix_mask=given.any(-1))
+        return Conditioning(prefix, prefix_mask=condition.any(-1))

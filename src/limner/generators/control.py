@@ -49,12 +49,12 @@ class ControlCondition(nn.Module):
         self.what, self.count = what, what.count
         self.adapter, self.project = control_mlp(features, width), control_mlp(width, width)
 
-    def forward(self, given: ConditionInput, dropped: Bool[Tensor, "b"]) -> Conditioning:
-        if not isinstance(given, Controlled):  # a class or caption alone
-            return self.what(given, dropped)
-        control = self.adapter(given.control.to(self.adapter.fc1.weight.dtype))
+    def forward(self, condition: ConditionInput, dropped: Bool[Tensor, "b"]) -> Conditioning:
+        if not isinstance(condition, Controlled):  # a class or caption alone
+            return self.what(condition, dropped)
+        control = self.adapter(condition.control.to(self.adapter.fc1.weight.dtype))
         control = torch.where(dropped[:, None, None], torch.zeros_like(control), control)
-        return self.what(given.what, dropped)._replace(per_token=self.project(control))
+        return self.what(condition.what, dropped)._replace(per_token=self.project(control))
 
 
 class ControlledTransformer(nn.Module):
@@ -84,11 +84,11 @@ class ControlledTransformer(nn.Module):
         x: Embedded,
         steps: Steps,
         condition: Conditioning,
-        wanted: Int[Tensor, "b m"],
+        targets: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
         with hooked(self.backbone.blocks, self._add):
-            return self.backbone(x, steps, condition, wanted, cache)
+            return self.backbone(x, steps, condition, targets, cache)
 
     def _add(self, layer: int, x: Sequence, context: Context) -> tuple[Sequence, Context]:
         third, within = divmod(layer, len(self.backbone.blocks) // LAYERS)

@@ -72,9 +72,9 @@ class Generator(nn.Module):
             wrong = rng.uniform(batch, self.count) < self.corrupt
             known = torch.where(wrong.reshape(wrong.shape + (1,) * (tokens.ndim - 2)), tokens.roll(1, 0), tokens)
         everything = torch.arange(self.count, device=steps.device).expand(batch, -1)
-        wanted = predicted(steps) if self.known_weight is None else everything
-        contexts = self.contexts(known, steps, self.condition(condition, dropped), wanted)
-        losses = self.head.loss(contexts, take(tokens, wanted), rng)
+        targets = predicted(steps) if self.known_weight is None else everything
+        contexts = self.contexts(known, steps, self.condition(condition, dropped), targets)
+        losses = self.head.loss(contexts, take(tokens, targets), rng)
         if self.known_weight is None:
             return losses.mean()
         weights = torch.where(steps > 0, 1.0, self.known_weight)
@@ -85,15 +85,15 @@ class Generator(nn.Module):
         tokens: Tokens,
         steps: Steps,
         condition: Conditioning,
-        wanted: Int[Tensor, "b m"],
+        targets: Int[Tensor, "b m"],
         cache: Rewindable | None = None,
     ) -> Any:
-        """Of the tokens at ``wanted``: contexts, or a `Denoiser` if the backbone gives that."""
+        """Of the tokens at ``targets``: contexts, or a `Denoiser` if the backbone gives that."""
         if self.embed is not None:
             x = self.embed(tokens)
         else:  # what is drawn is fp32, whatever the weights are
             x = self.head.embed(tokens.to(condition.prefix.dtype) if tokens.is_floating_point() else tokens)
-        return self.backbone(x, steps, condition, wanted, cache)
+        return self.backbone(x, steps, condition, targets, cache)
 
 
 def predicted(steps: Steps) -> Int[Tensor, "b m"]:

@@ -30,7 +30,7 @@ PERIOD = 256.0  # of the waves that the time of the flow becomes
 
 def classifier_free(scale: float) -> Guide:
     """``v_0 + scale (v - v_0)`` (Ho & Salimans, arXiv:2207.12598)."""
-    return lambda given, free: free + scale * (given - free)
+    return lambda conditional, free: free + scale * (conditional - free)
 
 
 class ProjectedGuidance:
@@ -45,13 +45,13 @@ class ProjectedGuidance:
         self.scale, self.momentum, self.longest = scale, momentum, longest
         self.difference: Tensor | float = 0.0
 
-    def __call__(self, given: Latents, free: Latents) -> Latents:
-        self.difference = given - free + self.momentum * self.difference
+    def __call__(self, conditional: Latents, free: Latents) -> Latents:
+        self.difference = conditional - free + self.momentum * self.difference
         length = self.difference.flatten(1).norm(dim=1)[:, None, None]
         change = (self.difference * (self.longest / length).clamp_max(1.0)).double()
-        along = functional.normalize(given.flatten(1).double(), dim=1).view_as(change)
+        along = functional.normalize(conditional.flatten(1).double(), dim=1).view_as(change)
         change = change - (change * along).sum((1, 2), keepdim=True) * along
-        return given + (self.scale - 1.0) * change.to(given.dtype)
+        return conditional + (self.scale - 1.0) * change.to(conditional.dtype)
 
 
 class FlowDecoder(nn.Module):
@@ -92,10 +92,10 @@ class FlowDecoder(nn.Module):
 
     def registers(self, codes: Float[Tensor, "b c 1 k"], kept: Int[Tensor, "b"] | None = None) -> Registers:
         """The registers of the first tokens of each image, masked beyond them, or beyond the first ``kept`` of each."""
-        given = codes.shape[-1]
-        kept = torch.full((len(codes),), given, device=codes.device) if kept is None else kept
+        count = codes.shape[-1]
+        kept = torch.full((len(codes),), count, device=codes.device) if kept is None else kept
         known = self.embed(rearrange(codes, "b c 1 k -> b k c").to(self.embed.weight.dtype))
-        known = functional.pad(known, (0, 0, 0, self.count - given)) + self.position[0].mT
+        known = functional.pad(known, (0, 0, 0, self.count - count)) + self.position[0].mT
         masked = torch.arange(self.count, device=codes.device) >= kept[:, None]
         return torch.where(masked[..., None], self.mask, known)
 
@@ -135,7 +135,7 @@ class FlowDecoder(nn.Module):
         def velocity(x: Tensor, t: float) -> Tensor:
             if guide is None or both is None:
                 return self(x, x.new_full((len(x),), t), registers).float()
-            given, free = self(x.repeat(2, 1, 1), x.new_full((2 * len(x),), t), both).float().chunk(2)
-            return guide(given, free)
+            conditional, free = self(x.repeat(2, 1, 1), x.new_full((2 * len(x),), t), both).float().chunk(2)
+            return guide(conditional, free)
 
         return euler(velocity, noise, euler_times(steps))

@@ -63,7 +63,7 @@ class LanguageBackbone(nn.Module):
         x: Embedded,
         steps: Steps,
         condition: Conditioning,
-        wanted: Int[Tensor, "b m"],
+        targets: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
         (batch, count), words = steps.shape, condition.prefix.shape[1]
@@ -73,7 +73,7 @@ class LanguageBackbone(nn.Module):
         positions = torch.arange(words + count, device=x.device).expand(batch, -1)
         visible = visibility(torch.zeros_like(blocks), blocks)
         states = self.borrowed.module(torch.cat([condition.prefix, picture], 1), positions, visible)
-        return take(states[:, words:], wanted)
+        return take(states[:, words:], targets)
 
 
 class CausalLanguageBackbone(nn.Module):
@@ -99,15 +99,15 @@ class CausalLanguageBackbone(nn.Module):
         x: Embedded,
         steps: Steps,
         condition: Conditioning,
-        wanted: Int[Tensor, "b m"],
+        targets: Int[Tensor, "b m"],
         cache: Any = None,
     ) -> Contexts:
         done = 0 if cache is None else cache.length(0)
-        y = torch.cat([condition.prefix, x[:, : int(wanted.max())]], 1)[:, done:]
+        y = torch.cat([condition.prefix, x[:, : int(targets.max())]], 1)[:, done:]
         index = torch.arange(done + y.shape[1], device=x.device)
         visible = (index <= index[done:, None]).expand(len(y), -1, -1)
         states = self.borrowed.module(y, index[done:].expand(len(y), -1), visible, cache)
-        return take(states, wanted + self.prefix - 1 - done)
+        return take(states, targets + self.prefix - 1 - done)
 
 
 class WordCondition(nn.Module):
@@ -126,8 +126,8 @@ class WordCondition(nn.Module):
         with torch.no_grad():
             self.nothing.weight.mul_(language.words.std())
 
-    def forward(self, given: Int[Tensor, "b k"], dropped: Bool[Tensor, "b"]) -> Conditioning:
-        x = self.borrowed.module.embed(given)
+    def forward(self, condition: Int[Tensor, "b k"], dropped: Bool[Tensor, "b"]) -> Conditioning:
+        x = self.borrowed.module.embed(condition)
         return Conditioning(torch.where(dropped[:, None, None], self.nothing.weight.to(x.dtype), x))
 
 

@@ -48,10 +48,10 @@ class Backbone(Protocol):
         x: Embedded,
         steps: Steps,
         condition: Conditioning,
-        wanted: Int[Tensor, "b m"],
+        targets: Int[Tensor, "b m"],
         cache: Any = None,
     ) -> Contexts | Denoiser:
-        """Contexts of the tokens at ``wanted``; ``x`` is read only where the law allows.
+        """Contexts of the tokens at ``targets``; ``x`` is read only where the law allows.
 
         With a cache of its own making it computes what that lacks, and the contexts are the same: for one step, for
         several at once, and after positions were taken back by ``cache.keep(cache.lead + known)``, ``known`` being the

@@ -63,9 +63,9 @@ class Bert(nn.Module):
         x: Embedded,
         steps: Steps,
         condition: Conditioning,
-        wanted: Int[Tensor, "b m"],
+        targets: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
         y = torch.cat([condition.prefix, masked(x, steps, self.mask_token)], dim=1)
         y = self.blocks(self.dropout(self.norm(y + self.position)))
-        return take(y[:, self.prefix :], wanted)
+        return take(y[:, self.prefix :], targets)

@@ -85,10 +85,10 @@ class BlockwiseTransformer(nn.Module):
         x: Embedded,
         steps: Steps,
         condition: Conditioning,
-        wanted: Int[Tensor, "b m"],
+        targets: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> NoisedBlocks:
-        return await_noise(self, x, steps, condition, wanted, cache)
+        return await_noise(self, x, steps, condition, targets, cache)
 
     def conditions(self, t: Int[Tensor, "b levels"], pooled: Float[Tensor, "b d"]) -> Conditions:
         """What the modulations read."""

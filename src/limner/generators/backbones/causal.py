@@ -59,12 +59,12 @@ class CausalTransformer(nn.Module):
         x: Embedded,
         steps: Steps,
         condition: Conditioning,
-        wanted: Int[Tensor, "b m"],
+        targets: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
         # In drawing all tokens not yet drawn share the last step; the target comes first among them.
-        order = (2 * steps).scatter_add(1, wanted, -torch.ones_like(wanted)).argsort(dim=1, stable=True)
-        place = order.argsort(dim=1).gather(1, wanted)  # where the targets are predicted
+        order = (2 * steps).scatter_add(1, targets, -torch.ones_like(targets)).argsort(dim=1, stable=True)
+        place = order.argsort(dim=1).gather(1, targets)  # where the targets are predicted
         last = int(place.max()) + 1
         known = take(x + self.position, order[:, : last - 1])
         known = torch.cat([self.start.expand(len(x), -1, -1).to(known.dtype), known], dim=1)

@@ -82,11 +82,11 @@ class Trunk(Protocol):
 class NoisedBlocks:
     """The `Denoiser` of a trunk: tokens in order of steps, all that does not depend on noise computed beforehand."""
 
-    def __init__(self, trunk: Trunk, steps: Steps, pooled: Float[Tensor, "b d"], wanted: Int[Tensor, "b m"]) -> None:
-        stage = take(steps, wanted)
+    def __init__(self, trunk: Trunk, steps: Steps, pooled: Float[Tensor, "b d"], targets: Int[Tensor, "b m"]) -> None:
+        stage = take(steps, targets)
         order = stage.argsort(dim=1, stable=True)
         self.trunk, self.pooled = trunk, pooled
-        self.order, self.back, self.place = order, order.argsort(dim=1), take(wanted, order)
+        self.order, self.back, self.place = order, order.argsort(dim=1), take(targets, order)
         self.steps = take(stage, order)[0]  # alike in all rows, as are all masks
         self.run_level = torch.unique_consecutive(self.steps, return_inverse=True)[1]
         self.levels = int(self.run_level[-1]) + 1
@@ -125,11 +125,11 @@ def await_noise(
     x: Embedded,
     steps: Steps,
     condition: Conditioning,
-    wanted: Int[Tensor, "b m"],
+    targets: Int[Tensor, "b m"],
     cache: KeyValueCache | None,
 ) -> NoisedBlocks:
     """The forward pass of a backbone that is a trunk."""
-    blocks = NoisedBlocks(trunk, steps, condition.vector(), wanted)
+    blocks = NoisedBlocks(trunk, steps, condition.vector(), targets)
     if trunk.prefix:
         x, steps = torch.cat([x, condition.prefix], dim=1), functional.pad(steps, (0, trunk.prefix), value=0)
     blocks.follow(x, steps, GrowingCache() if cache is None else cache)

@@ -1,10 +1,10 @@
 """NAR's backbone: Llama's blocks, one more, and a context from two sides (He et al., arXiv:2503.10696).
 
-    slots      condition, then the tokens diagonal by diagonal; a token attends to its own and earlier diagonals
-    right      what the slot of (i, j) tells of (i, j + 1), after ``depth`` blocks
+    inputs     condition, then the tokens diagonal by diagonal; a token attends to its own and earlier diagonals
+    right      what the position of (i, j) predicts of (i, j + 1), after ``depth`` blocks
     below      what it tells of (i + 1, j), after one block more
     context    [a right(i, j - 1), b below(i - 1, j)],   a = b = 1/2 inside, 1 and 0 in the first row, 0 and 1 in the
-               first column; both of the last condition slot, halved, for (0, 0)
+               first column; both of the last of the condition, halved, for (0, 0)
 
 so that one matrix over both halves gives the mean of the logits of two heads.
 """
@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from limner.generators.backbones.backbone import Embedded
 from limner.generators.conditions import Conditioning
-from limner.generators.slots import SlotSequence, initialise
+from limner.generators.sequence import PrefixedSequence, initialise
 from limner.nn.blocks import Context, llama_blocks
 from limner.nn.cache import KeyValueCache, resume
 from limner.nn.norms import RmsNorm
@@ -31,15 +31,15 @@ from limner.types import Steps
 
 class DiagonalTransformer(nn.Module):
     """Orders of which the left and the upper neighbour are known one step before a token, such as `Diagonals`; keys and
-    values of earlier slots are kept exactly. Contexts are twice as wide as the blocks.
+    values of earlier positions are kept exactly. Contexts are twice as wide as the blocks.
 
     Args:
         grid: rows and columns of the tokens.
-        prefix: condition slots.
+        prefix: condition positions.
         width, depth, heads: of the transformer, without the last block; heads are of a multiple of 4 channels.
         hidden: inner channels of every SwiGLU.
-        dropout: of the embedded slots, and after every attention and SwiGLU.
-        muted: queries and keys of the condition are zero, see `SlotSequence`.
+        dropout: of the embedded inputs, and after every attention and SwiGLU.
+        muted: queries and keys of the condition are zero, see `PrefixedSequence`.
     """
 
     left: Tensor
@@ -60,7 +60,7 @@ class DiagonalTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.width = 2 * width
-        self.slots = SlotSequence(grid, prefix, width, heads, dropout, muted)
+        self.sequence = PrefixedSequence(grid, prefix, width, heads, dropout, muted)
         self.blocks = llama_blocks(depth + 1, width, heads, hidden=hidden, dropout=dropout)
         self.norm, self.below_norm = RmsNorm(width), RmsNorm(width)
         for name, table in zip(("left", "above", "shares"), neighbours(*grid), strict=True):
@@ -69,23 +69,23 @@ class DiagonalTransformer(nn.Module):
 
     def cache(self) -> KeyValueCache:
         """Room for the keys and values of the whole sequence."""
-        return KeyValueCache(len(self.slots.table), len(self.blocks), self.slots.prefix)
+        return KeyValueCache(len(self.sequence.table), len(self.blocks), self.sequence.prefix)
 
     def forward(
         self,
         x: Embedded,
         steps: Steps,
         condition: Conditioning,
-        wanted: Int[Tensor, "b m"],
+        targets: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "b m d2"]:
         order = steps[0].argsort(stable=True)
         rank = functional.pad(order.argsort(), (0, 1), value=-1)  # of no token, whose place is the condition's last
-        left, above = (self.slots.prefix + rank[side[wanted]] for side in (self.left, self.above))
+        left, above = (self.sequence.prefix + rank[side[targets]] for side in (self.left, self.above))
         first = resume(cache, int(torch.minimum(left, above).min()))
-        states, context = self.slots(x, steps, condition, order, first)
+        states, context = self.sequence(x, steps, condition, order, first)
         right, below = self.sides(states, context._replace(cache=cache))
-        shares, right, below = self.shares[wanted], take(right, left - first), take(below, above - first)
+        shares, right, below = self.shares[targets], take(right, left - first), take(below, above - first)
         return torch.cat([shares[..., :1] * self.norm(right), shares[..., 1:] * self.below_norm(below)], -1)
 
     def sides(self, states: Sequence, context: Context) -> tuple[Sequence, Sequence]:

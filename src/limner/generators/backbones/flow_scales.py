@@ -72,10 +72,10 @@ class FlowScales(nn.Module):
         x: Embedded,
         steps: Steps,
         condition: Conditioning,
-        wanted: Int[Tensor, "b m"],
+        targets: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> NoisedScales:
-        return NoisedScales(self, self.semantics(x, steps, condition, wanted, cache), take(steps, wanted), wanted)
+        return NoisedScales(self, self.semantics(x, steps, condition, targets, cache), take(steps, targets), targets)
 
     def run(
         self, x: Embedded, place: Int[Tensor, "m"], condition: Float[Tensor, "b #m d"], mask: Bool[Tensor, "m m"] | None
@@ -90,11 +90,11 @@ class FlowScales(nn.Module):
 class NoisedScales:
     """The `Denoiser` of `FlowScales`: each scale has its own noise level, and sees nothing of other scales' noise."""
 
-    def __init__(self, trunk: FlowScales, semantics: Contexts, steps: Steps, wanted: Int[Tensor, "b m"]) -> None:
+    def __init__(self, trunk: FlowScales, semantics: Contexts, steps: Steps, targets: Int[Tensor, "b m"]) -> None:
         scale = torch.unique(steps[0], return_inverse=True)[1]
         own = scale[:, None] == scale
-        self.trunk, self.place, self.mask = trunk, wanted[0], masked(own)
-        self.scale, self.level = scale, scale.expand(len(wanted), -1)
+        self.trunk, self.place, self.mask = trunk, targets[0], masked(own)
+        self.scale, self.level = scale, scale.expand(len(targets), -1)
         self.levels = int(scale.max()) + 1
         share = own.to(semantics.dtype)
         self.semantics = semantics if trunk.spatial else (share / share.sum(1, keepdim=True)) @ semantics

@@ -77,11 +77,11 @@ class MaskedAutoencoder(nn.Module):
         x: Embedded,
         steps: Steps,
         condition: Conditioning,
-        wanted: Int[Tensor, "b m"],
+        targets: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Float[Tensor, "b m e"]:
         known = self.known(steps)
-        return take(self.decode(self.encode(x, known, condition.prefix), known), wanted)
+        return take(self.decode(self.encode(x, known, condition.prefix), known), targets)
 
     @staticmethod
     def known(steps: Steps) -> Int[Tensor, "b n1"]:
@@ -104,6 +104,6 @@ class MaskedAutoencoder(nn.Module):
         y = self.decoder_embed(y)
         prefix, tokens = y[:, : self.prefix], y[:, self.prefix :]
         count = self.decoder_position.shape[1] - self.prefix
-        slots = put(self.mask_token.to(y.dtype).expand(len(y), count, -1), known, tokens)
-        y = torch.cat([prefix, slots], dim=1) + self.decoder_position
+        everything = put(self.mask_token.to(y.dtype).expand(len(y), count, -1), known, tokens)
+        y = torch.cat([prefix, everything], dim=1) + self.decoder_position
         return self.decoder_norm(self.decoder_blocks(y))[:, self.prefix :] + self.head_position

@@ -84,12 +84,12 @@ class AdaptiveCausalTransformer(nn.Module):
         x: Embedded,
         steps: Steps,
         condition: Conditioning,
-        wanted: Int[Tensor, "b m"],
+        targets: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
         # In drawing all tokens not yet drawn share the last step; the target comes first among them.
-        order = (2 * steps).scatter_add(1, wanted, -torch.ones_like(wanted)).argsort(dim=1, stable=True)
-        place = order.argsort(dim=1).gather(1, wanted) + self.prefix  # positions that predict the targets
+        order = (2 * steps).scatter_add(1, targets, -torch.ones_like(targets)).argsort(dim=1, stable=True)
+        place = order.argsort(dim=1).gather(1, targets) + self.prefix  # positions that predict the targets
         done, last = resume(cache, int(place.min())), int(place.max()) + 1
         y = self._inputs(x, order, condition.prefix, done, last)
         vector = condition.vector()[:, None]

@@ -161,10 +161,10 @@ class ScaleTransformer(nn.Module):
         x: Embedded,
         steps: Steps,
         condition: Conditioning,
-        wanted: Int[Tensor, "b m"],
+        targets: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
-        done, end = resume(cache, self.prefix + int(wanted.min())), int(wanted.max()) + 1
+        done, end = resume(cache, self.prefix + int(targets.min())), int(targets.max()) + 1
         vector = condition.vector()
         y = self._inputs(x, condition.prefix, vector, done, end)
         silent = functional.silu(vector)
@@ -174,7 +174,7 @@ class ScaleTransformer(nn.Module):
         context = Context(mask, modulation=lambda layer: self._block(layer).modulation_of(made[layer]), cache=cache)
         y = self.blocks(y, context)
         scale, shift = self.modulation(silent)[:, None].chunk(2, dim=-1)
-        return modulate(self.norm(take(y, wanted + (self.prefix - done))), shift, scale)
+        return modulate(self.norm(take(y, targets + (self.prefix - done))), shift, scale)
 
     def _inputs(
         self, x: Embedded, prefix: Float[Tensor, "b k d"], condition: Float[Tensor, "b d"], done: int, end: int

@@ -59,7 +59,7 @@ class UVit(nn.Module):
         x: Embedded,
         steps: Steps,
         condition: Conditioning,
-        wanted: Int[Tensor, "b m"],
+        targets: Int[Tensor, "b m"],
         cache: KeyValueCache | None = None,
     ) -> Contexts:
         y = torch.cat([condition.prefix, masked(x, steps, self.mask_token)], dim=1) + self.position
@@ -71,4 +71,4 @@ class UVit(nn.Module):
 
         with hooked(self.out_blocks, join):
             y = self.out_blocks(y)
-        return self.norm(take(y[:, self.prefix :], wanted))
+        return self.norm(take(y[:, self.prefix :], targets))

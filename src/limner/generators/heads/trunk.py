@@ -137,8 +137,8 @@ class TrunkHead(nn.Module):
         """Squared error of the answer, a mean over channels."""
         times = self.process.times(len(tokens), contexts.levels, rng)
         noise = rng.normal(*tokens.shape)
-        noised, wanted = self.process.noised(tokens.float(), times.gather(1, contexts.level), noise)
-        return (self.answer(contexts, noised, self.process.timesteps(times)) - wanted).square().mean(-1)
+        noised, target = self.process.noised(tokens.float(), times.gather(1, contexts.level), noise)
+        return (self.answer(contexts, noised, self.process.timesteps(times)) - target).square().mean(-1)
 
     def answer(
         self, contexts: Denoiser, noised: Float[Tensor, "b n c"], t: Int[Tensor, "rows levels"]

@@ -1,7 +1,7 @@
-"""Condition and tokens as one sequence, which causal backbones compute slot by slot.
+"""Condition and tokens as one sequence, which causal backbones compute position by position.
 
-    slots    condition 1 .. k, then the tokens in the order of their steps
-    sight    a condition slot: those before it;  a token: the condition, and all tokens of its own and earlier steps
+    inputs   condition 1 .. k, then the tokens in the order of their steps
+    visible  to the condition: what is before it; to a token: the condition, and all tokens of its own and earlier steps
 
 A position of the condition that only pads is attended to by none but itself.
 """
@@ -20,15 +20,15 @@ from limner.nn.blocks import Context
 from limner.types import Steps
 
 
-class SlotSequence(nn.Module):
+class PrefixedSequence(nn.Module):
     """Condition and known tokens; all rows share one order, and with a cache each of its steps is one pass. Places are
     rows and columns, half of a head's planes each.
 
     Args:
         grid: rows and columns of the tokens.
-        prefix: condition slots, each seeing those before it.
+        prefix: condition positions, each seeing those before it.
         width, heads: of the transformer.
-        dropout: of what the slots hold.
+        dropout: of the inputs.
         muted: queries and keys of the condition are set to zero, by a table of zeros, as in the official code: it is
             then attended to evenly. Else they are left as they are, and each of its words can be looked for.
     """
