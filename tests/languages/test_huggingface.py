@@ -142,9 +142,9 @@ def test_a_shape_without_weights_is_filled(folder, language):
 def test_too_much_is_refused(language):
     from limner.errors import InputError
 
-    with pytest.raises(InputError, match="257 slots is longer than this model's 256"):
+    with pytest.raises(InputError, match="257 tokens is longer than this model's 256"):
         language(torch.zeros(1, 1, 32), torch.tensor([[256]]), torch.ones(1, 1, 1).bool())
-    with pytest.raises(InputError, match="257 slots are more than this model's 256"):
+    with pytest.raises(InputError, match="257 tokens are more than this model's 256"):
         language.cache(257)
 
 

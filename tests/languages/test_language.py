@@ -79,7 +79,7 @@ def test_the_cache_changes_nothing(language: LanguageTransformer) -> None:
 
 
 def test_a_text_that_is_too_long_is_refused(language: LanguageTransformer) -> None:
-    with pytest.raises(InputError, match="33 slots is longer than this model's 32"):
+    with pytest.raises(InputError, match="33 tokens is longer than this model's 32"):
         language(torch.zeros(1, 33, 32), places(1, 33), causal(1, 33))
     with pytest.raises(InputError, match="30 channels do not divide into 4 heads"):
         LanguageTransformer(10, width=30, depth=1, heads=4)

@@ -47,7 +47,7 @@ class Picture(NamedTuple):
 def read_image(
     source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The pixels of a PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or PPM file, told apart by content, as 8-bit RGB.
+    """The pixels of a PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or PPM file, recognised by content, as 8-bit RGB.
 
     EXIF orientation is applied, transparency is composited on white, an animation gives its first frame, more than 8
     bits are rounded to 8, CMYK becomes RGB without a colour profile.

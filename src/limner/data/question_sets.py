@@ -132,7 +132,7 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def inline_options(question: str) -> tuple[str, tuple[str, ...]]:
-    """A question with its options written into it ("... Options: A: red, B: blue"), taken apart; ``(question, ())``
+    """A question with its options written into it ("... Options: A: red, B: blue"), parsed; ``(question, ())``
     where there are none."""
     stem, word, listed = question.rpartition("Options:")
     parts = _INLINE.split(listed) if word else []

@@ -1,4 +1,4 @@
-"""A pre-trained encoder with the words it was taught by: what is saved, and what reads captions."""
+"""A pre-trained encoder with its vocabulary: what is saved, and what reads captions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from limner.types import Image
 
 @runtime_checkable
 class CaptionLearner(Protocol):
-    """An encoder taught by captions: a `SubwordClassifier` or `TwoTowers`."""
+    """An encoder that learns from captions: a `SubwordClassifier` or `TwoTowers`."""
 
     @property
     def encoder(self) -> VisionEncoder: ...
@@ -30,8 +30,8 @@ class ImageTextModel(nn.Module):
     """Matches pictures with captions: an `limner.encoders.encoder.ImageText`.
 
     Args:
-        taught: the encoder and its way of meeting text.
-        subwords: the vocabulary it was taught with.
+        learner: the encoder and its text side.
+        subwords: the vocabulary it was trained with.
     """
 
     def __init__(self, learner: CaptionLearner, subwords: Vocabulary) -> None:

@@ -1,7 +1,7 @@
 """The recogniser: reads what was drawn, so that prompt accuracy can be counted.
 
 Independent of the feature net and of every generator: own weights, own training. A dense head looks for shapes on a
-grid of 4-pixel cells (centre, shape, colour, size) in the manner of "Objects as Points" (Zhou et al. 2019,
+grid of 4-pixel cells (centre, shape, colour, size) after "Objects as Points" (Zhou et al. 2019,
 arXiv:1904.07850: things are local maxima of a centre map), a global head names a full-canvas emoji. It is trained on
 softened, shifted, noisy pictures, because drawn pictures are; and on empty and random ones, so that it can say nothing.
 """

@@ -2,7 +2,7 @@
 
     l = W h(pooled) + b,    l_i = W h(f_i) + b      of every patch
 
-With a plain head (no blocks, no norm) h is the identity and l is the mean of the l_i: a classifier taught with whole
+With a plain head (no blocks, no norm) h is the identity and l is the mean of the l_i: a classifier trained with whole
 captions says word by word what it sees where. The authors' head normalises once more, and only nearly so.
 """
 

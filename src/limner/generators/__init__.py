@@ -1,1 +1,1 @@
-"""Generators: a distribution over token sequences, put together from order, backbone, head and condition."""
+"""Generators: a distribution over token sequences, composed of order, backbone, head and condition."""

@@ -23,7 +23,7 @@ from limner.nn.blocks import vit_blocks
 
 
 class Conditioning(NamedTuple):
-    """What a backbone is told of the condition."""
+    """The condition as a backbone reads it."""
 
     prefix: Float[Tensor, "b k d"]
     prefix_mask: Bool[Tensor, "b k"] | None = None

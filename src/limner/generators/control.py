@@ -58,7 +58,7 @@ class ControlCondition(nn.Module):
 
 
 class ControlledTransformer(nn.Module):
-    """A `LlamaTransformer` that is told the control of the token each state predicts.
+    """A `LlamaTransformer` that adds to each state the control of the token it predicts.
 
     Args:
         backbone: the transformer; its depth is a multiple of 3.

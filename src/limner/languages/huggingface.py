@@ -140,7 +140,7 @@ class HuggingFaceLanguage(nn.Module):
     ) -> Vectors:
         """Last hidden states; raises `InputError` for places beyond ``length``."""
         if int(places.max()) >= self.length:
-            raise InputError(f"a text of {int(places.max()) + 1} slots is longer than this model's {self.length}")
+            raise InputError(f"a text of {int(places.max()) + 1} tokens is longer than this model's {self.length}")
         blocks = (weight.dtype for weight in self.model.base_model.parameters() if weight is not self.words)
         seen = self.model.base_model(
             inputs_embeds=x.to(next(blocks)),
@@ -157,9 +157,9 @@ class HuggingFaceLanguage(nn.Module):
         return head(hidden.to(head.weight.dtype))
 
     def cache(self, length: int) -> TransformersCache:
-        """Room for ``length`` slots; raises `InputError` if the model reads fewer."""
+        """Room for ``length`` tokens; raises `InputError` if the model reads fewer."""
         if length > self.length:
-            raise InputError(f"{length} slots are more than this model's {self.length}: ask for less")
+            raise InputError(f"{length} tokens are more than this model's {self.length}: ask for less")
         return TransformersCache(library().DynamicCache(config=self.model.config))
 
 

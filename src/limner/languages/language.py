@@ -50,9 +50,9 @@ class LanguageModel(Protocol):
 
 
 def visibility(segments: Int[Tensor, "b n"], pictures: Int[Tensor, "b n"]) -> Bool[Tensor, "b n n"]:
-    """Who sees whom (row sees column): all earlier slots of its own segment and of segment 0, which every segment sees;
-    inside a picture, numbered from 1 in ``pictures`` where text is 0, also the later slots. Segment -1 only pads, and
-    sees itself alone."""
+    """Who sees whom (row sees column): all earlier tokens of its own segment and of segment 0, which every segment
+    sees; inside a picture, numbered from 1 in ``pictures`` where text is 0, also the later tokens. Segment -1 only
+    pads, and sees itself alone."""
     count = segments.shape[1]
     index = torch.arange(count, device=segments.device)
     earlier = index[None, :] <= index[:, None]

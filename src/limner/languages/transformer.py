@@ -45,7 +45,7 @@ class LanguageTransformer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.gain = nn.Parameter(
             torch.tensor(1.0 / width)
-        )  # of logits: a slot's own word, still in its state, starts at 1
+        )  # of logits: a position's own word, still in its state, starts at 1
         self.register_buffer("turns", rope.line(length, width // heads), persistent=False)
         nn.init.normal_(self.table.weight)
         for name, weight in self.blocks.named_parameters():
@@ -70,7 +70,7 @@ class LanguageTransformer(nn.Module):
     ) -> Vectors:
         """Last hidden states; raises `InputError` for places beyond ``length``."""
         if int(places.max()) >= self.length:
-            raise InputError(f"a text of {int(places.max()) + 1} slots is longer than this model's {self.length}")
+            raise InputError(f"a text of {int(places.max()) + 1} tokens is longer than this model's {self.length}")
         rotate = rope.Rotary(self.turns[places], rope.rotate_halves)
         return self.norm(self.blocks(x, Context(visible[:, None], rotate, cache=cache)))
 
@@ -79,5 +79,5 @@ class LanguageTransformer(nn.Module):
         return functional.linear(hidden * self.gain, self.table.weight)
 
     def cache(self, length: int) -> KeyValueCache:
-        """Room for ``length`` slots."""
+        """Room for ``length`` tokens."""
         return KeyValueCache(length, len(self.blocks))

@@ -44,7 +44,7 @@ def grid(height: int, width: int, channels: int, base: float = 10_000.0) -> Floa
 
 
 def nowhere(count: int, channels: int) -> Float[Tensor, "n f 2"]:
-    """A table that leaves vectors as they are: of slots without a place."""
+    """A table that leaves vectors as they are: of tokens without a position."""
     return torch.tensor([1.0, 0.0]).expand(count, channels // 2, 2)
 
 

@@ -1,4 +1,4 @@
-"""How a network is told how noisy its input is: waves of the timestep, then a small MLP (Ho et al., arXiv:2006.11239,
+"""The embedding of the noise level: waves of the timestep, then a small MLP (Ho et al., arXiv:2006.11239,
 Appendix B; Peebles & Xie, arXiv:2212.09748).
 
     features(t) = [cos(t w_i) | sin(t w_i)],   w_i = scale period ** (-i / 128),  i = 0 .. 127

@@ -1,7 +1,7 @@
 r"""Gaussian diffusion with a learned variance, as MAR's diffusion loss uses it.
 
 Noising  :math:`x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1-\bar\alpha_t}\,\epsilon` (Ho et al., arXiv:2006.11239, Eq. 4);
-a network returns ``[epsilon | v]`` and is taught :math:`|\epsilon - \hat\epsilon|^2` plus the variational bound of the
+a network returns ``[epsilon | v]`` and learns :math:`|\epsilon - \hat\epsilon|^2` plus the variational bound of the
 variance :math:`\exp(v' \log\beta_t + (1-v')\log\tilde\beta_t),\ v' = (v+1)/2` (Nichol & Dhariwal, arXiv:2102.09672,
 Eq. 15-16) with the cosine schedule (Eq. 17). The network is any ``(x [..., c], t [...]) -> [..., 2c]``.
 """
@@ -30,7 +30,7 @@ class Schedule:
 
     Args:
         betas: variance added at each step, in (0, 1].
-        timesteps: what the network is told at each step; differs from 0, 1, 2 ... when steps were left out.
+        timesteps: what the network reads at each step; differs from 0, 1, 2 ... when steps were left out.
     """
 
     betas: Table

@@ -2,7 +2,7 @@ r"""Flow matching on straight paths, with an ordinary and a stochastic way back 
 
     x_t = (1 - t) x + t epsilon,    dx_t/dt = v = epsilon - x        (Lipman et al., arXiv:2210.02747; t = 1 is noise)
 
-A network ``(x_t, t) -> v`` is taught the mean of v. Back to data by the flow, ``dx = v dt``, or by the SDE of the same
+A network ``(x_t, t) -> v`` learns the mean of v. Back to data by the flow, ``dx = v dt``, or by the SDE of the same
 marginals (Ma et al., SiT, arXiv:2401.08740, Section 2) with any diffusion w:
 
     dx = (v - w s / 2) dt + sqrt(w) dW,     score  s = -(x + (1 - t) v) / t

@@ -22,7 +22,7 @@ from limner.tokenizers.tokenizer import QuantizingTokenizer
 
 class Released(NamedTuple):
     """A model from an official file: the file's tensors, what it was recognised as, what became of its keys, and those
-    passed over that are needed to recognise it again; ``side`` if it was told, ``decoder`` of a generator."""
+    passed over that are needed to recognise it again; ``side`` if it was given, ``decoder`` of a generator."""
 
     model: nn.Module
     state: State
@@ -121,5 +121,5 @@ def _filled(release: Release, state: State, prepared: State, side: int | None) -
     kept = {key: prepared[key].clone() for key in report.skipped if release.keeps(key)}
     decoder = None if release.draws is None else release.draws.decoder(prepared)
     if side is None and release.sided is not None and release.draws is not None and isinstance(model, Generator):
-        side = release.draws.side(model)  # what told it may be no weight, and is not saved
+        side = release.draws.side(model)  # what it was read from may be no weight, and is not saved
     return Released(model.float().eval().requires_grad_(False), state, release, report, kept, side, decoder)

@@ -1,4 +1,4 @@
-"""A small transformer that denoises the tokens of a picture, each told by a vector of its own what lies there.
+"""A small transformer that denoises the tokens of a picture, each conditioned on a vector of its own.
 
     c = time(t) + context(silu(z))                                           of every token
     modulated  x = x + position, then blocks that c shifts, scales and gates (DiT's adaLN-zero, arXiv:2212.09748)
@@ -38,7 +38,7 @@ class TokenDenoiser(nn.Module):
         width, depth, heads: of the transformer.
         hidden: inner channels of its MLPs; 4 times the width if None.
         modulated: which of the two it is.
-        learned_variance: answer ``v`` too, which steers the variance of the reverse process.
+        learned_variance: answer ``v`` too, for the variance of the reverse process.
     """
 
     position: Tensor

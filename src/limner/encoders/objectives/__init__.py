@@ -1,1 +1,1 @@
-"""How an encoder is taught by captions: one objective per file."""
+"""How an encoder learns from captions: one objective per file."""

@@ -1,6 +1,6 @@
 """ACDiT's backbone: block after block of a picture or a film, each denoised by a DiT that reads clean earlier blocks.
 
-    noised    x + gate * f(norm(x) * (1 + scale) + shift),   steered by  time(t) + mean(condition)
+    noised    x + gate * f(norm(x) * (1 + scale) + shift),   modulated by  time(t) + mean(condition)
     read      x + f(norm(x)):  the same weights, and no condition            (arXiv:2412.07720)
 
 Blocks of one token make it autoregressive token by token, one block a diffusion transformer of the whole.

@@ -1,10 +1,10 @@
 """xAR's backbone: cell after cell, each denoised by the whole transformer among its noisy past (arXiv:2502.20388).
 
     embedding + encoder_position -> norm -> encoder blocks -> norm
-    -> decoder_embed + decoder_position -> decoder blocks -> norm           steered by  time(t) + mean(condition)
+    -> decoder_embed + decoder_position -> decoder blocks -> norm           modulated by  time(t) + mean(condition)
 
 In training every cell has its own noise, and sees the noised cells before it: what it will see in drawing, where the
-past is imperfect too (Noisy Context Learning). What is read clean is told timestep 0.
+past is imperfect too (Noisy Context Learning). What is read clean gets timestep 0.
 """
 
 from __future__ import annotations

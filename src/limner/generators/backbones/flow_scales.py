@@ -36,7 +36,7 @@ class FlowScales(nn.Module):
     Args:
         semantics: makes the contexts; its width and its grids are those of the blocks.
         depth, heads: of the blocks.
-        spatial: each place is steered by its own context, the paper's; False: all of a scale by their mean.
+        spatial: each position is modulated by its own context, the paper's; False: all of a scale by their mean.
     """
 
     def __init__(self, semantics: ScaleTransformer, *, depth: int, heads: int, spatial: bool = True) -> None:

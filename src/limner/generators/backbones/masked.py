@@ -33,7 +33,7 @@ class MaskedAutoencoder(nn.Module):
         dropout: after every attention and MLP.
         decoder_width, decoder_heads: of the decoder, where they differ; contexts are of the decoder's width.
         position_std: of the learned positions and the mask token at the start. The paper's 0.02 drowns in what the
-            first block adds, so that places are told apart late: see docs/LOG.md.
+            first block adds, so that positions become distinct late: see docs/LOG.md.
     """
 
     def __init__(

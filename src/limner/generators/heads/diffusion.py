@@ -163,7 +163,7 @@ class DiffusionHead(nn.Module):
         return self.weight.to(t.device)[t] * error, bound
 
     def predict(self, x: Float[Tensor, "*rows c"], t: Int[Tensor, "*#rows"], z: Float[Tensor, "*rows d"]) -> Tensor:
-        """``[epsilon | v]`` as the process wants it, v steering the variance."""
+        """``[epsilon | v]`` as the process wants it, v for the variance."""
         return self._noise(self.network(x, t, z), x, t)
 
     def _noise(self, output: Tensor, x: Tensor, t: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from limner.processes import diffusion, flow
 from limner.processes.solvers import Solver, dpm_solver_2m, linspace_timesteps
 from limner.types import Latents, Rng
 
-TIMESTEPS = 1000  # that the trunk is told of
+TIMESTEPS = 1000  # in the scale of the trunk
 Ask = Callable[[Tensor, int], Tensor]  # the network's answer to a noised state at a timestep in 0 .. 1000
 
 
@@ -37,7 +37,7 @@ class Process(Protocol):
         """Noise levels of a training batch, ``[b levels]``, in the unit of the process."""
 
     def timesteps(self, times: Tensor) -> Int[Tensor, "*rows"]:
-        """What the trunk is told of them, in 0 .. 1000."""
+        """As the trunk reads them, in 0 .. 1000."""
 
     def noised(self, tokens: Latents, times: Tensor, noise: Latents) -> tuple[Latents, Latents]:
         """Tokens under noise, each at its time, and the answer that is wanted."""
@@ -152,7 +152,7 @@ class TrunkHead(nn.Module):
         return torch.zeros(batch, count, self.channels)
 
     def most_steps(self, solver: Solver | None) -> int:
-        """A step per timestep that the trunk can be told; by its own process alone."""
+        """A step per timestep that the trunk knows; by its own process alone."""
         return TIMESTEPS - 1 if solver is None else 0
 
     def sample(self, contexts: Denoiser, guided: bool, options: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:

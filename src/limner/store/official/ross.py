@@ -11,7 +11,7 @@ training alone needs: the denoiser, under ``mm_inv_projector``, and the frozen a
 
 Every official tensor has one of ours of the same shape, but for ``x_embedder``, a convolution of one cell there, and
 the linear maps of the autoencoder's attention, convolutions of one cell here. The blocks of the released denoisers are
-steered; the summed ones of ``denoiser_vit`` were trained by nobody, and their ``pos_embed`` is read by nothing.
+modulated; the summed ones of ``denoiser_vit`` were trained by nobody, and their ``pos_embed`` is read by nothing.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ ROSS_VICUNA_CLIP = RossSizes(context=4096, grid=24)
 
 @dataclass(frozen=True, kw_only=True)
 class VaeSizes:
-    """How large the autoencoder is; the defaults are FLUX.1's, for pictures of ``size`` pixels: twice 8 per slot."""
+    """How large the autoencoder is; the defaults are FLUX.1's, for pictures of ``size`` pixels: twice 8 per token."""
 
     size: Size = 432
     width: int = 128
