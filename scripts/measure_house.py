@@ -5,7 +5,7 @@
     python scripts/measure_house.py --write docs/house.md    # the table, the numbers of 4ce3a1f beside today's
 
 Every number is counted by this script, by the same rule in both trees: classes by parsing, hops by looking at the call
-stack when the equation is reached, options by asking the recipes' dataclasses.
+stack when the equation is reached, options in the help page of every recipe.
 """
 
 from __future__ import annotations
@@ -59,13 +59,17 @@ with tempfile.TemporaryDirectory() as room:
 print(found[0])
 """
 OPTIONS = """
-import dataclasses, importlib, json
+import contextlib, io, json, re
 from limner.catalogue.recipes import find_recipes
+from limner.cli import main
 counts = {}
 for entry in find_recipes():
-    recipe = importlib.import_module(entry.module).RECIPE
-    if entry.trains and type(recipe).__name__ == "Recipe":
-        counts[entry.path] = len(dataclasses.fields(recipe.knobs))
+    page = io.StringIO()
+    with contextlib.redirect_stdout(page), contextlib.redirect_stderr(page), contextlib.suppress(SystemExit):
+        main(["train", entry.path, "--help"])
+    found = set(re.findall(r"(?m)^[^a-zA-Z-]*(?:-[a-z], )?(--[a-z0-9-]+)", page.getvalue()))
+    if len(found) > 5:
+        counts[entry.path] = len(found - {"--help"})
 print(json.dumps(counts))
 """
 EQUATION = "processes/diffusion.py"
