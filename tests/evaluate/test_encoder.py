@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -12,13 +13,13 @@ import torch
 class MeanColour:
     """Sees of each patch its mean colour; puts words where their colours are."""
 
-    size, grid, width = 64, 8, 3
+    size, width = 64, 3
 
-    def features(self, image: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.avg_pool2d(image, 8).flatten(2).mT
+    def __call__(self, image: torch.Tensor) -> Any:
+        from limner.types import Patches
 
-    def pooled(self, image: torch.Tensor) -> torch.Tensor:
-        return self.encode_image(image)
+        means = torch.nn.functional.avg_pool2d(image, 8)
+        return Patches.on_grid(means.flatten(2).mT, *means.shape[2:], self.encode_image(image))
 
     def encode_image(self, image: torch.Tensor) -> torch.Tensor:
         """The unit vector of what is not white."""

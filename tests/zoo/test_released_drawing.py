@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL.Image import Image
 from torch import Tensor, nn
 
 import limner
@@ -224,6 +226,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pat
     return paths
 
 
+def apart(one: Image, other: Image) -> int:
+    """The largest difference of a pixel, of 255."""
+    return int(np.abs(np.asarray(one, dtype=int) - np.asarray(other, dtype=int)).max())
+
+
 @pytest.mark.parametrize("system", MADE)
 def test_a_released_generator_draws_with_its_tokenizer(files: Any, system: str, tmp_path: Path) -> None:
     generator, tokenizer = files(system)
@@ -232,10 +239,11 @@ def test_a_released_generator_draws_with_its_tokenizer(files: Any, system: str, 
     assert model.classes == (acdit.AcditSizes.classes if system == "acdit" else CLASSES)
     pictures = model.draw(classes=[7, 3], n=2, seed=1, **SHORT.get(system, {}))
     assert [picture.size for picture in pictures] == [(PIXELS[system],) * 2] * 4
-    assert model.draw(3, n=1, seed=1, **SHORT.get(system, {})) == pictures[2:3]
+    alone = model.draw(3, n=1, seed=1, **SHORT.get(system, {}))
+    assert apart(alone[0], pictures[2]) <= 1  # kernels of one row and of many round otherwise on some processors
     assert len({picture.tobytes() for picture in pictures}) == 4
-    again = limner.load(pickle.loads(pickle.dumps(model)).save(tmp_path / "mine"))
-    assert again.draw(3, n=1, seed=1, **SHORT.get(system, {})) == pictures[2:3]
+    again = limner.load(limner.save(pickle.loads(pickle.dumps(model)), tmp_path / "mine"))
+    assert again.draw(3, n=1, seed=1, **SHORT.get(system, {})) == alone
 
 
 def test_a_converted_generator_carries_its_tokenizer(files: Any, tmp_path: Path, command_line: Any) -> None:
@@ -325,5 +333,5 @@ def test_a_rotary_table_tells_the_grid(files: Any, tmp_path: Path) -> None:
     state = torch.load(files("llamagen")[0])
     torch.save({**state, "freqs_cis": torch.zeros(1 + 5**2, 32, 2)}, tmp_path / "told.pth")
     assert limner.load(tmp_path / "told.pth").count == 25
-    assert limner.load(limner.load(tmp_path / "told.pth").save(tmp_path / "mine")).count == 25
+    assert limner.load(limner.save(limner.load(tmp_path / "told.pth"), tmp_path / "mine")).count == 25
     assert limner.load(files("llamagen")[0]).count == 256

@@ -148,8 +148,13 @@ def parts(knobs: Knobs) -> Parts:
         encoder = small_encoder(knobs)
     if knobs.language is not None and is_described(knobs.language):
         return Parts(encoder, _language(knobs), PretrainedSubwords.read(Path(knobs.language), prompt=knobs.prompt))
+    if knobs.lora and knobs.language is not None:
+        raise InputError(
+            f"{knobs.language} cannot be read as a causal language model of transformers, which --lora adapts: name "
+            "the folder of one"
+        )
     if knobs.lora or (knobs.stage == "align" and knobs.language is None):
-        raise InputError("--lora and --stage align are for a language model that speaks: name one by --language")
+        raise InputError("--lora and --stage align are for a trained language model: name one by --language")
     return Parts(encoder, small_language(knobs, knobs.length), Subwords(knobs.vocabulary))
 
 
