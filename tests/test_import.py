@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -99,3 +100,13 @@ def test_files_and_functions_hold_one_idea_each(repository):
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 60, f"{file}: {node.name} is past 60 lines"
+
+
+def test_every_name_is_defined(repository):
+    """ruff's F821 cannot be switched on for all: shapes of jaxtyping are lower-case words in strings."""
+    command = ["ruff", "check", "--isolated", "--no-cache", "--select", "F821", "--output-format", "concise"]
+    folders = [str(repository / name) for name in ("src", "studies", "scripts", "benchmarks", "tests")]
+    found = subprocess.run([*command, *folders], capture_output=True, text=True, timeout=120, check=False)
+    assert found.returncode in (0, 1), found.stderr
+    undefined = [line for line in found.stdout.splitlines() if re.search(r"Undefined name `(?:_|[A-Z]\w)", line)]
+    assert not undefined, "\n".join(undefined)

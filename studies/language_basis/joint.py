@@ -34,6 +34,7 @@ from limner.lessons.joint import JointPart, drawing, joint_task
 from limner.models.limner import Limner
 from limner.models.vision_language import VisionLanguageModel
 from limner.train.settings import Settings
+from limner.train.task import Task
 from limner.types import Rng, derive_seed
 from limner.unified.drawing import LanguageBackbone, WordCondition, WordSpan
 from studies.language_basis import drawn

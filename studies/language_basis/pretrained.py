@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from random import Random
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from limner.nn.pixels import to_tensor
 from limner.store.folder import load
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.train.settings import Settings
+from limner.train.task import Task
 from limner.types import Rng, derive_seed
 from limner.unified.segments import NOTHING
 from limner.unified.targets import FoldedLatents

@@ -19,6 +19,7 @@ from limner.connectors.connector import Connector
 from limner.languages.language import LanguageModel
 from limner.models.vision_language import VisionLanguageModel
 from limner.train.settings import Settings
+from limner.train.task import Loss, Task
 from limner.types import Rng, derive_seed
 from limner.unified.reconstruction import Reconstruction
 from studies.language_basis.arms import ARMS, RANKS, Given

@@ -20,7 +20,7 @@ from limner.nn.transformer import attend
 from limner.tokenizers.quantizers.continuous import Gaussian
 from limner.tokenizers.quantizers.quantizer import Features
 from limner.tokenizers.tokenizer import GridCodec
-from limner.types import Size
+from limner.types import Image, Size
 
 Resized = Float[Tensor, "b c2 h2 w2"]
 GROUPS = 32  # of every GroupNorm
