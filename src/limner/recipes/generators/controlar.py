@@ -83,6 +83,7 @@ def lesson(knobs: Knobs, model: ControlledTextToImage) -> Task[ControlledTextToI
 
 
 RECIPE = Recipe(
+    system="controlar",
     state="partly",
     paper="arXiv:2410.02705",
     knobs=Knobs,

@@ -65,7 +65,7 @@ def build(knobs: Knobs) -> FlexTok:
 
 RECIPE = Recipe(
     system="flextok",
-    state="works",
+    state="partly",
     paper="arXiv:2502.13967",
     knobs=Knobs,
     build=build,
