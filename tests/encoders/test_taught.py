@@ -126,3 +126,17 @@ def test_it_learns_four_pictures_by_heart(name):
     with torch.no_grad():
         fit = matcher.encode_image(pictures()) @ matcher.encode_text(captions).T
     assert fit.argmax(1).tolist() == [0, 1, 2, 3]
+
+
+def test_weights_that_were_saved_under_a_former_name_are_read() -> None:
+    from pathlib import Path
+
+    from limner.recipes.encoders.siglip import RECIPE
+    from limner.store.files import fill
+
+    knobs = RECIPE.knobs(**RECIPE.tiny)
+    first, other = RECIPE.build(knobs), RECIPE.build(knobs)
+    former = {name.replace("learner.", "taught.", 1): value for name, value in first.state_dict().items()}
+    assert any(name.startswith("taught.") for name in former)
+    fill(other, former, Path("saved"))
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in first.state_dict().items())

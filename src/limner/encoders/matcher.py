@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
@@ -33,6 +33,8 @@ class ImageTextModel(nn.Module):
         learner: the encoder and its text side.
         subwords: the vocabulary it was trained with.
     """
+
+    former_names: Mapping[str, str] = {"taught.": "learner."}  # of weights saved before
 
     def __init__(self, learner: CaptionLearner, subwords: Vocabulary) -> None:
         super().__init__()
