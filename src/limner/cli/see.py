@@ -29,7 +29,7 @@ EXAMPLES = """\
 
 @dataclass(frozen=True)
 class See:
-    """Answer a question about a picture; without one, describe it. A model answers what it was taught to: those that
+    """Answer a question about a picture; without one, describe it. A model answers what it was trained for: those that
     learned from limner's scenes know shapes, colours, sizes, places and numbers of things, and nothing of the world."""
 
     image: Positional[Path]
@@ -47,7 +47,7 @@ class See:
 
 
 def run(arguments: list[str]) -> None:
-    """Looks, and says what was asked."""
+    """Answers, and writes what is wanted."""
     options = parse(See, "limner see", EXAMPLES, arguments)
     with standard_output_kept(options.json):
         report = see(options)
@@ -93,7 +93,7 @@ def load_seeing(name: str, techniques: tuple[str, ...] = ()) -> Sees:
 
     model = with_techniques(limner.load(name), techniques)
     if not isinstance(model, Sees):
-        raise InputError(f"{name} cannot see: give a model that was taught to, such as a run of `limner train llava`")
+        raise InputError(f"{name} cannot see: give a model that was trained to, such as a run of `limner train llava`")
     return model
 
 

@@ -41,7 +41,7 @@ class Folder:
         max_pixels: larger pictures are refused.
 
     Raises InputError if the folder is missing or holds no picture, or if a caption has no picture or cannot be read;
-    a broken picture raises when it is asked for.
+    a broken picture raises when it is read.
     """
 
     def __init__(

@@ -83,7 +83,7 @@ class Shards:
         max_pixels: larger pictures are refused.
 
     Raises InputError if no shard is found, one is missing, compressed or cut short, or a sample has no picture;
-    a broken picture raises when it is asked for.
+    a broken picture raises when it is read.
     """
 
     def __init__(

@@ -53,9 +53,9 @@ class BytePairs:
         self.vocabulary = tokenizers.Tokenizer(
             models.BPE(ids, list(merges), continuing_subword_prefix="", end_of_word_suffix=WORD_END)
         )
-        pieces = pre_tokenizers.Split(Regex(PIECES), behavior="removed", invert=True)
+        split = pre_tokenizers.Split(Regex(PIECES), behavior="removed", invert=True)
         as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-        self.vocabulary.pre_tokenizer = pre_tokenizers.Sequence([pieces, as_bytes])
+        self.vocabulary.pre_tokenizer = pre_tokenizers.Sequence([split, as_bytes])
         self.vocabulary.add_special_tokens([AddedToken(special, normalized=True) for special in (START, END)])
 
     @classmethod

@@ -1,7 +1,7 @@
 """The one transformer block, and the one loop over blocks (Vaswani et al., arXiv:1706.03762; pre-norm).
 
     x <- x + gate * f(norm(x) * (1 + scale) + shift),       f: attention, then MLP
-    attention = W softmax(q k^T / sqrt(head_dim)) v,         q and k normalised and rotated, if asked for
+    attention = W softmax(q k^T / sqrt(head_dim)) v,         q and k normalised and rotated, where given
 
 without modulation the gate is 1, scale and shift are 0. Norms, attention, MLP and modulation are modules given to a
 `Block`; mask, rotation, modulation and cache come with each pass in a `Context`. A `Stack` runs its blocks, and before

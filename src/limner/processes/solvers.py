@@ -4,7 +4,7 @@ With alpha^2 + sigma^2 = 1 at each noise level, ``y = x / alpha`` and ``s = sigm
 
     DDIM           Euler's rule:  y_t = y_s + (s_t - s_s) epsilon       (Song et al., arXiv:2010.02502, Eq. 12-14)
     Heun           the mean of epsilon at both ends of the stride       (Karras et al., arXiv:2206.00364, Algorithm 1)
-    DPM-Solver++   below; as DDIM, a network is asked once per stride   (Lu et al., arXiv:2211.01095, Algorithm 2)
+    DPM-Solver++   below; as DDIM, the network runs once per stride   (Lu et al., arXiv:2211.01095, Algorithm 2)
 
 DPM-Solver++ 2M integrates the linear part of the flow exactly and extrapolates the network's estimate of the data from
 the last two visited noise levels. With lambda = log(alpha / sigma), a stride from level s to level t of length

@@ -5,7 +5,7 @@ arXiv:2412.15205).
     noised      x + gate * f(norm(x) * (1 + scale) + shift),    places of a scale attend to each other
                 [shift | scale | gate](place) = linear(silu(time(t_i) + h_i(place)))          (Spatial-adaLN)
 
-What is asked again and again while a scale is denoised is the blocks alone; the transformer runs once per scale, with
+While a scale is denoised, the blocks alone run again and again; the transformer runs once per scale, with
 keys and values of coarser scales kept.
 """
 

@@ -2,7 +2,7 @@
 
     (image, caption) -> encoder -> objective (the system's own)
 
-Data, training and scoring are imported when they are asked for, so that loading a model imports neither.
+Data, training and scoring are imported when they are needed, so that loading a model imports neither.
 """
 
 from __future__ import annotations

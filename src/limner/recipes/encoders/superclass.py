@@ -1,10 +1,10 @@
 """SuperClass: a vision transformer that learns to say which subwords the caption holds, without a text tower.
 
 Huang et al., Classification Done Right for Vision-Language Pre-Training, arXiv:2411.03313: softmax cross-entropy
-against the set of subwords, weighted by how rare they are in the captions seen so far. A picture is not told apart from
+against the set of subwords, weighted by how rare they are in the captions seen so far. An image is not contrasted with
 the others of its batch, so small batches lose little. Deviations: a linear classifier without a norm of its own, so
-that every patch says words by the classifier of the whole; padding and unknown letters are taken out of the set; no
-class token.
+that every patch says words by the classifier of the whole; padding and unknown letters are taken out of the set;
+there is no class token.
 
     limner train superclass --out runs/superclass
     limner train superclass --subwords runs/language --out runs/superclass     # in a language model's own words

@@ -2,7 +2,7 @@
 
 Hu et al., arXiv:2412.07720. One transformer reads clean blocks and denoises the next; blocks of one latent make it
 autoregressive token by token, one block a diffusion transformer of the whole. Deviations of the small size: the words
-of a caption are read as tokens that are given, their mean steers where the class did; the velocity is predicted; Muon.
+of a caption are read as tokens that are given, their mean in place of the class; the velocity is predicted; Muon.
 
     limner train acdit --out runs/acdit
     limner train acdit --block 8 --out runs/whole

@@ -3,7 +3,7 @@
     caption -> TextCondition -> Generator (order, backbone, head: a system's own) -> tokens -> tokenizer -> image
 
 A system's file adds its knobs to `Knobs` and builds the `Generator` over what `frozen_tokenizer` or `codes` returns.
-Data, training and scoring are imported when they are asked for, so that loading a model imports neither.
+Data, training and scoring are imported when they are needed, so that loading a model imports neither.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """NAR: near to far, all tokens of a diagonal at once.
 
-He et al., arXiv:2503.10696. Each token is told by its left and by its upper neighbour, one head looking to the right
-and one, behind a block of its own, downwards; so a square of n x n is drawn in 2n - 1 steps. Deviations of the small
+He et al., arXiv:2503.10696. Each token follows from its left and its upper neighbour, one head looking to the right and
+one, behind a block of its own, downwards; so a square of n x n is drawn in 2n - 1 steps. Deviations of the small
 size: words by a small transformer of our own, which each slot can look for; no dropout; Muon.
 
     limner train nar --out runs/nar

@@ -2,7 +2,7 @@
 
 Ren et al., arXiv:2502.20388. The whole transformer denoises a square cell of latents at once; in training every cell
 has its own noise and sees the noised cells before it, so that drawing survives its own mistakes. Deviations of the
-small size: the words of a caption are read as tokens that are given, their mean steers where the class did; no dropout;
+small size: the words of a caption are read as tokens that are given, their mean in place of the class; no dropout;
 Muon.
 
     limner train xar --out runs/xar

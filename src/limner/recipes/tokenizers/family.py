@@ -2,7 +2,7 @@
 
     image -> encoder -> quantizer (a system's own) -> decoder -> image;  loss = pixels + features + adversary + penalty
 
-Data, training and scoring are imported when they are asked for, so that loading a model imports neither.
+Data, training and scoring are imported when they are needed, so that loading a model imports neither.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@
 
 A system's file adds its knobs to `Knobs` and builds the connector between `parts`. Two stages, as LLaVA's
 (arXiv:2304.08485, Section 4.2): ``--stage align`` trains the connector alone, ``--stage instruct`` the language model
-too, beginning with the connector of ``--aligned``. Data, training and scoring are imported when they are asked for.
+too, beginning with the connector of ``--aligned``. Data, training and scoring are imported when they are needed.
 """
 
 from __future__ import annotations
