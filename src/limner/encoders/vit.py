@@ -3,8 +3,8 @@
     x = LN_pre([class; W patches] + positions),   x = blocks(x),   tokens = LN_post(x)
 
 Every token is normalised before pooling, so the mean of linear readings of patches is the reading of their mean.
-The class token, where there is one, is read only by the pooling "class"; the mean is over patches alone, as in SuperClass
-(arXiv:2411.03313), whose weights this module holds.
+The class token, where there is one, is read only by the pooling "class"; the mean is over patches alone, as in
+SuperClass (arXiv:2411.03313), whose weights this module holds.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Yu et al., arXiv:2411.00776. A causal transformer is trained on random permutations of the tokens, whose share falls to
 none between half and three quarters of the training, so that each token has learned to read all others before left to
-right is all it needs then. Every position has an embedding of the one that it predicts. Deviations of the small size: the
-words of a caption as a prefix, their mean in place of the class; one table for embedding and output; no dropout;
+right is all it needs then. Every position has an embedding of the one that it predicts. Deviations of the small size:
+the words of a caption as a prefix, their mean in place of the class; one table for embedding and output; no dropout;
 Muon.
 
     limner train rar --out runs/rar
