@@ -103,6 +103,18 @@ def test_cards_of_all_models_that_ship_are_understood():
     assert (retired["vq-vae-64"], retired["multiscale-64"], retired["mar-emoji-64"]) == (1, 1, 0)
 
 
+def test_frequent_words_of_an_older_card_are_read(tmp_path):
+    from limner.store.folder import find_recipe
+    from limner.store.knobs import parse_knobs
+
+    for recipe in ("understanding/language_basis", "understanding/ross_basis"):
+        kind = find_recipe(recipe).knobs
+        assert parse_knobs(kind, {"basis": "frequent", "entries": 100, "tie": "stopped"}, tmp_path).frequent == 100
+        assert parse_knobs(kind, {"basis": "all", "entries": 256}, tmp_path).frequent is None
+        with pytest.raises(CheckpointError, match="sets basis to 'clusters', but only 'all' is left"):
+            parse_knobs(kind, {"basis": "clusters", "entries": 100}, tmp_path)
+
+
 def test_a_retired_knob_of_another_recipe_is_refused(tmp_path):
     from limner.store.folder import find_recipe
     from limner.store.knobs import parse_knobs

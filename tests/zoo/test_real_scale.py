@@ -215,8 +215,9 @@ def test_the_rest_of_the_page_runs(command_line, taught, room, page, capsys):
             assert drawn.width > 100
         for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
             exec(compile(code, "docs/real-scale.md", "exec"), {})
-        assert capsys.readouterr().out  # an answer, which after so little training may be no word
         merged, model = limner.load("runs/instructed/merged"), limner.load("runs/instructed")
+        assert model.see("mix/photo.jpg", "What is in the picture?") in capsys.readouterr().out
+        assert "green" in model.see("mix/photo.jpg", ASKED)  # which it learned to answer
         assert answers(merged) == answers(model)
         assert not any("lora_" in name for name in merged.state_dict())
         alone = HuggingFaceLanguage.read(room / "runs" / "qwen-that-saw")

@@ -226,6 +226,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pat
     return paths
 
 
+ROUNDED = {"xar": 1}  # kernels of one row and of many round otherwise on some processors
+
+
 def apart(one: Image, other: Image) -> int:
     """The largest difference of a pixel, of 255."""
     return int(np.abs(np.asarray(one, dtype=int) - np.asarray(other, dtype=int)).max())
@@ -240,7 +243,7 @@ def test_a_released_generator_draws_with_its_tokenizer(files: Any, system: str, 
     pictures = model.draw(classes=[7, 3], n=2, seed=1, **SHORT.get(system, {}))
     assert [picture.size for picture in pictures] == [(PIXELS[system],) * 2] * 4
     alone = model.draw(3, n=1, seed=1, **SHORT.get(system, {}))
-    assert apart(alone[0], pictures[2]) <= 1  # kernels of one row and of many round otherwise on some processors
+    assert apart(alone[0], pictures[2]) <= ROUNDED.get(system, 0)
     assert len({picture.tobytes() for picture in pictures}) == 4
     again = limner.load(limner.save(pickle.loads(pickle.dumps(model)), tmp_path / "mine"))
     assert again.draw(3, n=1, seed=1, **SHORT.get(system, {})) == alone
@@ -282,7 +285,10 @@ def test_classes_come_as_a_page(files: Any, tmp_path: Path, command_line: Any) -
         (["a cat", "--side", "3"], "mar-emoji-64 knows its own tokenizer and grid"),
     ],
 )
-def test_what_draw_refuses_of_classes(files: Any, command_line: Any, arguments: list[str], sentence: str) -> None:
+def test_what_draw_refuses_of_classes(
+    files: Any, shipped: Any, command_line: Any, arguments: list[str], sentence: str
+) -> None:
+    shipped("generators/mar")  # with its tokenizer: other tests may have made a tiny one of that name
     generator, tokenizer = files("mar")
     places = {"GENERATOR": generator, "TOKENIZER": tokenizer}
     outcome = command_line("draw", *[places.get(argument, argument) for argument in arguments])

@@ -22,10 +22,11 @@ def json_knobs(knobs: Settings) -> dict[str, Any]:
 
 
 def parse_knobs(kind: type[Settings], values: dict[str, Any], source: Path) -> Settings:
-    """Knobs from JSON, without those that the recipe has retired (`Settings.retired`); raises `CheckpointError` for
-    names that the recipe does not know, and values that do not fit."""
+    """Knobs from JSON, as `Settings.renewed` reads them and without those that are `Settings.retired`; raises
+    `CheckpointError` for names that the recipe does not know, and values that do not fit."""
     known = {field.name for field in dataclasses.fields(kind)}
     hints = {name: hint for name, hint in typing.get_type_hints(kind).items() if name in known}
+    values = kind.renewed(values)
     for name, left in kind.fixed.items():
         if name not in known and values.get(name, left) != left:
             raise CheckpointError(f"{source / CARD} sets {name} to {values[name]!r}, but only {left!r} is left")

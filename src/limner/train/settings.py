@@ -64,6 +64,11 @@ class Settings:
     fixed: ClassVar[Mapping[str, Any]] = {}
     """Knobs of older cards of which one value is left, which they must have."""
 
+    @classmethod
+    def renewed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Knobs of a card, those that an older version wrote otherwise as they are written now."""
+        return values
+
     def __post_init__(self) -> None:
         for name in ("images", "batch", "accumulate", "sample_every", "checkpoint_every"):
             if getattr(self, name) < 1:

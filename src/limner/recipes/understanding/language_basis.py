@@ -64,6 +64,13 @@ class Knobs(family.Knobs):
     retired = frozenset({"k", "dense_until", "sparse_from", "entries"})
     fixed: ClassVar = {"phi": "softmax", "basis": "all", "tie": "stopped", "head": "dense"}
 
+    @classmethod
+    def renewed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """``basis`` frequent of so many ``entries`` is ``frequent`` now."""
+        if values.get("basis") != "frequent":
+            return values
+        return {**values, "basis": "all", "frequent": values.get("entries")}
+
 
 def words_of(knobs: Any, words: Words, chosen: Chosen) -> Basis:
     """All words, or those chosen; images follow the table of words and do not train it."""
