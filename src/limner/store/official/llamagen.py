@@ -30,6 +30,7 @@ from limner.generators.heads.categorical import LinearCategoricalHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Raster
 from limner.nn.norms import gated_hidden
+from limner.store.official.mar import CONVOLUTIONAL_NAMES
 from limner.store.release import Draws, Names, Release, State, depth_of
 from limner.tokenizers.quantizers.learned import LearnedCodebook
 from limner.tokenizers.vqgan import Vqgan
@@ -224,16 +225,7 @@ TOKENIZER_NAMES: Names = (
     (r"\.blocks\.", ".res."),
     (r"\.attentions\.", ".attn."),
     (r"\.middle\.", ".mid."),
-    (r"\.first\.", ".conv_in."),
-    (r"^(encoder|decoder)\.norm\.", r"\1.norm_out."),
-    (r"^(encoder|decoder)\.last\.", r"\1.conv_out."),
-    (r"\.shortcut\.", ".nin_shortcut."),
-    (r"\.query\.", ".q."),
-    (r"\.key\.", ".k."),
-    (r"\.value\.", ".v."),
-    (r"\.output\.", ".proj_out."),
-    (r"^encoder\.moments\.", "quant_conv."),
-    (r"^decoder\.latents\.", "post_quant_conv."),
+    *CONVOLUTIONAL_NAMES,
 )
 TABLES = r"^freqs_cis$"
 METER = r"^quantize\.codebook_used$"

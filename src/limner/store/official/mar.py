@@ -29,7 +29,7 @@ from limner.generators.generator import Generator
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import RandomMasked
-from limner.store.release import Draws, Release, State, depth_of
+from limner.store.release import Draws, Names, Release, State, depth_of
 from limner.tokenizers.kl import KlAutoencoder
 
 
@@ -128,16 +128,8 @@ GENERATOR_NAMES = (
     (r"^head\.network\.blocks\.(\d+)\.fc2\b", r"diffloss.net.res_blocks.\1.mlp.2"),
     (r"^head\.network\.blocks\.(\d+)\.modulation\b", r"diffloss.net.res_blocks.\1.adaLN_modulation.1"),
 )
-TOKENIZER_NAMES = (
-    (r"^encoder\.levels\.(\d+)\.resize\b", r"encoder.down.\1.downsample"),
-    (r"^decoder\.levels\.(\d+)\.resize\b", r"decoder.up.\1.upsample"),
-    (r"^encoder\.levels\.", "encoder.down."),
-    (r"^decoder\.levels\.", "decoder.up."),
-    (r"\.blocks\.(\d+)\.", r".block.\1."),
-    (r"\.attentions\.(\d+)\.", r".attn.\1."),
-    (r"\.middle\.0\.", ".mid.block_1."),
-    (r"\.middle\.1\.", ".mid.attn_1."),
-    (r"\.middle\.2\.", ".mid.block_2."),
+# Of convolutional autoencoders that go back to Esser et al., arXiv:2012.09841.
+CONVOLUTIONAL_NAMES: Names = (
     (r"\.first\.", ".conv_in."),
     (r"^(encoder|decoder)\.norm\.", r"\1.norm_out."),
     (r"^(encoder|decoder)\.last\.", r"\1.conv_out."),
@@ -148,6 +140,18 @@ TOKENIZER_NAMES = (
     (r"\.output\.", ".proj_out."),
     (r"^encoder\.moments\.", "quant_conv."),
     (r"^decoder\.latents\.", "post_quant_conv."),
+)
+TOKENIZER_NAMES = (
+    (r"^encoder\.levels\.(\d+)\.resize\b", r"encoder.down.\1.downsample"),
+    (r"^decoder\.levels\.(\d+)\.resize\b", r"decoder.up.\1.upsample"),
+    (r"^encoder\.levels\.", "encoder.down."),
+    (r"^decoder\.levels\.", "decoder.up."),
+    (r"\.blocks\.(\d+)\.", r".block.\1."),
+    (r"\.attentions\.(\d+)\.", r".attn.\1."),
+    (r"\.middle\.0\.", ".mid.block_1."),
+    (r"\.middle\.1\.", ".mid.attn_1."),
+    (r"\.middle\.2\.", ".mid.block_2."),
+    *CONVOLUTIONAL_NAMES,
 )
 
 HEADS = {768: 12, 1024: 16, 1280: 16}  # by width, which shapes do not tell
