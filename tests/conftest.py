@@ -19,6 +19,12 @@ SLOW = 5.0  # seconds of computing
 BY_FOLDER = ("laws", "parity", "zoo")  # tests in these folders are marked by the folder's name
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("limner")
+    group.addoption("--release", action="store_true", help="reliability: as many trials as a release deserves")
+    group.addoption("--figures", type=Path, help="reliability: a JSON file for what was tried and held")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     chosen = config.option.markexpr or config.option.keyword
     if not chosen and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
