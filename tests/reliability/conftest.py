@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator
-from pathlib import Path
 
 import pytest
-
 
 FIGURES = pytest.StashKey[dict[str, dict[str, int]]]()
 
