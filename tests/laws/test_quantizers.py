@@ -15,6 +15,7 @@ from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.quantizers.binary import LookupFreeQuantizer
 from limner.tokenizers.quantizers.digits import capacity, compose, decompose
 from limner.tokenizers.quantizers.learned import LearnedCodebook
+from limner.tokenizers.quantizers.nested import TailDrop
 from limner.tokenizers.quantizers.product import ProductQuantizer
 from limner.tokenizers.quantizers.quantizer import Discrete, Quantizer, usage
 from limner.tokenizers.quantizers.residual import ResidualQuantizer
@@ -271,3 +272,18 @@ def test_codebooks_as_the_package(normalize: bool) -> None:
     assert torch.equal(ours.tokens(features), ids)
     if not normalize:  # with directions they commit the latents as they came
         torch.testing.assert_close(bottleneck.penalty, loss.sum())
+
+
+# Tail token drop
+
+
+def test_a_training_batch_keeps_1_to_n_first_tokens_equally_often() -> None:
+    inner, features = learned(16, 4), torch.randn(3, 4, 1, 5)
+    quantizer, whole, kept = TailDrop(inner), inner(features, Rng(0)), []
+    for seed in range(400):
+        bottleneck = quantizer(features, Rng(seed))
+        kept.append(bottleneck.latents.shape[-1])
+        assert torch.equal(bottleneck.latents, whole.latents[..., : kept[-1]])
+        assert torch.equal(bottleneck.penalty, whole.penalty)
+    assert all(55 <= kept.count(count) <= 110 for count in range(1, 6))
+    assert torch.equal(quantizer.tokens(features), inner.tokens(features))

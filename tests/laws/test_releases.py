@@ -9,7 +9,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limner.store.official import acdit, llamagen, mar, maskgit, maskgit_vqgan, ovis, rar, superclass, titok, var, xar
+from limner.store.official import (
+    acdit,
+    llamagen,
+    mar,
+    maskgit,
+    maskgit_vqgan,
+    one_d_piece,
+    ovis,
+    rar,
+    superclass,
+    titok,
+    var,
+    xar,
+)
 from limner.store.release import Release, official_name
 from limner.store.released import load_saved, recognise, releases
 
@@ -97,13 +110,15 @@ def xar_generator(grid: int, channels: int):
     return xar.RELEASES[0], xar.official_generator(sizes), {}
 
 
-def titok_tokenizer(count: int, size: int, staged: bool):
+def titok_tokenizer(count: int, size: int, staged: bool, nested: bool = False):
     vit = titok.Vit(512, 1, 8)
     proxy = maskgit_vqgan.MaskgitVqganSizes(size=size, width=32, multipliers=(1, 1, 2, 1, 2), channels=6)
     sizes = titok.TiTokSizes(
         encoder=vit, decoder=vit, count=count, channels=6, entries=12, size=size, scrambled=staged, normalized=staged,
         proxy=proxy if staged else None,
     )  # fmt: skip
+    if nested:
+        return one_d_piece.RELEASES[0], one_d_piece.official_tokenizer(sizes), {}
     return titok.RELEASES[0 if staged else 1], titok.official_tokenizer(sizes), {}
 
 
@@ -130,6 +145,7 @@ CASES: dict[str, Make] = {
     "maskgit-uvit": lambda: maskgit_generator(1, 16, 96, 20),
     "vqgan": lambda: vqgan(32, (1, 2, 1), 1),
     "vqgan-first-level-wider": lambda: vqgan(32, (2, 2, 4, 2), 3),
+    "one-d-piece": lambda: titok_tokenizer(256, 64, True, nested=True),
     "ovis-2": lambda: eyes(0, False, False, 5),
     "ovis-2-biased": lambda: eyes(0, True, False, 4),
     "ovis-2-of-the-library": lambda: eyes(1, False, False, 5),
@@ -188,5 +204,8 @@ def test_a_release_of_any_size_is_built_again(make: Make) -> None:
 @pytest.mark.parametrize("one", releases(), ids=lambda release: f"{release.system}-{release.kind}")
 def test_a_signature_is_the_release_s_own(one: Release) -> None:
     """A file with the keys of a signature and no other is of that release, whatever other releases there are."""
-    keys = {key.replace("*", "x"): torch.zeros(1) for key in one.signature}
+    keys = {}
+    for entry in one.signature:
+        key, _, rows = entry.removesuffix("]").partition("[")
+        keys[key.replace("*", "x")] = torch.zeros(int(rows or 1))
     assert recognise(keys, Path("release.pt")) is one

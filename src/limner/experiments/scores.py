@@ -1,6 +1,7 @@
 """What an arm is worth: the scores of its family on the held-out pictures of the small world, kept beside its training.
 
-tokenizers       psnr (dB); frechet, of rebuilt pictures; prior, of decoded noise; usage, of the codebook
+tokenizers       psnr (dB); frechet, of rebuilt pictures; prior, of decoded noise; usage, of the codebook; psnr/quarter,
+                 of the first quarter of nested tokens
 generators       frechet; colour, shape, place: the share that the recogniser reads as the caption says; passes
 encoders         probe/*, zero_shot/*, retrieval/*, and probe, the mean of all linear probes
 understanding    answers and blind, shares answered right with and without the picture; gain, their difference;
@@ -10,6 +11,7 @@ understanding    answers and blind, shares answered right with and without the p
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -76,12 +78,19 @@ def rebuilding(experiment: Experiment, arm: Arm, model: Any, seed: int) -> dict[
     real = to_tensor([prompt.picture for prompt in prompts(experiment)])
     tokens = model.encode(real)
     rebuilt = model.decode(tokens)
-    mse = (rebuilt - real).square().mean((1, 2, 3))
-    found = {"psnr": float((10 * torch.log10(4 / mse)).mean()), "frechet": frechet(rebuilt, real)}
+    found = {"psnr": psnr(rebuilt, real), "frechet": frechet(rebuilt, real)}
+    if model.layout.nested:
+        found["psnr/quarter"] = psnr(model.decode(tokens[:, : math.ceil(tokens.shape[1] / 4)]), real)
     if isinstance(model.quantizer, Discrete):
         return found | {"usage": usage(code_shares(tokens, model.quantizer.entries))}
     noise = Rng(derive_seed(seed, "prior")).normal(*tokens.shape)
     return found | {"prior": frechet(model.decode(noise), real)}
+
+
+def psnr(images: Image, real: Image) -> float:
+    """Mean over images in dB."""
+    mse = (images - real).square().mean((1, 2, 3))
+    return float((10 * torch.log10(4 / mse)).mean())
 
 
 def drawing(experiment: Experiment, arm: Arm, model: Any, seed: int) -> dict[str, float]:

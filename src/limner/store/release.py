@@ -59,7 +59,8 @@ class Release:
     Args:
         system: id in the catalogue; of the few that others build on and that are no row of it, their name.
         kind: what the weights are, for people: ``"generator"``, ``"tokenizer"``.
-        signature: keys that together only this release has; a ``*`` in one stands for anything.
+        signature: keys that together only this release has; a ``*`` in one stands for anything, and ``key[256]`` is
+            of a tensor with as many rows, where a release has the keys of another.
         build: the freshly initialised model of a state dict; raises `CheckpointError` where shapes contradict.
         names: pairs of a pattern in our parameter's name and its replacement; all that fit are applied in turn, and the
             result is the authors' name.
@@ -84,11 +85,14 @@ class Release:
 
     def fits(self, state: State) -> bool:
         """Does a state dict hold every key of the signature?"""
-        return all(any(pattern.fullmatch(key) for key in state) for pattern in self._patterns())
+        return all(
+            any(pattern.fullmatch(key) and rows in (None, len(tensor)) for key, tensor in state.items())
+            for pattern, rows in self._signature()
+        )
 
     def keeps(self, key: str) -> bool:
         """Is a key that holds nothing of the model saved with it: one of the signature, or of what was beside?"""
-        return self.beside is not None or any(pattern.fullmatch(key) for pattern in self._patterns())
+        return self.beside is not None or any(pattern.fullmatch(key) for pattern, _ in self._signature())
 
     def prepared(self, state: State) -> State:
         """A state dict as ``build`` reads it."""
@@ -104,8 +108,13 @@ class Release:
         self.fill(model, state)
         return model
 
-    def _patterns(self) -> list[re.Pattern[str]]:
-        return [re.compile(re.escape(key).replace(r"\*", ".*")) for key in self.signature]
+    def _signature(self) -> list[tuple[re.Pattern[str], int | None]]:
+        """Patterns of keys, and how many rows the tensor of each has where that tells."""
+        found = []
+        for entry in self.signature:
+            key, _, rows = entry.removesuffix("]").partition("[")
+            found.append((re.compile(re.escape(key).replace(r"\*", ".*")), int(rows) if rows else None))
+        return found
 
 
 class KeyReport(NamedTuple):

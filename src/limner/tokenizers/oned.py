@@ -19,7 +19,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from limner.nn.blocks import vit_blocks
-from limner.tokenizers.quantizers.quantizer import Quantizer
+from limner.tokenizers.quantizers.nested import TailDrop
+from limner.tokenizers.quantizers.quantizer import Discrete, Quantizer
 from limner.tokenizers.tokenizer import Codec, cells
 from limner.types import Layout, Size
 
@@ -173,3 +174,11 @@ class OneDTokenizer(Codec):
         for name, parameter in self.named_parameters():
             if not name.startswith("decoder."):
                 parameter.requires_grad_(False)
+
+
+def nested(tokenizer: OneDTokenizer) -> OneDTokenizer:
+    """The tokenizer, which from here on is trained with a `TailDrop`, and decodes any first tokens of a picture."""
+    assert isinstance(tokenizer.quantizer, Discrete)
+    tokenizer.quantizer = TailDrop(tokenizer.quantizer)
+    tokenizer.layout = tokenizer.layout._replace(nested=True)
+    return tokenizer

@@ -75,7 +75,13 @@ class Sampling:
 L32_SAMPLING = Sampling(8, 9.5, 1 + 4.5, linear)
 B64_SAMPLING = Sampling(8, 11.0, 1 + 3.0, linear)
 S128_SAMPLING = Sampling(64, 2.8, 6.9, power_cosine(3.0))
-SAMPLINGS = {32: L32_SAMPLING, 64: B64_SAMPLING, 128: S128_SAMPLING}  # by the number of tokens
+ONE_D_PIECE_SAMPLING = Sampling(16, 3.0, 5.5, power_cosine(3.0))  # of the large tokenizer, whose images are the best
+SAMPLINGS = {
+    32: L32_SAMPLING,
+    64: B64_SAMPLING,
+    128: S128_SAMPLING,
+    256: ONE_D_PIECE_SAMPLING,
+}  # by the number of tokens
 
 
 def official_generator(sizes: MaskGitSizes) -> Generator:
@@ -214,6 +220,7 @@ def _sizes(state: State, count: int, depth: int, mlp: str, *, long_skips: bool) 
 
 
 HEADS = {768: 16, 1024: 16}  # by width, which shapes do not tell
+TOKENIZERS = ("titok", "one-d-piece")
 
 RELEASES: tuple[Release, ...] = (
     Release(
@@ -229,7 +236,7 @@ RELEASES: tuple[Release, ...] = (
         names=BERT_NAMES,
         skip=SKIP,
         prepare=prepared_bert,
-        draws=Draws(("titok",), lambda state: drawing(sizes_of_bert(state)), side=lambda generator: None),
+        draws=Draws(TOKENIZERS, lambda state: drawing(sizes_of_bert(state)), side=lambda generator: None),
     ),
     Release(
         system="titok",
@@ -239,6 +246,6 @@ RELEASES: tuple[Release, ...] = (
         names=UVIT_NAMES,
         skip=SKIP,
         prepare=prepared_uvit,
-        draws=Draws(("titok",), lambda state: drawing(sizes_of_uvit(state)), side=lambda generator: None),
+        draws=Draws(TOKENIZERS, lambda state: drawing(sizes_of_uvit(state)), side=lambda generator: None),
     ),
 )
