@@ -52,10 +52,15 @@ class Discrete(nn.Module):
     """What quantizers to ids share: an id is never random, so it is all that is kept of a token."""
 
     discrete = True
+    features: int
+    channels: int
     entries: int
     """How many ids there are."""
 
     def tokens(self, features: Features, rng: Rng | None = None) -> Ids:
+        raise NotImplementedError
+
+    def latents(self, tokens: Ids, height: int, width: int) -> Features:
         raise NotImplementedError
 
     def keep(self, features: Features) -> dict[str, Tensor]:
