@@ -153,7 +153,7 @@ def test_what_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(InputError, match="does not say how pixels are normalised"):
         PretrainedEncoder.read(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(PIXELS))
-    with pytest.raises(InputError, match="cannot be read as a model"):
+    with pytest.raises(InputError, match="cannot be read as a vision model"):
         PretrainedEncoder.read(tmp_path)
     words = transformers.BertConfig(vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
     saved(tmp_path / "bert", transformers.BertModel(words))

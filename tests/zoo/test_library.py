@@ -84,14 +84,14 @@ def test_missing_and_unexpected_weights_are_named(model):
     tensors = load_file(model / "weights.safetensors")
     fewer = {name: value for name, value in tensors.items() if not name.startswith("quantizer")}
     reweigh(model, fewer)
-    refused(model, "lacks quantizer.scale.mean and 1 more")
+    refused(model, r"lacks quantizer\.scale\.mean, quantizer\.scale\.\w+: it was saved")
     reweigh(model, {**tensors, "extra.weight": torch.zeros(2)})
     refused(model, "has unknown extra.weight: it was saved by other code or other knobs")
 
 
 def test_wrong_shapes_are_named(model):
     reweigh(model, {**load_file(model / "weights.safetensors"), "quantizer.scale.mean": torch.zeros(7)})
-    refused(model, r"quantizer.scale.mean has shape \[7\], not \[4\]")
+    refused(model, r"quantizer.scale.mean is \[7\] and not \[4\]")
 
 
 @pytest.mark.parametrize("harm", ["cut short", "empty", "missing", "one byte changed", "no tensors"])

@@ -34,8 +34,6 @@ class Convert:
     """The file of the tokenizer that a generator draws with: `limner draw --classes` then needs the folder alone."""
     side: Annotated[int | None, arg(help_behavior_hint="(default: the usual number)")] = None
     """Tokens on a side of a picture, where weights do not tell: 24 for LlamaGen's models of 384 pixels."""
-    trust: Flag = False
-    """Read the file even if it holds more than tensors: reading it may then run code."""
     keys: Flag = False
     """List every weight that was loaded and every key that was passed over."""
     json: Flag = False
@@ -66,13 +64,13 @@ def convert(options: Convert) -> dict[str, Any]:
 
     source = place(options.source)
     tokenizer = None if options.tokenizer is None else place(options.tokenizer)
-    released = convert_file(source, options.out, trust=options.trust, side=options.side, tokenizer=tokenizer)
+    released = convert_file(source, options.out, side=options.side, tokenizer=tokenizer)
     return {
         "system": released.release.system,
         "kind": released.release.kind,
         "parameters": sum(parameter.numel() for parameter in released.model.parameters()),
         "loaded": list(released.report.loaded),
-        "skipped": list(released.report.skipped),
+        "skipped": [*released.report.skipped, *released.elsewhere],
     }
 
 

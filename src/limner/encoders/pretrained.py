@@ -23,9 +23,12 @@ from torch.nn import functional
 
 from limner.encoders.class_attention import Received
 from limner.errors import InputError
+from limner.nn import pretrained_folder
+from limner.nn.pretrained_folder import described, library
 from limner.types import Image, Patches
 
 PIXELS = "preprocessor_config.json"
+KIND = "vision model"
 
 
 class PretrainedEncoder(nn.Module):
@@ -55,30 +58,19 @@ class PretrainedEncoder(nn.Module):
         """The tower of a folder, in fp32; of a model with a text tower too, its vision tower.
 
         Raises InputError if `transformers` is not installed, or the folder holds no vision model with its
-        preprocessor_config.json.
+        preprocessor_config.json, all of its weights and no others.
         """
         return cls._made(
-            folder,
-            layer,
-            lambda library: library.AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True),
+            folder, layer, lambda: pretrained_folder.model(library().AutoModel, folder, KIND, dtype=torch.float32)
         )
 
     @classmethod
     def shaped(cls, folder: Path, *, layer: int = -1) -> PretrainedEncoder:
         """The tower that a folder describes, with random weights; errors as those of `read`."""
-
-        def model(library: Any) -> Any:
-            config = library.AutoConfig.from_pretrained(folder, local_files_only=True)
-            return library.AutoModel.from_config(config).float()
-
-        return cls._made(folder, layer, model)
+        return cls._made(folder, layer, lambda: described(library().AutoModel, folder, KIND).float())
 
     @classmethod
-    def _made(cls, folder: Path, layer: int, model_fn: Callable[[Any], Any]) -> PretrainedEncoder:
-        try:
-            import transformers
-        except ImportError:
-            raise InputError("encoders from a folder need transformers: run pip install 'limner[llm]'") from None
+    def _made(cls, folder: Path, layer: int, model_fn: Callable[[], Any]) -> PretrainedEncoder:
         try:
             pixels = json.loads((folder / PIXELS).read_text(encoding="utf-8"))
             mean, deviation = list(pixels["image_mean"]), list(pixels["image_std"])
@@ -86,11 +78,7 @@ class PretrainedEncoder(nn.Module):
             raise InputError(
                 f"{folder / PIXELS} does not say how pixels are normalised ({error!r}): copy it too"
             ) from None
-        try:
-            model = model_fn(transformers)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0][:120]
-            raise InputError(f"{folder} cannot be read as a model ({reason}): copy config and weights") from None
+        model = model_fn()
         tower = getattr(model, "vision_model", model)
         if not isinstance(getattr(tower.config, "patch_size", None), int):
             raise InputError(f"{folder} holds a {model.config.model_type}, which sees no patches: give a vision model")

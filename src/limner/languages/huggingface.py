@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from limner.errors import InputError
 from limner.languages.language import Vectors
+from limner.nn import pretrained_folder
+from limner.nn.pretrained_folder import described, library
 
-CONFIG = "config.json"
-WEIGHTS = ("*.safetensors", "*.bin")
+KIND = "causal language model"
 PROBED = 3  # ids by which a model is compared with the library's own call
 
 
@@ -71,26 +72,13 @@ class HuggingFaceLanguage(nn.Module):
     def read(cls, folder: Path, *, dtype: torch.dtype = torch.float32) -> HuggingFaceLanguage:
         """The model of a folder with its weights in ``dtype``, but the table of words in fp32: connectors mix its rows.
 
-        Raises InputError if `transformers` is not installed, if the folder holds no causal language model with all of
-        its weights, or one that does more than blocks, a norm and a linear head: sliding windows, capped logits.
+        Raises InputError if `transformers` is not installed, if the folder holds no causal language model, or not all
+        of its weights and no others, or one that does more than blocks, a norm and a linear head: sliding windows,
+        capped logits.
         """
-        transformers = library()
-        config = configuration(folder)
-        if not has_weights(folder):
-            raise InputError(f"{folder} holds no weights ({' or '.join(WEIGHTS)}): copy them too")
-        try:
-            model, found = transformers.AutoModelForCausalLM.from_pretrained(
-                folder,
-                config=config,
-                dtype=dtype,
-                attn_implementation="sdpa",
-                local_files_only=True,
-                output_loading_info=True,
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise _unreadable(folder, error) from None
-        if missing := sorted(found["missing_keys"]):
-            raise InputError(f"{folder} lacks the weights of {missing[0]}, {len(missing)} in all: copy it again")
+        model = pretrained_folder.model(
+            library().AutoModelForCausalLM, folder, KIND, dtype=dtype, attn_implementation="sdpa"
+        )
         language = cls._sound(model, folder)
         model.get_input_embeddings().float()
         return language
@@ -98,17 +86,15 @@ class HuggingFaceLanguage(nn.Module):
     @classmethod
     def shaped(cls, folder: Path) -> HuggingFaceLanguage:
         """The model that a folder describes, with random weights; errors as those of `read`, but for weights."""
-        config = configuration(folder)
-        try:
-            model = library().AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
-        except (OSError, ValueError) as error:
-            raise _unreadable(folder, error) from None
+        model = described(library().AutoModelForCausalLM, folder, KIND, attn_implementation="sdpa")
         return cls._sound(model.float(), folder)
 
     @classmethod
     @torch.no_grad()
     def _sound(cls, model: Any, folder: Path) -> HuggingFaceLanguage:
         """The model, if it says by these means what it says by the library's own call."""
+        if model.device.type == "meta":
+            return cls(model)  # of which shapes alone are asked
         if "sliding_attention" in (getattr(model.config, "layer_types", None) or ()):
             raise InputError(f"{folder} looks back through a sliding window: give a model of full attention")
         language = cls(model.eval())
@@ -172,30 +158,3 @@ def _saved_once(module: HuggingFaceLanguage, state: dict[str, Any], prefix: str,
 def _read_twice(module: HuggingFaceLanguage, state: dict[str, Any], prefix: str, *_: Any) -> None:
     if module.tied is not None and prefix + module.tied[1] in state:
         state[prefix + module.tied[0]] = state[prefix + module.tied[1]]
-
-
-def library() -> Any:
-    """`transformers`, imported when it is needed, which takes seconds; raises InputError if it is not installed."""
-    try:
-        import transformers
-    except ImportError:
-        raise InputError("models from a folder need transformers: run pip install 'limner[llm]'") from None
-    return transformers
-
-
-def configuration(folder: Path) -> Any:
-    """What a folder says about its model; raises `InputError` if it says nothing that the library knows."""
-    try:
-        return library().AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise _unreadable(folder, error) from None
-
-
-def has_weights(folder: Path) -> bool:
-    """Are there files of weights in it?"""
-    return any(True for pattern in WEIGHTS for _ in folder.glob(pattern))
-
-
-def _unreadable(folder: Path, error: Exception) -> InputError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-    return InputError(f"{folder} cannot be read as a causal language model ({reason}): copy config.json and weights")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from limner.errors import InputError
-from limner.languages.huggingface import library
+from limner.nn import pretrained_folder
 
 QUESTION = "{}"  # what stands for the question in a prompt
 PROMPT = "{}\n"
@@ -33,12 +33,7 @@ class PretrainedSubwords:
     @classmethod
     def read(cls, folder: Path, *, prompt: str = PROMPT) -> PretrainedSubwords:
         """The tokenizer of a folder; raises `InputError` if there is none."""
-        try:
-            tokenizer = library().AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            reason = str(error).splitlines()[0][:120]
-            raise InputError(f"{folder} holds no tokenizer ({reason}): copy tokenizer.json and its config") from None
-        return cls(tokenizer, prompt=prompt)
+        return cls(pretrained_folder.tokenizer(folder), prompt=prompt)
 
     def end(self) -> int:
         """Id of the sign that ends a text."""

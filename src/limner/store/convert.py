@@ -27,27 +27,25 @@ SIDE = "side"  # in the card of a release whose weights do not determine it, if 
 Load = Callable[[Path], nn.Module]  # of a folder of ours
 
 
-def load_published(
-    path: Path, tokenizer: Path | nn.Module | None, *, side: int | None, trust: bool, load: Load
-) -> nn.Module:
+def load_published(path: Path, tokenizer: Path | nn.Module | None, *, side: int | None, load: Load) -> nn.Module:
     """The model of a published file, or of the folder of one.
 
     Args:
         path: file or folder.
         tokenizer: of a generator, which then draws; without one, that which the folder carries, if any.
-        side, trust: see `limner.load`.
+        side: see `limner.load`.
         load: reads a tokenizer that is a folder of ours.
     """
     if tokenizer is None and (path / TOKENIZER / CARD).is_file():
         tokenizer = path / TOKENIZER
-    released = read_published(path, trust, side)
+    released = read_published(path, side)
     model = with_origin(released)
     if tokenizer is None:
         return model
     if isinstance(tokenizer, nn.Module):
         drawer = class_drawer(released, tokenizer, f"a {type(tokenizer).__name__}")
     else:
-        drawer = class_drawer(released, _tokenizer(tokenizer, released, trust, load), tokenizer)
+        drawer = class_drawer(released, _tokenizer(tokenizer, released, load), tokenizer)
     return remember(drawer, Origin(origin_of(model).card, "", _write_drawer))
 
 
@@ -56,14 +54,14 @@ def is_published(path: Path) -> bool:
     return path.is_file() or RELEASE in read_card(path)
 
 
-def _tokenizer(path: Path, released: Released, trust: bool, load: Load) -> nn.Module:
-    return with_origin(read_published(path, trust, side_wanted(released))) if is_published(path) else load(path)
+def _tokenizer(path: Path, released: Released, load: Load) -> nn.Module:
+    return with_origin(read_published(path, side_wanted(released))) if is_published(path) else load(path)
 
 
-def read_published(path: Path, trust: bool, side: int | None) -> Released:
+def read_published(path: Path, side: int | None) -> Released:
     """The release in a file, or in the folder of one."""
     if path.is_file():
-        return load_released(path, trust=trust, side=side)
+        return load_released(path, side=side)
     card = read_card(path)
     side = card[RELEASE].get(SIDE) if side is None else side
     weights = checked_weights(path, card)
@@ -72,14 +70,12 @@ def read_published(path: Path, trust: bool, side: int | None) -> Released:
     return load_released(path / WEIGHTS, side=side)
 
 
-def convert(
-    source: Path, folder: Path, *, trust: bool = False, side: int | None = None, tokenizer: Path | None = None
-) -> Released:
+def convert(source: Path, folder: Path, *, side: int | None = None, tokenizer: Path | None = None) -> Released:
     """Turn a file that the authors of a system published into a model folder: its weights, under the authors' names,
     as safetensors, and a card; with a ``tokenizer``, one that draws. Errors as those of `load` and `save`."""
-    released = load_released(source, trust=trust, side=side)
+    released = load_released(source, side=side)
     if tokenizer is not None:
-        other = load_released(tokenizer, trust=trust, side=side_wanted(released))
+        other = load_released(tokenizer, side=side_wanted(released))
         class_drawer(released, with_origin(other), tokenizer)  # do they belong together?
         _write_official(other, folder / TOKENIZER)
     _write_official(released, folder)

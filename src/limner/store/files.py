@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from limner.catalogue.places import shipped
 from limner.errors import CheckpointError, InputError
+from limner.nn.weights import misfits
 from limner.store.knobs import CARD
 from limner.train.checkpoint import file_hash
 
@@ -140,21 +141,25 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} cannot be read ({error}): copy or save the model again") from None
 
 
-def fill(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> None:
-    """Load every tensor into the model, or raise `CheckpointError` naming the first key or shape that does not fit.
+def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Load every tensor into the model, or raise `CheckpointError` naming the keys, shapes, kinds and values that do
+    not fit.
 
     Prefixes by which the model's parts were once called are in its ``former_names``, if it has any.
     """
+    require_fit(model, tensors, source)
+    model.load_state_dict(renamed(model, tensors))
+
+
+def require_fit(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Raises `CheckpointError` as `fill` does."""
+    if problems := misfits(model.state_dict(), renamed(model, tensors)):
+        raise CheckpointError(f"{source} does not fit: {problems}: it was saved by other code or other knobs")
+
+
+def renamed(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors by the names that a model has for them now."""
     former: Mapping[str, str] = getattr(model, "former_names", {})
     for old, new in former.items():
         tensors = {new + name.removeprefix(old) if name.startswith(old) else name: t for name, t in tensors.items()}
-    own = model.state_dict()
-    for problem, names in (("lacks", own.keys() - tensors.keys()), ("has unknown", tensors.keys() - own.keys())):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise CheckpointError(f"{source} {problem} {min(names)}{more}: it was saved by other code or other knobs")
-    for key, value in tensors.items():
-        if not key.endswith("_extra_state") and value.shape != own[key].shape:
-            given, wanted = list(value.shape), list(own[key].shape)
-            raise CheckpointError(f"{source}: {key} has shape {given}, not {wanted}: it was saved with other knobs")
-    model.load_state_dict(tensors)
+    return dict(tensors)

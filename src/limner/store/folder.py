@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from limner.catalogue.places import PACKAGE
 from limner.errors import CheckpointError, InputError
+from limner.nn.weights import fits_shapes
 from limner.recipe import Recipe
 from limner.store.files import (
     DESCRIBED,
@@ -29,6 +30,7 @@ from limner.store.files import (
     is_described,
     locate,
     read_card,
+    require_fit,
     write,
 )
 from limner.store.knobs import CARD, json_knobs, parse_knobs
@@ -112,7 +114,6 @@ def load(
     kind: type[M],
     tokenizer: str | Path | nn.Module | None = None,
     side: int | None = None,
-    trust: bool = False,
     packed: bool | None = None,
 ) -> M: ...
 @overload
@@ -121,7 +122,6 @@ def load(
     *,
     tokenizer: str | Path | nn.Module | None = None,
     side: int | None = None,
-    trust: bool = False,
     packed: bool | None = None,
 ) -> Any: ...
 
@@ -132,7 +132,6 @@ def load(
     kind: type[Any] | None = None,
     tokenizer: str | Path | nn.Module | None = None,
     side: int | None = None,
-    trust: bool = False,
     packed: bool | None = None,
 ) -> Any:
     """A finished model in evaluation mode, in fp32, on the CPU.
@@ -144,7 +143,6 @@ def load(
         tokenizer: of a published generator, which then draws: a name as above, or the tokenizer itself.
         side: tokens on a side of the pictures of a published model whose weights do not determine it; None takes the
             usual number, and a tokenizer follows its generator.
-        trust: read a published file even if reading it may run code that it holds.
         packed: lay out the weights of a model that draws for the CPU (`limner.nn.packing`), after which it cannot be
             trained on; None does so where it is faster, from 30 million parameters.
 
@@ -156,7 +154,7 @@ def load(
         from limner.store.convert import load_published
 
         given = tokenizer if tokenizer is None or isinstance(tokenizer, nn.Module) else _found(tokenizer)
-        model = load_published(path, given, side=side, trust=trust, load=_load_built)
+        model = load_published(path, given, side=side, load=_load_built)
     elif tokenizer is not None or side is not None:
         raise InputError(f"{name} knows its own tokenizer and grid: leave tokenizer and side out")
     else:
@@ -194,11 +192,15 @@ def _found(name: str | Path) -> Path:
 def _load_built(folder: Path) -> nn.Module:
     """The model of a recipe's folder."""
     card = read_card(folder)
-    tensors = checked_weights(folder, card)
     recipe = recipe_of(card, folder)
     own = {TOKENIZER: str(folder / TOKENIZER)} if (folder / TOKENIZER / CARD).is_file() else {}
     own |= {knob: str(folder / knob) for knob in DESCRIBED if is_described(str(folder / knob))}
-    model = recipe.build(parse_knobs(recipe.knobs, {**card["knobs"], **own}, folder))
+    knobs = parse_knobs(recipe.knobs, {**card["knobs"], **own}, folder)
+    if torch.get_default_device().type == "meta":
+        return recipe.build(knobs)  # a part of a model of which shapes alone are asked
+    tensors = checked_weights(folder, card)
+    card_file = folder / CARD
+    model = fits_shapes(card_file, partial(recipe.build, knobs), lambda shaped: require_fit(shaped, tensors, folder))
     fill(model, tensors, folder)
     return _remembered(model.float().eval().requires_grad_(False), recipe, card, own)
 

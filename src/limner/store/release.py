@@ -7,7 +7,6 @@ make (sizes are read from shapes wherever shapes tell), and what our parameters 
 from __future__ import annotations
 
 import math
-import pickle
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,18 +14,17 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from limner.decode.decoder import Decoder
-from limner.errors import CheckpointError, InputError
+from limner.errors import CheckpointError
 from limner.generators.generator import Generator
+from limner.nn.weights import contradictions, fits_shapes, misfits
 from limner.tokenizers.tokenizer import QuantizingTokenizer
 
 State: TypeAlias = Mapping[str, Tensor]
 Names: TypeAlias = tuple[tuple[str, str], ...]
-CONTAINERS = ("model_ema", "ema", "model", "module", "state_dict")  # averaged weights before those last trained
+STATE = "the official state"
 
 
 def side_of(generator: Generator) -> int:
@@ -85,18 +83,20 @@ class Release:
 
     def fits(self, state: State) -> bool:
         """Does a state dict hold every key of the signature?"""
-        return all(
-            any(pattern.fullmatch(key) and rows in (None, len(tensor)) for key, tensor in state.items())
-            for pattern, rows in self._signature()
-        )
+        return not self.lacking(state)
+
+    def lacking(self, state: State) -> list[str]:
+        """Entries of the signature that a state dict does not meet."""
+        return [entry for entry in self.signature if not _meets(state, *_signed(entry))]
 
     def keeps(self, key: str) -> bool:
         """Is a key that holds nothing of the model saved with it: one of the signature, or of what was beside?"""
-        return self.beside is not None or any(pattern.fullmatch(key) for pattern, _ in self._signature())
+        return self.beside is not None or any(_matches(_signed(entry)[0], key) for entry in self.signature)
 
     def prepared(self, state: State) -> State:
-        """A state dict as ``build`` reads it."""
-        return state if self.prepare is None else self.prepare(state)
+        """A state dict as ``build`` reads it; raises `CheckpointError` if it lacks what is split or joined."""
+        with contradictions(STATE):
+            return state if self.prepare is None else self.prepare(state)
 
     def fill(self, model: nn.Module, state: State) -> KeyReport:
         """Load a state dict of the authors into a model of its sizes; errors as those of `fill`."""
@@ -104,17 +104,32 @@ class Release:
 
     def load(self, state: State) -> nn.Module:
         """The model of a state dict of the authors; raises `CheckpointError` where it does not fit."""
-        model = self.build(self.prepared(state))
-        self.fill(model, state)
-        return model
+        return self.model(self.prepared(state))[0]
 
-    def _signature(self) -> list[tuple[re.Pattern[str], int | None]]:
-        """Patterns of keys, and how many rows the tensor of each has where that tells."""
-        found = []
-        for entry in self.signature:
-            key, _, rows = entry.removesuffix("]").partition("[")
-            found.append((re.compile(re.escape(key).replace(r"\*", ".*")), int(rows) if rows else None))
-        return found
+    def model(self, prepared: State, side: int | None = None) -> tuple[nn.Module, KeyReport]:
+        """The model of a prepared state dict, for so many tokens on a side where that is given, and what became of the
+        keys; errors as those of `fill`."""
+
+        def build() -> nn.Module:
+            return self.build(prepared) if side is None or self.sided is None else self.sided(prepared, side)
+
+        model = fits_shapes(STATE, build, lambda shaped: require_fit(shaped, prepared, self.names, self.skip))
+        return model, fill(model, prepared, self.names, skip=self.skip)
+
+
+def _signed(entry: str) -> tuple[str, int | None]:
+    """Key of a signature, and how many rows its tensor has where that tells."""
+    key, _, rows = entry.removesuffix("]").partition("[")
+    return key, int(rows) if rows else None
+
+
+def _matches(key: str, name: str) -> bool:
+    return re.fullmatch(re.escape(key).replace(r"\*", ".*"), name) is not None
+
+
+def _meets(state: State, key: str, rows: int | None) -> bool:
+    found = [name for name in state if _matches(key, name)] if "*" in key else [key] if key in state else []
+    return any(rows is None or state[name].shape[:1] == (rows,) for name in found)
 
 
 class KeyReport(NamedTuple):
@@ -134,68 +149,35 @@ def official_name(name: str, names: Names) -> str:
 def fill(model: nn.Module, state: State, names: Names, *, skip: str = r"(?!)") -> KeyReport:
     """Load an official state dict, every parameter of ours and those buffers that it has; raises `CheckpointError`
     naming every key or shape that does not fit, and changes nothing then."""
+    require_fit(model, state, names, skip)
+    theirs = official_names(model, state, names)
+    if torch.get_default_device().type != "meta":
+        model.load_state_dict({name: state[key] for name, key in theirs.items()}, strict=False)
+    return KeyReport(tuple(theirs), tuple(key for key in state if re.search(skip, key)))
+
+
+def require_fit(model: nn.Module, state: State, names: Names, skip: str) -> None:
+    """Raises `CheckpointError` as `fill` does."""
+    own = model.state_dict()
+    wanted = {key: own[name] for name, key in official_names(model, state, names).items()}
+    found = {key: value for key, value in state.items() if not re.search(skip, key)}
+    if problems := misfits(wanted, found):
+        raise CheckpointError(f"{STATE} does not fit: {problems}: give the sizes it was trained with")
+
+
+def official_names(model: nn.Module, state: State, names: Names) -> dict[str, str]:
+    """What the authors call every parameter of ours, and those buffers that a state dict has."""
     buffers = {name for name, _ in model.named_buffers()}
-    own = {
-        name: value
-        for name, value in model.state_dict().items()
-        if name not in buffers or official_name(name, names) in state
-    }
-    skipped = tuple(key for key in state if re.search(skip, key))
-    state = {key: value for key, value in state.items() if key not in skipped}
-    theirs = {name: official_name(name, names) for name in own}
-    missing = sorted(set(theirs.values()) - state.keys())
-    unknown = sorted(state.keys() - set(theirs.values()))
-    wrong = [
-        f"{key} is {list(state[key].shape)} and not {list(own[name].shape)}"
-        for name, key in theirs.items()
-        if key in state and state[key].shape != own[name].shape
-    ]
-    found = (("it lacks", missing), ("it has unknown", unknown), ("in shape", wrong))
-    if parts := [f"{problem} {_listed(names)}" for problem, names in found if names]:
-        raise CheckpointError(
-            f"the official state does not fit: {'; '.join(parts)}: give the sizes it was trained with"
-        )
-    model.load_state_dict({name: state[key] for name, key in theirs.items()}, strict=False)
-    return KeyReport(tuple(own), skipped)
+    theirs = {name: official_name(name, names) for name in model.state_dict()}
+    return {name: key for name, key in theirs.items() if name not in buffers or key in state}
 
 
 def depth_of(state: State, stack: str) -> int:
-    """How many blocks ``stack.0 .. stack.n`` a state dict holds."""
-    numbers = [int(key.removeprefix(f"{stack}.").split(".")[0]) for key in state if key.startswith(f"{stack}.")]
-    return max(numbers, default=-1) + 1
-
-
-def read_state(path: Path, *, trust: bool = False) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors``, ``.pt``, ``.pth`` or ``.bin`` file.
-
-    Pickles are read as tensors and plain containers only, so that a file can run no code; ``trust`` reads anything.
-    Raises `InputError` if there is no such file, `CheckpointError` if it cannot be read or holds no state dict.
-    """
-    if not path.is_file():
-        raise InputError(f"{path} is no file: give the file of the weights")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=not trust, mmap=not trust)
-    except pickle.UnpicklingError:
-        raise CheckpointError(
-            f"{path} holds more than tensors, and reading it could run code: if you trust its source, ask with trust"
-        ) from None
-    except (OSError, EOFError, RuntimeError, SafetensorError, ValueError) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} cannot be read ({reason}): download it again") from None
-    for key in CONTAINERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds a {type(content).__name__} and no state dict: give a file of weights")
-    tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
-    if not tensors:
-        raise CheckpointError(f"{path} holds no tensors: give a file of weights")
-    return tensors
-
-
-def _listed(names: list[str], limit: int = 8) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    """How many blocks ``stack.0 .. stack.n`` a state dict holds; raises `CheckpointError` if one between is missing."""
+    found = {key.removeprefix(f"{stack}.").split(".")[0] for key in state if key.startswith(f"{stack}.")}
+    numbers = {int(number) for number in found if number.isdecimal()}
+    depth = max(numbers, default=-1) + 1
+    if len(numbers) < depth:
+        missing = next(number for number in range(depth) if number not in numbers)
+        raise CheckpointError(f"the state lacks {depth - len(numbers)} of {depth} {stack}, such as {stack}.{missing}")
+    return depth

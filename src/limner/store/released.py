@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,10 +15,15 @@ from limner.decode.decoder import Decoder
 from limner.errors import CheckpointError, InputError
 from limner.generators.generator import Generator
 from limner.models.class_to_image import ClassToImage
+from limner.nn.tensor_files import read_tensors
+from limner.nn.weights import listed
 from limner.store import official
 from limner.store.origin import Origin
-from limner.store.release import KeyReport, Names, Release, State, fill, official_name, read_state
+from limner.store.release import KeyReport, Names, Release, State, official_name
 from limner.tokenizers.tokenizer import QuantizingTokenizer
+
+LEVELS = 4  # of a prefix
+AVERAGED = re.compile(r"(^|[._])(ema|averaged|shadow)[._]")  # in a prefix
 
 
 class Released(NamedTuple):
@@ -31,6 +37,7 @@ class Released(NamedTuple):
     kept: State
     side: int | None
     decoder: Callable[[Generator], Decoder] | None
+    elsewhere: tuple[str, ...] = ()  # keys of the file that lie beside the model: of an optimizer, of another model
 
 
 def releases() -> list[Release]:
@@ -39,29 +46,69 @@ def releases() -> list[Release]:
     return [release for name in modules for release in importlib.import_module(f"{official.__name__}.{name}").RELEASES]
 
 
+class Recognised(NamedTuple):
+    """A release, its state dict in a file, and the prefix of its keys there."""
+
+    release: Release
+    state: State
+    prefix: str
+
+
 def recognise(state: State, source: Path) -> Release:
-    """The release whose signature a state dict bears; of several the one with the longest. Raises `CheckpointError`
-    naming all that are known if there is none."""
+    """The release of a state dict; errors as those of `recognise_below`."""
+    return recognise_below(state, source).release
+
+
+def recognise_below(tensors: State, source: Path) -> Recognised:
+    """The release whose signature the tensors of a file bear, as they are or below a prefix: averaged weights before
+    those last trained, then the shortest prefix, then the longest signature.
+
+    Raises `CheckpointError` if there is none, naming what the likeliest lacks, or else all that are known.
+    """
     known = releases()
-    fitting = [release for release in known if release.fits(state)]
-    if not fitting:
-        names = ", ".join(sorted({f"{release.system} {release.kind}" for release in known}))
-        raise CheckpointError(f"{source} is no release that limner knows: it reads {names}")
-    return max(fitting, key=lambda release: len(release.signature))
+    for prefix, state in _below_prefixes(tensors):
+        if fitting := [release for release in known if release.fits(state)]:
+            return Recognised(max(fitting, key=lambda release: len(release.signature)), state, prefix)
+    near = [(release, release.lacking(state)) for _, state in _below_prefixes(tensors) for release in known]
+    likeliest, lacking = max(near, key=lambda one: 1 - len(one[1]) / len(one[0].signature))
+    if 2 * len(lacking) <= len(likeliest.signature):
+        raise CheckpointError(
+            f"{source} looks like a {likeliest.system} {likeliest.kind}, but lacks {len(lacking)} of the "
+            f"{len(likeliest.signature)} keys by which one is known: {listed(lacking)}: give a whole file"
+        )
+    names = ", ".join(sorted({f"{release.system} {release.kind}" for release in known}))
+    raise CheckpointError(f"{source} is no release that limner knows: it reads {names}")
 
 
-def load_released(path: Path, *, trust: bool = False, side: int | None = None) -> Released:
+def _below_prefixes(tensors: State) -> list[tuple[str, State]]:
+    """The tensors as they are, and those below each prefix, in the order of `recognise_below`."""
+    below: dict[str, dict[str, Tensor]] = {"": {}}
+    for key, value in tensors.items():
+        levels = key.split(".")
+        for depth in range(min(len(levels), LEVELS + 1)):
+            prefix = "".join(f"{level}." for level in levels[:depth])
+            below.setdefault(prefix, {})[key.removeprefix(prefix)] = value
+    order = sorted(below, key=lambda prefix: (AVERAGED.search(prefix) is None, prefix.count(".")))
+    return [(prefix, below[prefix]) for prefix in order]
+
+
+def load_released(path: Path, *, side: int | None = None) -> Released:
     """The model of an official file, in evaluation mode, in fp32, on the CPU.
 
     ``side``: tokens on a side of its pictures, where the file does not tell; None takes the usual number. Raises
     `InputError` if there is no such file or if it tells its side, and `CheckpointError` if it cannot be read, is no
-    release that limner knows, or holds keys or shapes that do not fit.
+    release that limner knows, or holds keys, shapes or values that do not fit.
     """
-    state: State = read_state(path, trust=trust)
-    release = recognise(state, path)
+    tensors = read_tensors(path)
+    release, state, prefix = recognise_below(tensors, path)
     if release.beside is not None:
         state = {**release.beside(path), **state}
-    return _filled(release, state, release.prepared(state), side)
+    try:
+        released = _filled(release, state, release.prepared(state), side)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    elsewhere = tuple(key for key in tensors if not key.startswith(prefix))
+    return released._replace(elsewhere=elsewhere)
 
 
 def class_drawer(released: Released, tokenizer: nn.Module, source: object) -> ClassToImage:
@@ -105,18 +152,14 @@ def load_saved(state: State, signature: Sequence[str], source: Path, *, side: in
 
 
 def _filled(release: Release, state: State, prepared: State, side: int | None) -> Released:
-    if side is None:
-        model = release.build(prepared)
-    elif release.sided is None:
+    if side is not None and release.sided is None:
         raise InputError(
             f"the weights of a {release.system} {release.kind} tell how large it is: leave the side out, or give the "
             "tokenizer that belongs to the generator"
         )
-    elif side < 1:
+    if side is not None and side < 1:
         raise InputError(f"{side} tokens on a side cannot be: give at least 1")
-    else:
-        model = release.sided(prepared, side)
-    report = fill(model, prepared, release.names, skip=release.skip)
+    model, report = release.model(prepared, side)
     # Copies: one view would keep the whole file in memory.
     kept = {key: prepared[key].clone() for key in report.skipped if release.keeps(key)}
     decoder = None if release.draws is None else release.draws.decoder(prepared)

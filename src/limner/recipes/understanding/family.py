@@ -27,12 +27,13 @@ from limner.encoders.pretrained import PretrainedEncoder
 from limner.encoders.vit import VisionTransformer
 from limner.errors import InputError
 from limner.languages.adapters import ALL, adapt
-from limner.languages.huggingface import HuggingFaceLanguage, has_weights
+from limner.languages.huggingface import HuggingFaceLanguage
 from limner.languages.language import LanguageModel
 from limner.languages.pretrained_subwords import PROMPT, PretrainedSubwords
 from limner.languages.subwords import Subwords
 from limner.languages.transformer import LanguageTransformer
 from limner.models.vision_language import VisionLanguageModel
+from limner.nn.pretrained_folder import has_weights
 from limner.recipe import EvaluationRequest
 from limner.store.files import is_described
 from limner.train.settings import RARE, Settings

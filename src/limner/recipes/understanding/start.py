@@ -15,9 +15,9 @@ from limner.connectors.scores import DenseHead
 from limner.encoders.matcher import ImageTextModel
 from limner.encoders.subwords import SubwordClassifier
 from limner.errors import InputError
-from limner.languages.huggingface import has_weights
 from limner.languages.subwords import Subwords
 from limner.models.vision_language import VisionLanguageModel
+from limner.nn.pretrained_folder import has_weights
 from limner.recipes.understanding.family import Knobs, SmallKnobs
 from limner.store.files import WEIGHTS, fill, is_described, locate, read_weights
 from limner.store.folder import load
