@@ -13,7 +13,8 @@ import hashlib
 from collections.abc import Sequence
 from itertools import accumulate
 from math import prod
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from operator import index
+from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -112,16 +113,31 @@ class Tokenizer(Protocol):
     layout: Layout
     size: Size
 
-    def encode(self, image: Image, rng: Rng | None = None) -> Tokens:
+    def encode(self, image: Any, rng: Rng | None = None) -> Tokens:
         """Tokens of the layout; ``rng`` samples them where they are random, and without it the most likely are taken.
-        Raises `InputError` for images of a size that the tokenizer cannot read."""
 
-    def decode(self, tokens: Tokens, rng: Rng | None = None, steps: int | None = None) -> Image:
+        ``image``: an `Image`, or one picture or several as `limner.data.preprocess` takes them. Raises `InputError` for
+        what is no picture, and for images of a size that the tokenizer cannot read."""
+
+    def decode(self, tokens: Any, rng: Rng | None = None, steps: int | None = None) -> Image:
         """The image of all tokens, of the first few grids, or if the layout is nested of any first tokens.
 
         A decoder that samples draws its noise from ``rng`` (None: from seed 0 for each image) in ``steps`` steps (None:
-        its own number). One that computes the image ignores both. Raises `InputError` for other numbers of tokens.
+        its own number). One that computes the image ignores both. Raises `InputError` for other numbers of tokens, and
+        for what are none: tokens may be a tensor, an array or lists.
         """
+
+
+def whole(value: SupportsIndex, name: str, least: int | None = None) -> int:
+    """A number without fraction as Python's own, whether Python, numpy or torch made it; raises `InputError` for others
+    and for those below ``least``, by the ``name`` that people know it by."""
+    try:
+        number = index(value)
+    except TypeError:
+        raise InputError(f"{name} is {value!r}, but must be a whole number") from None
+    if least is not None and number < least:
+        raise InputError(f"{name} is {number}, but must be at least {least}")
+    return number
 
 
 def derive_seed(*parts: int | str) -> int:

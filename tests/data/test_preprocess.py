@@ -54,8 +54,8 @@ def test_modes_and_turns_are_those_of_files(pixels: np.ndarray) -> None:
     ("given", "said"),
     [
         (torch.zeros(2, 3, 8, 8), r"\[2, 3, 8, 8\] .* is no picture"),
-        (torch.zeros(8, 8, 3), r"\[8, 8, 3\] .* is no picture"),
-        (torch.zeros(3, 8, 8, dtype=torch.uint8), "uint8 is no picture"),
+        (torch.zeros(8, 8, 2), r"\[8, 8, 2\] .* is no picture"),
+        (torch.zeros(3, 8, 8, dtype=torch.complex64), "complex64 is no picture"),
         (torch.full((3, 8, 8), 200.0), "from 200 to 200"),
         (torch.full((3, 8, 8), torch.nan), "from nan"),
         ("nowhere.png", "cannot be opened"),

@@ -78,7 +78,7 @@ def test_vectors_that_belong_to_no_patch_have_no_words(picture: torch.Tensor) ->
 def test_there_are_as_many_words_as_there_are(count: int, picture: torch.Tensor) -> None:
     model = vision_language(MlpConnector(WIDTH, WIDTH))
     assert len(model.words(picture, 10_000).patches[0][0]) == count
-    with pytest.raises(InputError, match="0 words of a patch"):
+    with pytest.raises(InputError, match="of a patch is 0"):
         model.words(picture, 0)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
+from limner.data.guard import check_cost, read_file
 from limner.errors import InputError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
@@ -65,14 +66,36 @@ def read_image(
 def read_picture(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Picture:
     """``read_image`` that also tells the format."""
     name = name or ("the picture in memory" if isinstance(source, bytes) else f"'{source}'")
-    data = source if isinstance(source, bytes) else _read_file(Path(source), name)
+    data = source if isinstance(source, bytes) else read_file(Path(source), name)
+    with _damage_named(name, max_pixels, data), _open(data) as image:
+        _check_size(image, max_pixels, name)
+        check_cost(image, data, name)
+        kind, image = str(image.format), _scaled(image, data)
+        _load(image)
+        return Picture(to_rgb(image), kind)
+
+
+def pillow_pixels(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "h w 3"]:
+    """The pixels of a Pillow image, which may not be decoded yet, as `read_image` gives those of files."""
+    name = f"'{file}'" if (file := getattr(image, "filename", "")) else "the Pillow image"
+    with _damage_named(name, max_pixels):
+        _check_size(image, max_pixels, name)
+        return to_rgb(image)
+
+
+def _check_size(image: Image.Image, max_pixels: int, name: str) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise _too_large(name, f"{width}x{height} pixels, more than the {max_pixels:,} allowed")
+    if not width * height:
+        raise InputError(f"{name} has no pixels ({width}x{height}): fetch or export it again")
+
+
+@contextmanager
+def _damage_named(name: str, max_pixels: int, data: bytes = b"?") -> Iterator[None]:
+    """Whatever Pillow raises, as one sentence."""
     try:
-        with _open(data) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise _too_large(name, f"{width}x{height} pixels, more than the {max_pixels:,} allowed")
-            _load(image)
-            picture = Picture(to_rgb(image), str(image.format))
+        yield
     except InputError:
         raise
     except UnidentifiedImageError:
@@ -87,7 +110,6 @@ def read_picture(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, na
     ) as error:  # Pillow raises OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, ...
         cause = " ".join(str(error).split()).rstrip(".:") or type(error).__name__
         raise InputError(f"{name} is damaged or cut short ({cause}): fetch or export it again") from None
-    return picture
 
 
 def extent(size: Size) -> tuple[int, int]:
@@ -121,13 +143,6 @@ def fit(image: UInt8[np.ndarray, "h w 3"], size: Size, mode: str = "crop") -> UI
     return np.array(page)
 
 
-def _read_file(path: Path, name: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{name} cannot be opened ({error.strerror}): check the path and its permissions") from None
-
-
 def _too_large(name: str, cause: str) -> InputError:
     return InputError(f"{name} has {cause}: make it smaller first, or raise max_pixels if you trust it")
 
@@ -148,6 +163,19 @@ def _open(data: bytes) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=known)
 
 
+def _scaled(image: Image.Image, data: bytes) -> Image.Image:
+    """A PPM file whose white is neither 255 nor a grey of 65,535, which Pillow reads number by number, in one go."""
+    tiles, (width, height), bands = getattr(image, "tile", ()), image.size, len(image.getbands())
+    if image.format != "PPM" or not tiles or tiles[0][0] != "ppm":
+        return image
+    offset, white = tiles[0][2], tiles[0][3][1]
+    values = np.frombuffer(data, ">u2" if white > 255 else np.uint8, width * height * bands, offset)
+    top = 65535 if image.mode == "I" else 255
+    table = np.minimum(np.rint(np.arange(65536 if white > 255 else 256) / white * top), top)
+    pixels = np.round(table * (255 / top)).astype(np.uint8)[values]
+    return Image.fromarray(pixels.reshape((height, width) if bands == 1 else (height, width, bands)))
+
+
 def _load(image: Image.Image) -> None:
     with _quietly() if image.format == "TIFF" else nullcontext():  # which parses metadata while it loads
         image.load()
@@ -160,7 +188,9 @@ def to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
 
 def _opaque(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
+        values = np.asarray(image)
+        clear = values == image.info.get("transparency", -1)  # a PNG of 16-bit grey may name one
+        return Image.fromarray(np.where(clear, np.uint8(255), _to_bytes(values))).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))

@@ -5,6 +5,7 @@ A new option is one line of `DrawOptions`, and one of `with_options` or of the s
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
@@ -12,6 +13,7 @@ from limner.decode.decoder import Decoder
 from limner.errors import InputError
 from limner.generators.heads.head import SamplingOptions, check_steps, discrete
 from limner.processes.solvers import SOLVERS, Solver, ddim
+from limner.types import whole
 
 
 class DrawOptions(TypedDict, total=False):
@@ -36,7 +38,7 @@ class DrawOptions(TypedDict, total=False):
 def with_options(decoder: Decoder, **options: Unpack[DrawOptions]) -> Decoder:
     """The decoder with these options in place of its own; raises `InputError` if they cannot be, or if its head has no
     such choice."""
-    chosen: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    chosen: dict[str, Any] = {name: _checked(name, value) for name, value in options.items() if value is not None}
     steps = chosen.pop("steps", decoder.steps)
     if isinstance(name := chosen.get("solver"), str):
         if name not in SOLVERS:
@@ -46,3 +48,21 @@ def with_options(decoder: Decoder, **options: Unpack[DrawOptions]) -> Decoder:
     if {"top_k", "top_p"} & chosen.keys():
         discrete(decoder.generator.head)
     return replace(decoder, steps=steps, options=replace(decoder.options, **chosen))
+
+
+LEAST = {"steps": 1, "top_k": 0, "head_steps": 1}  # of the options that are counts
+
+
+def _checked(name: str, value: Any) -> Any:
+    """An option as Python's own number; raises `InputError` for no number, and for nan and infinity."""
+    if name in LEAST:
+        return whole(value, name, LEAST[name])
+    if name == "solver" or name not in DrawOptions.__annotations__:
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number) or isinstance(value, str):
+        raise InputError(f"{name} is {value!r}, but must be a finite number")
+    return number

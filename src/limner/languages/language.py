@@ -24,6 +24,8 @@ class LanguageModel(Protocol):
     """A causal language model of ``width`` channels."""
 
     width: int
+    length: int
+    """Positions there are."""
 
     @property
     def words(self) -> Float[Tensor, "v d"]:

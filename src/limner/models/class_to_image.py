@@ -6,8 +6,8 @@ model.draw(classes=[207, 360], n=4, seed=0)        # ImageNet: golden retriever,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Unpack
+from collections.abc import Callable
+from typing import Any, SupportsIndex, TypeAlias, Unpack
 
 import torch
 from PIL import Image as Pillow
@@ -18,7 +18,9 @@ from limner.errors import InputError
 from limner.generators.conditions import ClassCondition
 from limner.generators.generator import Generator
 from limner.models.text_to_image import ImageGenerator, Show, seeds_of
-from limner.types import Size, Tokenizer
+from limner.types import Size, Tokenizer, whole
+
+Classes: TypeAlias = Any  # a number or several: of Python, numpy or torch
 
 
 class ClassToImage(ImageGenerator):
@@ -51,10 +53,10 @@ class ClassToImage(ImageGenerator):
 
     def draw(
         self,
-        classes: int | Sequence[int],
+        classes: Classes,
         *,
-        n: int = 1,
-        seed: int = 0,
+        n: SupportsIndex = 1,
+        seed: SupportsIndex = 0,
         watch: Show | None = None,
         **options: Unpack[DrawOptions],
     ) -> list[Pillow.Image]:
@@ -66,10 +68,13 @@ class ClassToImage(ImageGenerator):
 
         Raises `InputError` for what cannot be drawn, or not with these options.
         """
-        labels = [classes] if isinstance(classes, int) else list(classes)
+        several = hasattr(classes, "__iter__") and not isinstance(classes, str)
+        several = several and getattr(classes, "ndim", 1) != 0  # numbers of numpy and torch seem iterable
+        labels = [whole(label, "the class") for label in (classes if several else [classes])]
         if not labels:
             raise InputError("there is nothing to draw: give a class, such as classes=[207]")
         if wrong := [label for label in labels if not -1 <= label < self.classes]:
             raise InputError(f"there is no class {wrong[0]}: give numbers from 0 to {self.classes - 1}, or -1 for none")
-        condition = torch.tensor(labels).repeat_interleave(n)
-        return self.pictures(condition, seeds_of(len(labels), n, seed), watch, **options)
+        seeds = seeds_of(len(labels), n, seed)
+        condition = torch.tensor(labels).repeat_interleave(len(seeds) // len(labels))
+        return self.pictures(condition, seeds, watch, **options)

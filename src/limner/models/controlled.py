@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Unpack
+from operator import index
+from typing import SupportsIndex, Unpack
 
 import numpy as np
 from einops import rearrange
@@ -12,6 +13,7 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from limner.data.images import extent
+from limner.data.preprocess import Given, read_pixels
 from limner.decode.options import DrawOptions
 from limner.generators.conditions import Controlled
 from limner.generators.control import edges
@@ -32,17 +34,18 @@ class ControlledTextToImage(TextToImage):
         self,
         prompt: str | Sequence[str],
         *,
-        control: Pillow.Image | None = None,
-        n: int = 1,
-        seed: int = 0,
+        control: Given | None = None,
+        n: SupportsIndex = 1,
+        seed: SupportsIndex = 0,
         watch: Show | None = None,
         **options: Unpack[DrawOptions],
     ) -> list[Pillow.Image]:
-        """``n`` pictures of each prompt, see `TextToImage.draw`; their edges are those of ``control``, an image of any
-        size, if there is one."""
+        """``n`` pictures of each prompt, see `TextToImage.draw`; their edges are those of ``control``, a picture of any
+        size as `limner.data.preprocess` takes it, if there is one."""
         if control is None:
             return super().draw(prompt, n=n, seed=seed, watch=watch, **options)
         ids = self.encoded(prompt, n)
-        image = control.convert("RGB").resize(extent(self.tokenizer.size)[::-1], Pillow.Resampling.BICUBIC)
+        image = Pillow.fromarray(read_pixels(control))
+        image = image.resize(extent(self.tokenizer.size)[::-1], Pillow.Resampling.BICUBIC)
         patches = self.control(to_tensor([np.asarray(image)])).expand(len(ids), -1, -1)
-        return self.pictures(Controlled(ids, patches), seeds_of(len(ids) // n, n, seed), watch, **options)
+        return self.pictures(Controlled(ids, patches), seeds_of(len(ids) // index(n), n, seed), watch, **options)

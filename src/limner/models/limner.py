@@ -10,6 +10,7 @@ What is seen and what is drawn enter the language model at one place; both are r
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, SupportsIndex, overload
 
 from torch import nn
 
@@ -17,7 +18,7 @@ from limner.data.preprocess import Given
 from limner.generators.generator import Generator
 from limner.languages.subwords import Subwords
 from limner.models.text_to_image import TextToImage
-from limner.models.vision_language import VisionLanguageModel
+from limner.models.vision_language import Questions, Several, VisionLanguageModel
 from limner.types import Tokenizer
 from limner.unified.drawing import LanguageBackbone, WordCondition
 from limner.unified.model import Unified
@@ -58,11 +59,19 @@ class Limner(TextToImage):
         """Pixels on a side of what it sees."""
         return self.vision_language.size
 
-    def see(self, image: Given, question: str | None = None) -> str:
+    @overload
+    def see(self, image: Given, question: str | None = None) -> str: ...
+    @overload
+    def see(self, image: Several, question: Questions = None) -> list[str]: ...
+    def see(self, image: Any, question: Any = None) -> str | list[str]:
         """An answer, or without a question a description; see `VisionLanguageModel.see`."""
         return self.vision_language.see(image, question)
 
-    def words(self, image: Given, count: int = 5) -> PatchWords:
+    @overload
+    def words(self, image: Given, count: SupportsIndex = 5) -> PatchWords: ...
+    @overload
+    def words(self, image: Several, count: SupportsIndex = 5) -> list[PatchWords]: ...
+    def words(self, image: Any, count: SupportsIndex = 5) -> PatchWords | list[PatchWords]:
         """The heaviest words of every patch; see `VisionLanguageModel.words`."""
         return self.vision_language.words(image, count)
 

@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, Unpack
+from operator import index
+from typing import SupportsIndex, TypeAlias, Unpack
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -25,7 +26,7 @@ from limner.languages.subwords import Subwords
 from limner.nn.borrowed import Borrowed
 from limner.nn.pixels import to_arrays
 from limner.tokenizers.folding import fold, unfold
-from limner.types import Rng, Steps, Tokenizer, Tokens, derive_seed
+from limner.types import Rng, Steps, Tokenizer, Tokens, derive_seed, whole
 
 BATCH = 32  # pictures drawn at a time
 GREY = 0.8  # what is not drawn yet, in [-1, 1]
@@ -172,8 +173,8 @@ class TextToImage(ImageGenerator):
         self,
         prompt: str | Sequence[str],
         *,
-        n: int = 1,
-        seed: int = 0,
+        n: SupportsIndex = 1,
+        seed: SupportsIndex = 0,
         watch: Show | None = None,
         **options: Unpack[DrawOptions],
     ) -> list[Pillow.Image]:
@@ -193,16 +194,17 @@ class TextToImage(ImageGenerator):
         Raises `InputError` for what cannot be drawn, or not with these options.
         """
         condition = self.encoded(prompt, n)
-        return self.pictures(condition, seeds_of(len(condition) // n, n, seed), watch, **options)
+        return self.pictures(condition, seeds_of(len(condition) // index(n), n, seed), watch, **options)
 
-    def encoded(self, prompt: str | Sequence[str], n: int) -> Int[Tensor, "rows k"]:
+    def encoded(self, prompt: str | Sequence[str], n: SupportsIndex) -> Int[Tensor, "rows k"]:
         """Subwords of one or several prompts, each ``n`` times; raises `InputError` where there are none."""
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        if wrong := [text for text in prompts if not isinstance(text, str)]:
+            raise InputError(f"{wrong[0]!r} is no prompt: give words such as 'a red heart'")
         if not prompts or any(not text.strip() for text in prompts):
             raise InputError("there is nothing to draw: give a prompt such as 'a red heart'")
-        if n < 1:
-            raise InputError(f"{n} pictures cannot be drawn: ask for at least 1")
-        return self.subwords.encode([text for text in prompts for _ in range(n)])
+        times = whole(n, "the number of pictures of each prompt, n,", 1)
+        return self.subwords.encode([text for text in prompts for _ in range(times)])
 
     def images(
         self,
@@ -216,11 +218,10 @@ class TextToImage(ImageGenerator):
         return self.sample(self.subwords.encode(captions), seeds, watch, **options)
 
 
-def seeds_of(subjects: int, n: int, seed: int) -> list[int]:
+def seeds_of(subjects: int, n: SupportsIndex, seed: SupportsIndex) -> list[int]:
     """Seeds of ``n`` pictures of each of some subjects: the same n for all of them."""
-    if n < 1:
-        raise InputError(f"{n} pictures cannot be drawn: ask for at least 1")
-    return [derive_seed(seed, "draw", i) for _ in range(subjects) for i in range(n)]
+    times, start = whole(n, "the number of pictures of each, n,", 1), whole(seed, "the seed")
+    return [derive_seed(start, "draw", i) for _ in range(subjects) for i in range(times)]
 
 
 def to_pictures(image: Pixels) -> list[Pillow.Image]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, SupportsIndex, TypeAlias, cast, overload, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,18 +22,20 @@ from torch.nn import functional
 
 from limner.connectors.connector import Connector, Query, Reduce, unreduced
 from limner.data.conversations import DESCRIBE, Turn
-from limner.data.preprocess import Given, preprocess
+from limner.data.preprocess import Given, Pictures, gather
 from limner.decode.text import complete
 from limner.encoders.encoder import VisionEncoder
 from limner.errors import InputError
 from limner.languages.language import LanguageModel, Vectors
-from limner.types import Image, Patches
+from limner.types import Image, Patches, whole
 from limner.unified.conversation import TextVocabulary, pack
 from limner.unified.segments import NOTHING, Packed, embed
 from limner.unified.words import PatchWords, patch_words
 
 ANSWER = 24  # subwords of the longest answer, unless ``limit`` is larger
 BATCH = 32  # questions that are answered at a time
+Several: TypeAlias = list[Given] | tuple[Given, ...]
+Questions: TypeAlias = str | Sequence[str] | None
 
 
 @runtime_checkable
@@ -166,19 +168,37 @@ class VisionLanguageModel(nn.Module):
         """Pixels on a side of an image."""
         return self.encoder.size
 
-    def see(self, image: Given, question: str | None = None) -> str:
-        """The answer to a question about a picture, or without one its description; errors as those of `preprocess`."""
-        return self.answers(self._ready(image), [DESCRIBE if question is None else question])[0]
+    @overload
+    def see(self, image: Given, question: str | None = None) -> str: ...
+    @overload
+    def see(self, image: Several, question: Questions = None) -> list[str]: ...
+    def see(self, image: Given | Several, question: Questions = None) -> str | list[str]:
+        """The answer to a question about a picture, or without one its description; of a list of pictures the answer
+        of each, to one question or to as many as there are pictures. Errors as those of `limner.data.preprocess`."""
+        pictures = image if isinstance(image, list | tuple) else [image]
+        questions = [question] * len(pictures) if question is None or isinstance(question, str) else list(question)
+        if len(questions) != len(pictures):
+            raise InputError(f"{len(pictures)} pictures were given {len(questions)} questions: give one for each")
+        answers = self.answers(self._ready(pictures), [DESCRIBE if text is None else text for text in questions])
+        return answers if pictures is image else answers[0]
 
+    @overload
+    def words(self, image: Given, count: SupportsIndex = 5) -> PatchWords: ...
+    @overload
+    def words(self, image: Several, count: SupportsIndex = 5) -> list[PatchWords]: ...
     @torch.no_grad()
-    def words(self, image: Given, count: int = 5) -> PatchWords:
-        """The words that weigh most in every patch of a picture; errors as those of `preprocess` and `patch_words`."""
-        patches = self.encoder(self._ready(image))
+    def words(self, image: Given | Several, count: SupportsIndex = 5) -> PatchWords | list[PatchWords]:
+        """The words that weigh most in every patch of a picture, or of each of a list; errors as those of
+        `limner.data.preprocess` and `patch_words`."""
+        if isinstance(image, list | tuple):
+            return [self.words(one, count) for one in image]
+        patches = self.encoder(self._ready([image]))
         reduced = self.reduce(patches, None)
         return patch_words(self.connector, reduced, self.language.words, self.vocabulary, count, patches.grid)
 
-    def _ready(self, image: Given) -> Float[Tensor, "1 3 size size"]:
-        return preprocess(image, self.size).to(self.language.words.device)
+    def _ready(self, pictures: Pictures) -> Float[Tensor, "b 3 h w"]:
+        weight = next(cast(nn.Module, self.encoder).parameters())
+        return gather(pictures, self.size, "pad").to(weight.device, weight.dtype)
 
     def _query(self, questions: Sequence[str]) -> Query | None:
         """Word vectors of questions, for reductions that read them."""
@@ -189,14 +209,24 @@ class VisionLanguageModel(nn.Module):
         return self.language.embed(padded.clamp_min(0)) * (padded >= 0)[..., None]
 
     @torch.no_grad()
-    def answers(self, images: Image | None, questions: Sequence[str], *, limit: int = ANSWER) -> list[str]:
-        """One answer per question and picture; ``images`` None leaves out the images."""
+    def answers(self, images: Pictures | None, questions: Sequence[str], *, limit: SupportsIndex = ANSWER) -> list[str]:
+        """One answer per question and picture; ``images`` None leaves out the images, and a tensor of them is taken as
+        it is. ``limit``: most subwords of an answer. Raises `InputError` for a question that is no text, or longer than
+        the language model reads."""
+        limit = whole(limit, "the limit of an answer", 1)
+        if wrong := [text for text in questions if not isinstance(text, str)]:
+            raise InputError(f"{wrong[0]!r} is no question: give words such as 'what is in the picture?'")
+        if images is not None and not isinstance(images, Tensor):
+            images = self._ready(images)
+        if images is not None and len(images) != len(questions):
+            raise InputError(f"{len(images)} pictures were given {len(questions)} questions: give one for each")
         answers: list[str] = []
         for start in range(0, len(questions), BATCH):
             part = slice(start, start + BATCH)
             vectors = None if images is None else self.vectors(images[part], self._query(questions[part]))
             count = 0 if vectors is None else vectors.shape[1]
-            packed = pack([[Turn(text)] for text in questions[part]], self.vocabulary, count)
+            rows = [[Turn(text)] for text in questions[part]]
+            packed = pack(rows, self.vocabulary, count, length=self.language.length - 1)
             written = complete(
                 self.language,
                 self.embed(packed, vectors),

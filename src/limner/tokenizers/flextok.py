@@ -11,17 +11,19 @@ arXiv:1402.0915); of some images all tokens are withheld, for guidance. The base
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from limner.data.preprocess import Pictures, prepared
 from limner.errors import InputError
 from limner.processes.flow import noised
 from limner.tokenizers.flow_decoder import FlowDecoder, ProjectedGuidance
 from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.registers import RegisterEncoder
-from limner.tokenizers.tokenizer import GridCodec, Metrics, filled
+from limner.tokenizers.tokenizer import GridCodec, Metrics, filled, received
 from limner.types import Image, Layout, Rng, Tokens
 
 
@@ -59,13 +61,15 @@ class FlexTok(nn.Module):
             latents = self.base.encode(image, rng)
         return self.encoder(latents)
 
-    def encode(self, image: Image, rng: Rng | None = None) -> Tokens:
-        """Ids ``[b n]``, the ones that say most first; ``rng`` samples the base's latents."""
-        return self.quantizer.tokens(self.features(image, rng), rng)
+    def encode(self, image: Pictures, rng: Rng | None = None) -> Tokens:
+        """Ids ``[b n]``, the ones that say most first; ``rng`` samples the base's latents. Pictures as those of
+        `Codec.encode`."""
+        return self.quantizer.tokens(self.features(prepared(image, self.base, self.size), rng), rng)
 
-    def decode(self, tokens: Tokens, rng: Rng | None = None, steps: int | None = None) -> Image:
+    def decode(self, tokens: Any, rng: Rng | None = None, steps: int | None = None) -> Image:
         """The image, in [-1, 1], of the first 1 to n tokens; raises `InputError` for more, or for less than one step.
         ``rng`` draws the noise; None draws that of seed 0 for every image."""
+        tokens = received(tokens, self.decoder, self.quantizer)
         filled(self.layout, tokens)
         steps = self.steps if steps is None else steps
         if steps < 1:

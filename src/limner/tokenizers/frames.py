@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 from einops import rearrange
-from torch import nn
+from torch import Tensor, nn
 
 from limner.errors import InputError
 from limner.tokenizers.tokenizer import QuantizingTokenizer
@@ -33,8 +33,12 @@ class FramewiseTokenizer(nn.Module):
 
     def encode(self, image: Clip, rng: Rng | None = None) -> Tokens:
         """Tokens frame after frame, each in raster order; raises `InputError` for clips of another length."""
-        if image.ndim != 5 or image.shape[2] != self.frames:
-            raise InputError(f"this tokenizer reads clips of {self.frames} frames [b 3 t h w], not {list(image.shape)}")
+        shape = list(getattr(image, "shape", ()))
+        if not isinstance(image, Tensor) or image.ndim != 5 or image.shape[2] != self.frames:
+            raise InputError(
+                f"this tokenizer reads clips of {self.frames} frames, tensors [b 3 t h w], not a "
+                f"{type(image).__name__} {shape or ''}".rstrip()
+            )
         tokens = [self.base.encode(frame, rng) for frame in image.unbind(2)]
         return torch.cat(tokens, dim=1)
 

@@ -10,6 +10,7 @@ the last alone is the picture. A generator of scale i reads s_(i-1), enlarged.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -17,9 +18,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.data.preprocess import Pictures, prepared
 from limner.errors import InputError
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Features, Quantizer
-from limner.tokenizers.tokenizer import QuantizingTokenizer, filled
+from limner.tokenizers.tokenizer import QuantizingTokenizer, filled, received
 from limner.types import Image, Latents, Layout, Rng
 
 
@@ -118,10 +120,11 @@ class PyramidTokenizer(nn.Module):
         """The base's reconstruction and bottleneck."""
         return self.base(image, rng)
 
-    def encode(self, image: Image, rng: Rng | None = None) -> Latents:
-        """Latents, scale after scale, each in raster order."""
-        return self.quantizer.tokens(self.features(image), rng)
+    def encode(self, image: Pictures, rng: Rng | None = None) -> Latents:
+        """Latents, scale after scale, each in raster order; pictures as those of `Codec.encode`."""
+        return self.quantizer.tokens(self.features(prepared(image, self, self.size)), rng)
 
-    def decode(self, tokens: Latents, rng: Rng | None = None, steps: int | None = None) -> Image:
+    def decode(self, tokens: Any, rng: Rng | None = None, steps: int | None = None) -> Image:
         """The image, in [-1, 1], of the last scale, or of the last of the first few."""
+        tokens = received(tokens, self, self.quantizer)
         return self.base.decode(self.quantizer.finest(tokens), rng, steps)

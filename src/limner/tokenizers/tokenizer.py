@@ -6,15 +6,18 @@ tokens = quantizer.tokens(encoder(image))         image = decoder(quantizer.late
 from __future__ import annotations
 
 import copy
+import math
 from math import prod
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from limner.data.images import extent
+from limner.data.preprocess import Pictures, prepared
 from limner.errors import InputError
-from limner.tokenizers.quantizers.quantizer import Bottleneck, Quantizer
+from limner.tokenizers.quantizers.quantizer import Bottleneck, Discrete, Quantizer
 from limner.types import Image, Layout, Rng, Size, Tokenizer, Tokens
 
 Metrics: TypeAlias = dict[str, Tensor | float]
@@ -94,18 +97,23 @@ class Codec(nn.Module):
         bottleneck = self.quantizer(self.features(image), rng)
         return self._signed(self.decoder(bottleneck.latents)), bottleneck
 
-    def encode(self, image: Image, rng: Rng | None = None) -> Tokens:
-        """Tokens, grid after grid, each in raster order: ids ``[b n]``, or latents ``[b n c]`` of unit variance.
-        ``rng`` draws from the posterior of a VAE; without it the mean is taken."""
-        return self.quantizer.tokens(self.features(image), rng)
+    def encode(self, image: Pictures, rng: Rng | None = None) -> Tokens:
+        """Tokens of one picture or several, grid after grid, each in raster order: ids ``[b n]``, or latents
+        ``[b n c]`` of unit variance. ``rng`` draws from the posterior of a VAE; without it the mean is taken.
 
-    def decode(self, tokens: Tokens, rng: Rng | None = None, steps: int | None = None) -> Image:
-        """The image of these tokens, in [-1, 1]; raises `InputError` unless they fill the grids, or the first few.
+        Pictures are what `limner.data.preprocess` takes for such, cut to ``size``; a tensor of floats in [-1, 1] keeps
+        its own."""
+        return self.quantizer.tokens(self.features(prepared(image, self, self.size)), rng)
+
+    def decode(self, tokens: Any, rng: Rng | None = None, steps: int | None = None) -> Image:
+        """The image of these tokens, in [-1, 1]; raises `InputError` unless they fill the grids, or the first few, and
+        for what `received` refuses.
         Nothing is sampled: ``rng`` and ``steps`` have no effect.
 
         A CPU decodes large images one by one: the maps between its layers take more memory than all that drew the
         tokens, and one image keeps all of its cores busy.
         """
+        tokens = received(tokens, self, self.quantizer)
         filled(self.layout, tokens)
         together = PIXELS // prod(extent(self.size)) if tokens.device.type == "cpu" else len(tokens)
         return torch.cat([self._image(part) for part in tokens.split(max(together, 1))])
@@ -156,6 +164,34 @@ def cells(size: Size, stride: int) -> Layout:
         written = size if isinstance(size, int) else f"{height}x{width}"
         raise InputError(f"size {written} does not divide into cells of {stride} pixels: use a multiple of {stride}")
     return Layout(((height // stride, width // stride),))
+
+
+def received(tokens: Any, model: nn.Module, quantizer: Quantizer) -> Tokens:
+    """Tokens that somebody gives: a tensor, an array or lists of numbers, on the device of the model.
+
+    Raises `InputError` unless they are ids that the quantizer has, ``[b n]``, or finite latents ``[b n c]`` of its
+    channels, by which a codebook may be asked for mixtures too.
+    """
+    try:
+        given = tokens if isinstance(tokens, Tensor) else torch.as_tensor(np.asarray(tokens))
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(
+            f"a {type(tokens).__name__} holds no tokens: give what encode gave, or an array of it"
+        ) from None
+    shape, ids = list(given.shape), not given.is_floating_point() and not given.is_complex()
+    if (ids and not quantizer.discrete) or given.ndim != (2 if ids else 3) or given.is_complex():
+        kind = "ids [b n], whole numbers" if quantizer.discrete else f"latents [b n {quantizer.channels}]"
+        raise InputError(f"{shape} of {str(given.dtype)[6:]} are no tokens of this tokenizer: give {kind}")
+    if not given.numel():
+        return given
+    low, high = (end.item() for end in given.detach().aminmax())
+    if isinstance(quantizer, Discrete) and ids and not 0 <= low <= high < quantizer.entries:
+        raise InputError(f"ids go from {low} to {high}, but this tokenizer has 0 to {quantizer.entries - 1}")
+    if not ids and not (math.isfinite(low) and math.isfinite(high)):
+        raise InputError("latents hold numbers that are not finite: give what encode gave")
+    if not ids and shape[2] != quantizer.channels:
+        raise InputError(f"latents have {shape[2]} channels, but this tokenizer's have {quantizer.channels}")
+    return given.to(next(model.parameters()).device)
 
 
 def filled(layout: Layout, tokens: Tokens) -> int:

@@ -80,6 +80,10 @@ class Settings:
             )
         if not self.lr > 0:
             raise InputError(f"--lr is {self.lr}, but must be above 0")
+        if self.device != "cpu":
+            from limner.nn.devices import find_device
+
+            find_device(self.device)
         if not self.muon >= 0:
             raise InputError(f"--muon is {self.muon}, but must be a learning rate, or 0 for AdamW alone")
 

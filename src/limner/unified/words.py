@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, SupportsIndex, TypeAlias
 
 from jaxtyping import Float
 from torch import Tensor
@@ -18,7 +18,7 @@ from torch import Tensor
 from limner.connectors.connector import Connector, WordMixture
 from limner.connectors.lens import nearest_words
 from limner.errors import InputError
-from limner.types import Patches
+from limner.types import Patches, whole
 from limner.unified.conversation import TextVocabulary
 
 Reading: TypeAlias = Literal["mixture", "logit lens"]
@@ -37,6 +37,12 @@ class PatchWords:
 
     patches: tuple[tuple[tuple[Weighed, ...], ...], ...]
     reading: Reading
+
+    def __repr__(self) -> str:
+        """What stands out, short: what a prompt of Python shows. Everything is in ``patches``."""
+        rows, columns = self.grid
+        heavy = ", ".join(f"{word} {self.number(weight)}" for word, weight in self.heaviest(3))
+        return f"<PatchWords {rows}x{columns}, {self.reading}: {heavy}>"
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -71,7 +77,7 @@ def patch_words(
     patches: Patches,
     table: Float[Tensor, "v d"],
     vocabulary: TextVocabulary,
-    count: int,
+    count: SupportsIndex,
     grid: tuple[int, int],
 ) -> PatchWords:
     """The ``count`` heaviest words of every patch of one image, or all if there are fewer.
@@ -85,9 +91,7 @@ def patch_words(
 
     Raises `InputError` if the connector makes no vector per patch, or for a count below 1.
     """
-    if count < 1:
-        raise InputError(f"{count} words of a patch cannot be read: ask for at least 1")
-    count = min(count, len(table))
+    count = min(whole(count, "the number of words of a patch", 1), len(table))
     if isinstance(connector, WordMixture):
         reading: Reading = "mixture"
         ids, weights = connector.top_words(patches, table, count)

@@ -13,6 +13,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from limner.data.preprocess import Pictures, prepared
 from limner.experiments.claims import better
 from limner.experiments.world import Arm
 from limner.recipe import Recipe
@@ -62,9 +63,9 @@ class GridTokenizer(nn.Module):
         bottleneck = self.quantizer(self.features(image), rng)
         return self.rebuilt(bottleneck.latents), bottleneck
 
-    def encode(self, image: Image, rng: Rng | None = None) -> Tokens:
-        """Ids in raster order."""
-        return self.quantizer.tokens(self.features(image), rng)
+    def encode(self, image: Pictures, rng: Rng | None = None) -> Tokens:
+        """Ids in raster order; pictures as those of `limner.tokenizers.tokenizer.Codec.encode`."""
+        return self.quantizer.tokens(self.features(prepared(image, self, self.size)), rng)
 
     def decode(self, tokens: Tokens, rng: Rng | None = None, steps: int | None = None) -> Image:
         """The picture of these ids, in [-1, 1]."""
