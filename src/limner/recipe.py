@@ -11,6 +11,7 @@ literals of these calls, without importing anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -122,7 +123,7 @@ class Technique(Generic[ChangedT, KnobsT]):
         chosen = self.knobs() if knobs is None else knobs
         for name, part in [("", model), *model.named_children()]:
             if issubclass(Decoder, self.on) and isinstance(part, ImageGenerator):
-                part.decoder = _composed(part.decoder, self.apply, chosen)
+                part.decoder = partial(_applied, part.decoder, self.apply, chosen)
                 return model
             if isinstance(part, self.on):
                 changed: Any = self.apply(part, chosen)
@@ -136,10 +137,10 @@ class Technique(Generic[ChangedT, KnobsT]):
         )
 
 
-def _composed(
-    decoder: Callable[[Any], Any], apply: Callable[[Any, KnobsT], Any], knobs: KnobsT
-) -> Callable[[Any], Any]:
-    return lambda generator: apply(decoder(generator), knobs)
+def _applied(
+    decoder: Callable[[Any], Any], apply: Callable[[Any, KnobsT], Any], knobs: KnobsT, generator: Any
+) -> Any:
+    return apply(decoder(generator), knobs)
 
 
 @dataclass(frozen=True)

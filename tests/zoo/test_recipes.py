@@ -127,6 +127,16 @@ def test_a_saved_model_is_the_trained_one(trained, path):
     assert not {"out", "device", "threads", "minutes"} & card["knobs"].keys()
 
 
+@pytest.mark.parametrize("path", RECIPES)
+def test_a_loaded_model_can_be_pickled(trained, path):
+    import limner
+
+    model = limner.load(trained(path).name)
+    again = pickle.loads(pickle.dumps(model))
+    with torch.no_grad():
+        assert torch.equal(outputs(path, again), outputs(path, model))
+
+
 @pytest.mark.parametrize("path", TOKENIZERS)
 def test_a_tokenizer_takes_pictures_apart_and_back(trained, path):
     import limner

@@ -38,15 +38,16 @@ def with_known(strength: float, moment: Moment) -> float:
     return 1.0 + (strength - 1.0) * known / moment.count
 
 
-def power_cosine(power: float) -> Schedule:
+@dataclass(frozen=True)
+class PowerCosine:
     """``1 + (g - 1) * (1 - cos(pi * (s / S)^power)) / 2`` before step s = 0 .. S - 1: none at first, all of it at the
     end; ``power`` above 1 delays it, 0 is constant (Gao et al., MDTv2, arXiv:2303.14389)."""
 
-    def schedule(strength: float, moment: Moment) -> float:
-        progress = ((moment.step - 1) / moment.total) ** power
-        return 1.0 + (strength - 1.0) * (1.0 - math.cos(math.pi * progress)) / 2.0
+    power: float
 
-    return schedule
+    def __call__(self, strength: float, moment: Moment) -> float:
+        progress = ((moment.step - 1) / moment.total) ** self.power
+        return 1.0 + (strength - 1.0) * (1.0 - math.cos(math.pi * progress)) / 2.0
 
 
 def linear(strength: float, moment: Moment) -> float:

@@ -11,6 +11,7 @@ of a caption are read as tokens that are given, their mean in place of the class
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import constant
@@ -52,7 +53,7 @@ def build(knobs: Knobs) -> TextToImage:
         head=TrunkHead(tokenizer.quantizer.channels, width, process, bias=False),
         condition=family.text_condition(knobs),
     )
-    return family.text_to_image(knobs, generator, tokenizer, lambda made: Decoder(made, guidance=constant))
+    return family.text_to_image(knobs, generator, tokenizer, partial(Decoder, guidance=constant))
 
 
 RECIPE = Recipe(

@@ -12,6 +12,7 @@ of the photograph; a token's control is its patch of edges, in place of DINOv2's
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -67,7 +68,7 @@ def build(knobs: Knobs) -> ControlledTextToImage:
         subwords,
         tokenizer,
         guidance=knobs.guidance,
-        decoder=lambda made: Decoder(made, options, guidance=constant),
+        decoder=partial(Decoder, options=options, guidance=constant),
     )
 
 

@@ -16,6 +16,7 @@ steered; Muon.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import with_steps
@@ -70,7 +71,7 @@ def build(knobs: Knobs) -> TextToImage:
     family.one_grid(knobs.tokenizer, plain)
     tokenizer = PyramidTokenizer(plain)
     made = generator(knobs, tokenizer.quantizer)
-    return family.text_to_image(knobs, made, tokenizer, lambda made: Decoder(made, guidance=with_steps))
+    return family.text_to_image(knobs, made, tokenizer, partial(Decoder, guidance=with_steps))
 
 
 RECIPE = Recipe(

@@ -10,6 +10,7 @@ look for where the official code attends to them evenly; one table for embedding
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import constant
@@ -46,7 +47,7 @@ def build(knobs: Knobs) -> TextToImage:
         condition=family.text_condition(knobs),
     )
     options = SamplingOptions(top_k=knobs.top_k)
-    return family.text_to_image(knobs, generator, tokenizer, lambda made: Decoder(made, options, guidance=constant))
+    return family.text_to_image(knobs, generator, tokenizer, partial(Decoder, options=options, guidance=constant))
 
 
 RECIPE = Recipe(

@@ -13,6 +13,7 @@ to 0 both for choosing and for ranking, as in the code of TiTok.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import annealed, linear
@@ -58,7 +59,7 @@ def build(knobs: Knobs) -> TextToImage:
         knobs,
         generator,
         tokenizer,
-        lambda made: Decoder(made, guidance=linear, temperature=annealed, step=most_confident),
+        partial(Decoder, guidance=linear, temperature=annealed, step=most_confident),
         temperature=knobs.temperature,
         steps=min(knobs.passes, count),
     )

@@ -10,6 +10,7 @@ size: words by a small transformer of our own, which each slot can look for; no 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import constant
@@ -49,7 +50,7 @@ def build(knobs: Knobs) -> TextToImage:
         condition=family.text_condition(knobs),
     )
     options = SamplingOptions(top_k=knobs.top_k)
-    return family.text_to_image(knobs, generator, tokenizer, lambda made: Decoder(made, options, guidance=constant))
+    return family.text_to_image(knobs, generator, tokenizer, partial(Decoder, options=options, guidance=constant))
 
 
 RECIPE = Recipe(

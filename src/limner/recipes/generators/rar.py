@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from limner.decode.decoder import Decoder
-from limner.decode.schedules import power_cosine
+from limner.decode.schedules import PowerCosine
 from limner.generators.backbones.rar import AdaptiveCausalTransformer
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import CategoricalHead
@@ -50,8 +51,8 @@ def build(knobs: Knobs) -> TextToImage:
         head=CategoricalHead(entries, knobs.width),
         condition=family.text_condition(knobs),
     )
-    schedule = power_cosine(knobs.power)
-    return family.text_to_image(knobs, generator, tokenizer, lambda made: Decoder(made, guidance=schedule))
+    schedule = PowerCosine(knobs.power)
+    return family.text_to_image(knobs, generator, tokenizer, partial(Decoder, guidance=schedule))
 
 
 def annealing(knobs: Knobs) -> Callable[[float], Permuted]:

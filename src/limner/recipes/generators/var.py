@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from limner.decode.decoder import Decoder
@@ -78,7 +79,7 @@ def build(knobs: Knobs, scales: Scaled = ScaleTransformer) -> TextToImage:
         knobs,
         generator,
         tokenizer,
-        lambda made: Decoder(made, options, guidance=with_steps, temperature=cooling),
+        partial(Decoder, options=options, guidance=with_steps, temperature=cooling),
         temperature=knobs.temperature,
     )
 

@@ -12,6 +12,7 @@ Muon.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import with_steps
@@ -64,7 +65,7 @@ def build(knobs: Knobs) -> TextToImage:
         head=TrunkHead(tokenizer.quantizer.channels, knobs.width, Flow(knobs.head_steps)),
         condition=family.text_condition(knobs),
     )
-    return family.text_to_image(knobs, generator, tokenizer, lambda made: Decoder(made, guidance=with_steps))
+    return family.text_to_image(knobs, generator, tokenizer, partial(Decoder, guidance=with_steps))
 
 
 RECIPE = Recipe(

@@ -11,10 +11,16 @@ where T_0 is the model's temperature, 1 in the paper. A little sharper than the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from torch import Tensor
+
+from limner.decode.decoder import Decoder
 from limner.decode.smooth import smoothed
 from limner.errors import InputError
+from limner.generators.generator import Generator
 from limner.generators.heads.categorical import SoftmaxHead
 from limner.models.text_to_image import ImageGenerator
 from limner.recipe import Technique
@@ -32,8 +38,12 @@ def apply(model: ImageGenerator, knobs: Knobs) -> ImageGenerator:
     if not isinstance(model.generator.head, SoftmaxHead) or not isinstance(quantizer, MultiScaleQuantizer):
         raise InputError("this technique mixes the codes of a pyramid: choose a VAR model such as var-emoji-64")
     codebook = quantizer.codebook
-    model.decoder = lambda generator: smoothed(decoder(generator), codebook)
+    model.decoder = partial(_smoothed, decoder, codebook)
     return model
+
+
+def _smoothed(decoder: Callable[[Generator], Decoder], codebook: Tensor, generator: Generator) -> Decoder:
+    return smoothed(decoder(generator), codebook)
 
 
 RECIPE = Technique(
