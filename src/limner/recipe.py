@@ -11,8 +11,8 @@ literals of these calls, without importing anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -137,9 +137,7 @@ class Technique(Generic[ChangedT, KnobsT]):
         )
 
 
-def _applied(
-    decoder: Callable[[Any], Any], apply: Callable[[Any, KnobsT], Any], knobs: KnobsT, generator: Any
-) -> Any:
+def _applied(decoder: Callable[[Any], Any], apply: Callable[[Any, KnobsT], Any], knobs: KnobsT, generator: Any) -> Any:
     return apply(decoder(generator), knobs)
 
 

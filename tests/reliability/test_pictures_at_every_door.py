@@ -82,13 +82,14 @@ REFUSED: dict[str, tuple[Any, str]] = {
 def doors() -> dict[str, Callable[[Any], Any]]:
     """A public method each that takes a picture."""
     both, tokenizer = limner.load("limner-64"), limner.load("vq-vae-64")
-    pyramid, line = limner.load("multiscale-64"), limner.load("titok-64")
+    recogniser, pyramid, line = limner.load("recogniser"), limner.load("multiscale-64"), limner.load("titok-64")
     return {
         "encode": lambda picture: tokenizer.encode(picture).tolist(),
         "encode, scales": lambda picture: pyramid.encode(picture).tolist(),
         "encode, a line": lambda picture: line.encode(picture).tolist(),
         "see": lambda picture: both.see(picture, "What colour is the star?"),
         "words": lambda picture: both.words(picture, 3).patches,
+        "read": lambda picture: recogniser.read(picture),
         "preprocess": lambda picture: preprocess(picture, SIDE).detach().float().round(decimals=4).tolist(),
     }
 
@@ -127,14 +128,14 @@ def test_files_of_every_kind_are_read_alike(every_door: Any, tmp_path: Any) -> N
 
 def test_many_pictures_are_each_of_them(every_door: Any) -> None:
     both, tokenizer = limner.load("limner-64"), limner.load("vq-vae-64")
-    mixed = [Image.fromarray(PIXELS), PIXELS[:, ::-1].copy(), SIGNED, np.zeros((20, 30, 3), np.uint8)]
-    asked = ["What colour is the star?", "How many things are there?"] * 2
+    mixed = [Image.fromarray(PIXELS), SIGNED, np.zeros((20, 30, 3), np.uint8)]
+    asked = ["What colour is the star?", "How many things are there?", "Is there a ring?"]
     assert torch.equal(tokenizer.encode(mixed), torch.cat([tokenizer.encode(one) for one in mixed]))
-    assert torch.equal(tokenizer.encode(np.stack(mixed[1:2] * 3))[0], tokenizer.encode(mixed[1])[0])
+    assert torch.equal(tokenizer.encode(np.stack([PIXELS] * 2))[1:], tokenizer.encode(mixed[0]))
     assert both.see(mixed, asked) == [both.see(one, text) for one, text in zip(mixed, asked, strict=True)]
     assert both.see(mixed) == [both.see(one) for one in mixed]
     assert both.words(mixed, 2) == [both.words(one, 2) for one in mixed]
-    with pytest.raises(InputError, match="4 pictures were given 2 questions"):
+    with pytest.raises(InputError, match="3 pictures were given 2 questions"):
         both.see(mixed, asked[:2])
     with pytest.raises(InputError, match="is no picture but 2 of them"):
         preprocess(torch.stack([SIGNED, SIGNED]), SIDE)
@@ -162,12 +163,11 @@ def test_any_array_is_a_picture_or_refused(shape: list[int], kind: str, top: flo
         array = torch.from_numpy(array) if tensor and kind not in ("<U1", "object", "uint16") else array
         try:
             image = preprocess(array, 4)
-        except InputError as error:
-            assert str(error).count("\n") == 0
-        else:
-            assert image.shape == (1, 3, 4, 4)
-            assert image.isfinite().all()
-            assert image.abs().max() <= 1.001
+        except InputError:
+            return
+        assert image.shape == (1, 3, 4, 4)
+        assert image.isfinite().all()
+        assert image.abs().max() <= 1.001
 
 
 TAKES = {"image", "images", "control", "picture"}

@@ -41,24 +41,21 @@ def frame_pixels(data: bytes) -> int:
 
 def _places(data: bytes) -> Iterator[int]:
     """Where coded data may begin."""
-    idat = data.find(b"idat") + 4
     for tag, read in ((b"iloc", _extents), (b"stco", _chunks), (b"co64", _chunks)):
         at = data.find(tag)
         while at >= 0:
-            for place in read(data, at):
-                yield place
-                yield idat + place  # of extents that are counted from there
+            yield from read(data, at)
             at = data.find(tag, at + 4)
 
 
 def _extents(data: bytes, at: int) -> Iterator[int]:
     version, bits = data[at + 4 : at + 5], Bits(data[at + 8 : at + 8 + 16 * MOST])
-    wide = version == b"\2"
+    wide, inside = version == b"\2", data.find(b"idat") + 4
     offset_size, length_size, base_size, index_size = (8 * bits.read(4) for _ in range(4))
     count = bits.read(32 if wide else 16)
     for _ in range(min(count, MOST)):
         bits.read(32 if wide else 16)  # number of the item
-        bits.read(16 if version in (b"\1", b"\2") else 0)  # from where its offsets are counted
+        method = bits.read(16 if version in (b"\1", b"\2") else 0) & 15  # 1: offsets are counted from ``idat``
         bits.read(16)
         base, extents = bits.read(base_size), bits.read(16)
         for number in range(min(extents, MOST)):
@@ -66,7 +63,7 @@ def _extents(data: bytes, at: int) -> Iterator[int]:
             offset = bits.read(offset_size)
             bits.read(length_size)
             if not number:
-                yield base + offset
+                yield base + offset + (inside if method == 1 else 0)
         if bits.at <= 0:
             return
 

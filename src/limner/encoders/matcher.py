@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from limner.data.preprocess import Pictures, prepared
 from limner.encoders.encoder import VisionEncoder, Vocabulary
 from limner.types import Image
 
@@ -45,9 +46,9 @@ class ImageTextModel(nn.Module):
         """The encoder by itself."""
         return self.learner.encoder
 
-    def encode_image(self, image: Image) -> Float[Tensor, "b e"]:
-        """Pictures in the common space."""
-        return self.learner.encode_image(image)
+    def encode_image(self, image: Pictures) -> Float[Tensor, "b e"]:
+        """Pictures in the common space: one or several, as `limner.data.preprocess` takes them."""
+        return self.learner.encode_image(prepared(image, self, self.encoder.size))
 
     def encode_text(self, captions: Sequence[str]) -> Float[Tensor, "b e"]:
         """Captions in the common space; raises `InputError` for one that is too long."""

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from limner.data.preprocess import Pictures, prepared
 from limner.data.scenes import COLOURS, SHAPES, SIZES
 from limner.encoders.features import ConvUnit
 from limner.types import Image
@@ -69,9 +70,11 @@ class Recogniser(nn.Module):
         return dict(zip(PARTS, maps, strict=True)), self.name(self.embed(folded)).float()
 
     @torch.no_grad()
-    def read(self, image: Image, threshold: float = 0.5) -> list[list[Sighting]]:
-        """What stands in each picture, surest first; an empty list when nothing is there."""
-        maps, _ = self(image.to(self.dense.weight.dtype))
+    def read(self, image: Pictures, threshold: float = 0.5) -> list[list[Sighting]]:
+        """What stands in each picture, surest first; an empty list when nothing is there. Pictures are what
+        `limner.data.preprocess` takes for such, cut to 64 pixels; places in a tensor of floats are in its pixels."""
+        image = prepared(image, self, SIDE)
+        maps, _ = self(image)
         centre = maps["centre"].sigmoid()[:, 0]
         peaks = (centre >= threshold) & (centre == F.max_pool2d(centre, 3, 1, 1))
         found: list[list[Sighting]] = [[] for _ in range(len(image))]
@@ -84,9 +87,9 @@ class Recogniser(nn.Module):
         return [sorted(things, key=lambda thing: -thing.score) for things in found]
 
     @torch.no_grad()
-    def name_emoji(self, image: Image) -> tuple[Int[Tensor, "b"], Float[Tensor, "b"]]:
+    def name_emoji(self, image: Pictures) -> tuple[Int[Tensor, "b"], Float[Tensor, "b"]]:
         """The most likely canonical emoji label of each picture and its probability."""
-        probability, label = self(image.to(self.dense.weight.dtype))[1].softmax(1).max(1)
+        probability, label = self(prepared(image, self, SIDE))[1].softmax(1).max(1)
         return label, probability
 
 
