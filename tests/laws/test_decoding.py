@@ -16,13 +16,13 @@ from limner.decode import step as step_module
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import (
     Moment,
-    PowerCosine,
     Schedule,
     annealed,
     annealed_twice,
     constant,
     early,
     linear,
+    power_cosine,
     with_known,
 )
 from limner.decode.step import most_confident, proposals
@@ -281,9 +281,9 @@ def test_the_condition_is_heard(order: Order) -> None:
         (constant, [3.0] * 4),
         (with_known, [1 + 2 * known / 9 for known in (1, 3, 6, 8)]),
         (linear, [1.0, 1.5, 2.0, 2.5]),
-        (PowerCosine(0.0), [3.0] * 4),
-        (PowerCosine(1.0), [1.0, 2.0 - 0.5**0.5, 2.0, 2.0 + 0.5**0.5]),
-        (PowerCosine(2.0), [2.0 - math.cos(math.pi * step**2 / 16) for step in range(4)]),
+        (power_cosine(0.0), [3.0] * 4),
+        (power_cosine(1.0), [1.0, 2.0 - 0.5**0.5, 2.0, 2.0 + 0.5**0.5]),
+        (power_cosine(2.0), [2.0 - math.cos(math.pi * step**2 / 16) for step in range(4)]),
     ],
 )
 def test_schedules_of_guidance(schedule: Schedule, expected: list[float]) -> None:

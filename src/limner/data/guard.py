@@ -79,8 +79,8 @@ def count_scans(data: bytes) -> int:
 def _tiff(image: Image.Image, data: bytes) -> str:
     tags = getattr(image, "tag_v2", {})
     width, height = (_whole(tags.get(tag)) for tag in (322, 323))
-    shown = max(image.width * image.height, LARGE_TILE)
-    return f"has tiles of {width}x{height} pixels, far more than it shows" if width * height > shown else ""
+    visible = max(image.width * image.height, LARGE_TILE)
+    return f"has tiles of {width}x{height} pixels, far more than it shows" if width * height > visible else ""
 
 
 def _whole(value: object) -> int:
@@ -88,8 +88,8 @@ def _whole(value: object) -> int:
 
 
 def _avif(image: Image.Image, data: bytes) -> str:
-    shown = max(image.width * image.height, LARGE_TILE)
-    return "holds a frame of far more pixels than it shows" if frame_pixels(data) > shown else ""
+    visible = max(image.width * image.height, LARGE_TILE)
+    return "holds a frame of far more pixels than it shows" if frame_pixels(data) > visible else ""
 
 
 def _ppm(image: Image.Image, data: bytes) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 
@@ -38,16 +39,15 @@ def with_known(strength: float, moment: Moment) -> float:
     return 1.0 + (strength - 1.0) * known / moment.count
 
 
-@dataclass(frozen=True)
-class PowerCosine:
+def power_cosine(power: float) -> Schedule:
     """``1 + (g - 1) * (1 - cos(pi * (s / S)^power)) / 2`` before step s = 0 .. S - 1: none at first, all of it at the
     end; ``power`` above 1 delays it, 0 is constant (Gao et al., MDTv2, arXiv:2303.14389)."""
+    return partial(_power_cosine, power)
 
-    power: float
 
-    def __call__(self, strength: float, moment: Moment) -> float:
-        progress = ((moment.step - 1) / moment.total) ** self.power
-        return 1.0 + (strength - 1.0) * (1.0 - math.cos(math.pi * progress)) / 2.0
+def _power_cosine(power: float, strength: float, moment: Moment) -> float:
+    progress = ((moment.step - 1) / moment.total) ** power
+    return 1.0 + (strength - 1.0) * (1.0 - math.cos(math.pi * progress)) / 2.0
 
 
 def linear(strength: float, moment: Moment) -> float:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from limner.decode.decoder import Decoder
-from limner.decode.schedules import PowerCosine
+from limner.decode.schedules import power_cosine
 from limner.generators.backbones.rar import AdaptiveCausalTransformer
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import CategoricalHead
@@ -51,7 +51,7 @@ def build(knobs: Knobs) -> TextToImage:
         head=CategoricalHead(entries, knobs.width),
         condition=family.text_condition(knobs),
     )
-    schedule = PowerCosine(knobs.power)
+    schedule = power_cosine(knobs.power)
     return family.text_to_image(knobs, generator, tokenizer, partial(Decoder, guidance=schedule))
 
 

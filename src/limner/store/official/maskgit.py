@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from limner.decode.decoder import Decoder
-from limner.decode.schedules import PowerCosine, Schedule, annealed_twice, linear
+from limner.decode.schedules import Schedule, annealed_twice, linear, power_cosine
 from limner.decode.step import most_confident
 from limner.errors import CheckpointError
 from limner.generators.backbones.bert import Bert
@@ -74,8 +74,8 @@ class Sampling:
 # The files of configs/infer/TiTok, with which the published distances were measured.
 L32_SAMPLING = Sampling(8, 9.5, 1 + 4.5, linear)
 B64_SAMPLING = Sampling(8, 11.0, 1 + 3.0, linear)
-S128_SAMPLING = Sampling(64, 2.8, 6.9, PowerCosine(3.0))
-ONE_D_PIECE_SAMPLING = Sampling(16, 3.0, 5.5, PowerCosine(3.0))  # of the large tokenizer, whose images are the best
+S128_SAMPLING = Sampling(64, 2.8, 6.9, power_cosine(3.0))
+ONE_D_PIECE_SAMPLING = Sampling(16, 3.0, 5.5, power_cosine(3.0))  # of the large tokenizer, whose images are the best
 SAMPLINGS = {
     32: L32_SAMPLING,
     64: B64_SAMPLING,

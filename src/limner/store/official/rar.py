@@ -19,7 +19,7 @@ from functools import partial
 from torch import Tensor
 
 from limner.decode.decoder import Decoder
-from limner.decode.schedules import PowerCosine
+from limner.decode.schedules import power_cosine
 from limner.errors import CheckpointError
 from limner.generators.backbones.rar import AdaptiveCausalTransformer
 from limner.generators.conditions import ClassCondition
@@ -37,7 +37,7 @@ TABLES = ("embeddings.weight", "pos_embed", "target_aware_pos_embed", "timesteps
 class RarSizes:
     """How large a RAR is, and how its authors draw with it; the defaults are those of all released models.
 
-    ``count`` tokens of ``entries`` codes in ``classes``; ``guidance`` grows by `PowerCosine` of ``power``.
+    ``count`` tokens of ``entries`` codes in ``classes``; ``guidance`` grows by `power_cosine` of ``power``.
     """
 
     width: int
@@ -85,7 +85,7 @@ def official_generator(sizes: RarSizes) -> Generator:
 def official_decoder(generator: Generator, sizes: RarSizes) -> Decoder:
     """How the authors draw: guidance that grows by a power of the cosine, no cut of the tail."""
     options = SamplingOptions(guidance=sizes.guidance, temperature=sizes.temperature)
-    return Decoder(generator, options, guidance=PowerCosine(sizes.power))
+    return Decoder(generator, options, guidance=power_cosine(sizes.power))
 
 
 def prepared(state: State) -> dict[str, Tensor]:
