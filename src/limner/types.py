@@ -9,8 +9,9 @@ Axis legend, used in every shape annotation::
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from math import prod
 from operator import index
@@ -156,26 +157,61 @@ class Rng:
     Draws are made on the CPU in fp32 and then moved, so pictures agree between devices.
     """
 
+    part: tuple[int, int, int] | None = None
+    axis: int | None = 0
+
     def __init__(self, seeds: int | Sequence[int], device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
         self.single = isinstance(seeds, int)
         rows = [seeds] if isinstance(seeds, int) else list(seeds)
         self.generators = [torch.Generator().manual_seed(seed) for seed in rows]
 
+    @classmethod
+    def of_part(cls, seed: int, device: torch.device | str, *, start: int, size: int, batch: int) -> Rng:
+        """For rows ``start .. start + size`` of a batch: what ``Rng(seed)`` draws for these rows of the whole batch.
+        Draws that are not a fixed number per row are the part's own."""
+        rng = cls(seed, device)
+        rng.part = start, size, batch
+        rng.generators.append(torch.Generator().manual_seed(derive_seed(seed, "part", start)))
+        return rng
+
+    def along(self, axis: int | None) -> Rng:
+        """The same random numbers, where ``axis`` of what is drawn is the batch; None: one draw serves the batch."""
+        other = copy.copy(self)
+        other.axis = axis
+        return other
+
     def _draw(self, kind: str, shape: Sequence[int]) -> Tensor:
-        draw = getattr(torch, kind)
+        draw, axis = getattr(torch, kind), self.axis
+        if self.part is not None and axis is not None:
+            return self._draw_part(draw, list(shape), axis).to(self.device)
         if self.single:
             return draw(tuple(shape), generator=self.generators[0]).to(self.device)
-        if shape[0] != len(self.generators):
-            raise ValueError(f"{len(self.generators)} seeds cannot draw a batch of {shape[0]}")
-        return torch.stack([draw(tuple(shape[1:]), generator=g) for g in self.generators]).to(self.device)
+        rows = 1 if axis is None else shape[axis]
+        if rows != len(self.generators):
+            raise ValueError(f"{len(self.generators)} seeds cannot draw a batch of {rows}")
+        if axis is None:
+            return draw(tuple(shape), generator=self.generators[0]).to(self.device)
+        row = (*shape[:axis], *shape[axis + 1 :])
+        return torch.stack([draw(row, generator=g) for g in self.generators], axis).to(self.device)
+
+    def _draw_part(self, draw: Callable[..., Tensor], shape: list[int], axis: int) -> Tensor:
+        assert self.part is not None
+        start, size, batch = self.part
+        whole, own = self.generators
+        per_row, rest = divmod(shape[axis], size)
+        if rest or not per_row:
+            return draw(shape, generator=own)
+        wanted = shape[axis]
+        shape[axis] = per_row * batch
+        return draw(shape, generator=whole).narrow(axis, per_row * start, wanted)
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal draws; the first axis is the batch."""
+        """Standard normal draws; the first axis is the batch, see `along`."""
         return self._draw("randn", shape)
 
     def uniform(self, *shape: int) -> Tensor:
-        """Uniform draws in [0, 1); the first axis is the batch."""
+        """Uniform draws in [0, 1); the first axis is the batch, see `along`."""
         return self._draw("rand", shape)
 
     def permutations(self, batch: int, count: int) -> Tensor:

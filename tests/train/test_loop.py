@@ -15,7 +15,7 @@ from torch import nn
 from limner.errors import DivergedError, InputError
 from limner.train import checkpoint, loop
 from limner.train.average import WeightAverage
-from limner.train.loop import MAX_SKIPPED, Run
+from limner.train.run import MAX_SKIPPED, Run
 from limner.train.settings import Settings
 from limner.train.task import Task
 

@@ -16,7 +16,7 @@ from tests.train import tiny
 
 from limner.errors import CheckpointError
 from limner.train import checkpoint, loop
-from limner.train.loop import Run
+from limner.train.run import Run
 
 
 def hashes(directory: Path) -> dict[str, str]:

@@ -162,7 +162,7 @@ def test_the_second_stage_begins_where_the_first_ended(taught, room):
 def test_memory_is_what_the_page_says(taught, room, tmp_path, lora):
     """But for the tokenizer, which the run does not hold, and the steps that AdamW counts."""
     from limner.recipes.understanding import ross_basis
-    from limner.train.loop import Run
+    from limner.train.run import Run
 
     with contextlib.chdir(room):
         knobs = given(taught, precision="bf16", lora=lora)

@@ -19,7 +19,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from limner.errors import InputError
-from limner.train.loop import Run
+from limner.train.run import Run
 from limner.train.settings import Settings
 from limner.train.task import Task
 

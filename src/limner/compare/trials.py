@@ -16,7 +16,8 @@ from limner.store.files import read_card
 from limner.store.folder import save
 from limner.store.knobs import CARD
 from limner.train import checkpoint
-from limner.train.loop import Run, train
+from limner.train.loop import train
+from limner.train.run import Run
 from limner.train.settings import Settings
 from limner.train.task import Task
 

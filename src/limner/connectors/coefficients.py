@@ -19,6 +19,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.nn.whole_batch import noise_like
+
 Scores = Float[Tensor, "*n entries"]
 Coefficients = Float[Tensor, "*n entries"]
 
@@ -27,7 +29,8 @@ class Phi(nn.Module):
     """Scores to coefficients."""
 
     def passed(self) -> None:
-        """A training pass begins; what changes in the course of training counts them. The pass may come in parts."""
+        """A training pass begins; what changes in the course of training counts them. Parts of a batch are
+        one pass."""
 
 
 class Unconstrained(Phi):
@@ -135,7 +138,7 @@ class StraightThrough(Phi):
 
 def gumbel(scores: Scores) -> Scores:
     """Standard Gumbel draws, from torch's own generator."""
-    return -torch.empty_like(scores).exponential_().log()
+    return -noise_like(scores, lambda empty, own: empty.exponential_(generator=own)).log()
 
 
 class Gumbel(Phi):

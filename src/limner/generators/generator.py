@@ -19,6 +19,7 @@ from limner.generators.heads.head import Head
 from limner.generators.orders import Order
 from limner.nn.cache import Rewindable
 from limner.nn.transformer import take
+from limner.nn.whole_batch import Coupling, over_batch
 from limner.types import Rng, Steps, Tokens
 
 
@@ -59,6 +60,13 @@ class Generator(nn.Module):
         self.backbone, self.head, self.condition = backbone, head, condition
         self.embed = embed
 
+    @property
+    def coupling(self) -> Coupling | None:
+        """Corrupted tokens are those of another picture of the batch."""
+        if not self.corrupt:
+            return None
+        return Coupling("known tokens are replaced by those of another picture of the batch (--corrupt 0 does not)", 2)
+
     def loss(
         self, tokens: Tokens, condition: ConditionInput, rng: Rng, order: Order | None = None
     ) -> Float[Tensor, ""]:
@@ -78,7 +86,8 @@ class Generator(nn.Module):
         if self.known_weight is None:
             return losses.mean()
         weights = torch.where(steps > 0, 1.0, self.known_weight)
-        return (weights * losses).sum() / weights.sum()
+        total = weights.sum()
+        return over_batch((weights * losses).sum() / total, total, "tokens")
 
     def contexts(
         self,

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from limner.errors import InputError
 from limner.types import Layout, Rng, Steps
@@ -50,10 +52,10 @@ class Raster:
 @dataclass(frozen=True)
 class Permuted:
     """One token after the other: in training, a random permutation for a ``share`` of the pictures and raster for the
-    rest; in drawing, raster (Yu et al., arXiv:2411.00776, Section 3). Training anneals the share, see
-    `annealed_share`."""
+    rest; in drawing, raster (Yu et al., arXiv:2411.00776, Section 3). Training anneals the share, which is then each
+    picture's own, see `annealed_share`."""
 
-    share: float = 1.0
+    share: float | Float[Tensor, "b"] = 1.0
 
     def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
         permuted = rng.uniform(batch) < self.share
@@ -136,7 +138,7 @@ class RandomMasked:
 
     def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
         low, high = (self._cdf(edge) for edge in (self.least, 1.0))
-        level = low + (high - low) * float(rng.uniform(1))
+        level = low + (high - low) * float(rng.along(None).uniform(1))
         share = self.mean + self.deviation * math.sqrt(2.0) * float(torch.erfinv(torch.tensor(2.0 * level - 1.0)))
         masked = math.ceil(count * min(max(share, self.least), 1.0))
         return (rng.permutations(batch, count) < masked).long()

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from rich.console import Console
 from rich.progress import track
 from safetensors.torch import load_file, save_file
@@ -180,14 +180,14 @@ class CaptionStream:
         return self._read[1]
 
     def batch(self, start: int, size: int) -> dict[str, Tensor]:
-        """Tokens and captions of items ``start .. start + size``, and the part of the training that lies behind."""
+        """Tokens and captions of items ``start .. start + size``, and the part of the training behind each."""
         drawn = np.stack([np.random.default_rng((self.seed, k)).random(2) for k in range(start, start + size)])
         source = np.searchsorted(self.edges, drawn[:, 0], side="right").clip(max=len(self.edges) - 1)
         first, last = self.pictures.starts[source], self.pictures.starts[source + 1]
         index = torch.from_numpy(first + (drawn[:, 1] * (last - first)).astype(np.int64))
         seeds = [derive_seed(self.seed, "posterior", k) for k in range(start, start + size)]
         tokens = self.pictures.tokens(index, Rng(seeds))
-        progress = torch.tensor(min(start / self.images, 1.0))
+        progress = (torch.arange(start, start + size, dtype=torch.float64) / self.images).clamp(max=1.0).float()
         return {"tokens": self.model.fold(tokens), "text": self.text[index], "progress": progress}
 
 
@@ -201,7 +201,7 @@ def text_to_image_task(
     *,
     seed: int,
     preview: Sequence[str] = PREVIEW,
-    order: Callable[[float], Order] | None = None,
+    order: Callable[[Float[Tensor, "b"]], Order] | None = None,
     images: int = 1,
 ) -> TextToImageTask:
     """Train the generator of a `TextToImage` on tokens and captions.
@@ -209,15 +209,21 @@ def text_to_image_task(
     Args:
         model, pictures, shares, seed, images: see `CaptionStream`.
         preview: prompts of the sample grid.
-        order: that of a batch after a part of the training in [0, 1], where it changes.
+        order: that of a batch, each image of which comes after a part of the training in [0, 1], where it changes.
     """
 
     def loss(model: TextToImage, batch: dict[str, Tensor], rng: Rng) -> Loss:
-        now = None if order is None else order(float(batch["progress"]))
+        now = None if order is None else order(batch["progress"])
         return model.generator.loss(batch["tokens"], batch["text"], rng, now), {}
 
     stream = CaptionStream(model, pictures, shares, seed, images)
-    return Task(model, stream.batch, loss, preview=lambda model: draw_prompts(model, preview))
+    return Task(
+        model,
+        stream.batch,
+        loss,
+        preview=lambda model: draw_prompts(model, preview),
+        coupling=model.generator.coupling,
+    )
 
 
 def draw_prompts(model: TextToImage, prompts: Sequence[str] = PREVIEW) -> Image:

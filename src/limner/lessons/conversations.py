@@ -160,8 +160,9 @@ class ConversationLesson:
 
     def task(self) -> ConversationTask:
         """What the loop trains; without a reconstruction there is nothing to preview."""
-        preview = None if self.reconstruction is None else self.preview
-        return Task(self.model, self.batch, self.loss, self.reconstruction, preview, self.validate)
+        extra = self.reconstruction
+        preview, coupling = (None, None) if extra is None else (self.preview, extra.coupling)
+        return Task(self.model, self.batch, self.loss, extra, preview, self.validate, coupling)
 
     def loss(self, model: VisionLanguageModel, batch: dict[str, Tensor], rng: Rng) -> Loss:
         """Cross-entropy of the answers, and the weighted reconstruction."""

@@ -20,6 +20,7 @@ from limner.data.scenes import COLOURS, SHAPES, SIZES, Scenes, Thing
 from limner.encoders import views
 from limner.encoders.features import FeatureNet
 from limner.encoders.views import BACKDROPS, DAMAGES
+from limner.nn.whole_batch import Coupling
 from limner.train.task import Loss, Task
 from limner.types import Rng
 
@@ -124,7 +125,15 @@ class FeatureTraining:
 
     def task(self) -> Task[FeatureNet, dict[str, Tensor]]:
         """What the loop trains; the heads are not shipped, and previews show what the network sees."""
-        return Task(self.model, self.batch, self.loss, self.heads, lambda _: self.batch(0, 32)["image"], self.validate)
+        return Task(
+            self.model,
+            self.batch,
+            self.loss,
+            self.heads,
+            lambda _: self.batch(0, 32)["image"],
+            self.validate,
+            Coupling("its heads standardise features over the batch", 2),
+        )
 
     def loss(self, model: FeatureNet, batch: dict[str, Tensor], rng: Rng) -> Loss:
         """Sum of the cross-entropies of all questions (binary for attributes); accuracies as metrics."""

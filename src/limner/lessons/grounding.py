@@ -22,6 +22,7 @@ from limner.connectors.basis import LanguageBasis
 from limner.data.scenes import Scenes
 from limner.data.scenes.patches import patch_names
 from limner.models.limner import Limner
+from limner.nn.whole_batch import over_batch
 from limner.types import Rng
 from limner.unified.conversation import TextVocabulary
 from limner.unified.reconstruction import Reconstruction
@@ -40,7 +41,9 @@ def grounding_loss(shares: Float[Tensor, "b n v"], ids: Int[Tensor, "b n k"]) ->
     alike = ((ids[:, :, None] == ids[:, None]).all(3) & patches[:, :, None]).sum(1).clamp_min(1)
     weight = patches / alike
     missed = -shares.float().clamp_min(1e-8).log().gather(2, ids) * words
-    return (weight * missed.sum(2) / words.sum(2).clamp_min(1)).sum() / weight.sum().clamp_min(1)
+    total = weight.sum()
+    mean = (weight * missed.sum(2) / words.sum(2).clamp_min(1)).sum() / total.clamp_min(1)
+    return over_batch(mean, total, "grounding")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from limner.languages.subwords import Subwords
 from limner.lessons.pictures import Stickers
 from limner.lessons.vocabularies import subwords_of
 from limner.nn.pixels import to_tensor
+from limner.nn.whole_batch import coupling_of
 from limner.train.task import Loss, Task
 from limner.types import Rng
 
@@ -70,7 +71,7 @@ def image_text_task(model: ImageTextModel, pairs: Stream, size: int) -> ImageTex
     def validate(model: ImageTextModel) -> dict[str, float]:
         return {**zero_shot_scores(model, size, HELD_OUT), **retrieval_scores(model, size, HELD_OUT)}
 
-    return Task(model, batch, loss, validate=validate)
+    return Task(model, batch, loss, validate=validate, coupling=coupling_of(model.learner))
 
 
 def subwords_for(name: str | None, *, vocabulary: int, length: int, size: int, seed: int) -> Subwords:

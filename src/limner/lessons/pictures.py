@@ -19,6 +19,7 @@ from limner.data.scenes import Scenes
 from limner.data.source import Example, Source
 from limner.data.stream import CachedSource, Padded, Stream, Variation, chain, mirrored, recoloured, shifted
 from limner.nn.pixels import to_tensor
+from limner.nn.whole_batch import coupling_of
 from limner.tokenizers.tokenizer import Objective, QuantizingTokenizer
 from limner.train.task import Task
 from limner.types import Image
@@ -107,6 +108,8 @@ def tokenizer_task(
         held_out: images by kind; up to 96 of each are scored and shown.
         extra: what the objective trains beside it, such as a discriminator.
     """
+    module = cast(nn.Module, model)
+    learning = any(one.requires_grad for name, one in module.named_parameters() if not name.startswith("decoder."))
     images = {
         name: to_tensor([source[i].image for i in range(min(len(source), 96))]) for name, source in held_out.items()
     }
@@ -115,12 +118,13 @@ def tokenizer_task(
         return to_tensor([example.image for example in stream.take(start, size)])
 
     return Task(
-        cast(nn.Module, model),
+        module,
         batch,
         objective,
         extra,
         lambda model: beside_reconstructions(model, images),
         lambda model: reconstruction_psnr(model, images),
+        coupling_of(objective, *([model.quantizer] if learning else [])),  # a codebook of frozen latents stands still
     )
 
 

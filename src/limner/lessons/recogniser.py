@@ -16,6 +16,7 @@ from limner.data.scenes.sampling import Split
 from limner.encoders import views
 from limner.encoders.recogniser import CELL, SIDE, Recogniser
 from limner.encoders.views import BACKDROPS
+from limner.nn.whole_batch import over_batch
 from limner.train.task import Loss, Task
 from limner.types import Rng
 
@@ -105,21 +106,22 @@ class RecogniserTraining:
         metrics: dict[str, Tensor | float] = {}
         labelled = batch["name"] >= 0
         logits, target = names[labelled], batch["name"][labelled]
-        total = F.cross_entropy(logits, target, reduction="sum") / labelled.sum().clamp(min=1)
-        metrics["accuracy/name"] = (logits.argmax(1) == target).sum() / labelled.sum().clamp(min=1)
+        named = labelled.sum().clamp(min=1)
+        total = over_batch(F.cross_entropy(logits, target, reduction="sum") / named, labelled.sum(), "names")
+        metrics["accuracy/name"] = (logits.argmax(1) == target).sum() / named
         cared = batch["centre"] >= 0
-        pictures_cared = (~labelled).sum().clamp(min=1)
+        scenes = (~labelled).sum()
         binary = F.binary_cross_entropy_with_logits(
             maps["centre"][:, 0][cared], batch["centre"][cared], reduction="sum"
         )
-        total = total + 0.5 * binary / pictures_cared
+        total = total + 0.5 * over_batch(binary / scenes.clamp(min=1), scenes, "centres")
         b, row, column = batch["cells"].unbind(1)
-        count = max(1, len(b))
+        count, of_things = max(1, len(b)), (maps["offset"][b, :, row, column] - batch["offset"]).abs().sum()
         for place, part in enumerate(("shape", "colour", "size")):
             logits, target = maps[part][b, :, row, column], batch["parts"][:, place]
-            total = total + F.cross_entropy(logits, target, reduction="sum") / count
+            of_things = of_things + F.cross_entropy(logits, target, reduction="sum")
             metrics[f"accuracy/{part}"] = (logits.argmax(1) == target).sum() / count
-        total = total + (maps["offset"][b, :, row, column] - batch["offset"]).abs().sum() / count
+        total = total + over_batch(of_things / count, len(b), "things")
         return total, metrics
 
     @torch.no_grad()

@@ -27,6 +27,7 @@ from limner.decode.text import complete
 from limner.encoders.encoder import VisionEncoder
 from limner.errors import InputError
 from limner.languages.language import LanguageModel, Vectors
+from limner.nn.whole_batch import over_batch
 from limner.types import Image, Patches, whole
 from limner.unified.conversation import TextVocabulary, pack
 from limner.unified.segments import NOTHING, Packed, embed
@@ -158,10 +159,13 @@ class VisionLanguageModel(nn.Module):
         return hidden[:, : self.image_tokens], packed.pictured()
 
     def answer_loss(self, packed: Packed, hidden: Vectors) -> Float[Tensor, ""]:
-        """Mean cross-entropy, in nats, of the subwords of answers."""
+        """Mean cross-entropy, in nats, of the subwords of answers; 0 where there are none."""
         targets = packed.targets
         learned = targets != NOTHING
-        return functional.cross_entropy(self.language.logits(hidden[learned][None])[0].float(), targets[learned])
+        if not learned.any():
+            return over_batch(hidden.float().sum() * 0.0, 0, "answers")
+        logits = self.language.logits(hidden[learned][None])[0].float()
+        return over_batch(functional.cross_entropy(logits, targets[learned]), learned.sum(), "answers")
 
     @property
     def size(self) -> int:

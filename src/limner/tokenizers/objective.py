@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from limner.nn.whole_batch import Coupling
 from limner.tokenizers.discriminator import adaptive_weight, hinge_losses
 from limner.tokenizers.perceptual import FeatureMaps, perceptual_distance
 from limner.tokenizers.quantizers.quantizer import Bottleneck
@@ -40,6 +41,13 @@ class ReconstructionObjective:
     adversarial: float = 0.0
     features: FeatureMaps | None = None
     discriminator: nn.Module | None = None
+
+    @property
+    def coupling(self) -> Coupling | None:
+        """The adaptive weight is a ratio of two gradients of the whole batch."""
+        if not self.adversarial:
+            return None
+        return Coupling("the discriminator's weight is measured on the whole batch (--adversarial 0 does not)")
 
     def __call__(self, model: Reconstructing, image: Image, rng: Rng) -> tuple[Tensor, Metrics]:
         """Loss of a batch and its parts."""

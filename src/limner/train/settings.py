@@ -78,6 +78,7 @@ class Settings:
                 f"--batch {self.batch} cannot be split into --accumulate {self.accumulate} equal parts: "
                 "choose a divisor of the batch"
             )
+        self._require_finite()
         if not self.lr > 0:
             raise InputError(f"--lr is {self.lr}, but must be above 0")
         if self.device != "cpu":
@@ -86,6 +87,21 @@ class Settings:
             find_device(self.device)
         if not self.muon >= 0:
             raise InputError(f"--muon is {self.muon}, but must be a learning rate, or 0 for AdamW alone")
+
+    def _require_finite(self) -> None:
+        """No number is NaN or infinite, and those of the loop are in their range."""
+        for one in fields(self):
+            value, option = getattr(self, one.name), one.name.replace("_", "-")
+            numbers = value if isinstance(value, (tuple, list)) else [value]
+            if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+                raise InputError(f"--{option} is {value}, but must be a finite number")
+        for name in ("warmup", "weight_decay", "ema", "minutes", "threads"):
+            if getattr(self, name) < 0:
+                raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}, but must not be below 0")
+        if not self.clip > 0:
+            raise InputError(f"--clip is {self.clip}, but must be above 0: a large number clips nothing")
+        if not 0 <= self.beta2 < 1:
+            raise InputError(f"--beta2 is {self.beta2}, but must be in [0, 1)")
 
     def learning_rate(self, images: int) -> float:
         """Learning rate after ``images`` images: linear warm-up, then half a cosine to zero (Loshchilov & Hutter,

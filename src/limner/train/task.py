@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
+from limner.nn.whole_batch import Coupling
 from limner.types import Image, Rng
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
@@ -26,6 +27,9 @@ class Task(Generic[ModelT, BatchT]):
         extra: parameters trained beside the model and not shipped, such as a discriminator.
         preview: a few pictures that show what the model does by now; None if there are none.
         validate: cheap held-out scores by name; None if there are none.
+        coupling: why a batch must not be trained in parts; None if its loss is that of its parts, see
+            `limner.nn.whole_batch`.
+        notices: sentences for whoever trains, such as which pictures are left out; the loop says and removes them.
     """
 
     model: ModelT
@@ -34,3 +38,5 @@ class Task(Generic[ModelT, BatchT]):
     extra: nn.Module | None = None
     preview: Callable[[ModelT], Image | None] | None = None
     validate: Callable[[ModelT], dict[str, float]] | None = None
+    coupling: Coupling | None = None
+    notices: list[str] = field(default_factory=list)

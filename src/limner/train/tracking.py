@@ -46,8 +46,11 @@ class Tracker:
 
     def report(self, images: int, values: dict[str, float]) -> None:
         """Log named numbers at ``images`` images."""
-        self._file.write(json.dumps({"images": images, **values}) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps({"images": images, **values}) + "\n")
+            self._file.flush()
+        except OSError as error:
+            self.say(f"{self._file.name} cannot be written ({error.strerror}): this report is not logged")
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, images)

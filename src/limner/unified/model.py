@@ -22,6 +22,7 @@ from limner.generators.heads.head import Head
 from limner.generators.heads.words import WordHead
 from limner.generators.orders import Order, RandomMasked
 from limner.languages.language import LanguageModel, Vectors
+from limner.nn.whole_batch import over_batch
 from limner.types import Rng
 from limner.unified.drawing import LanguageBackbone
 from limner.unified.segments import KINDS, Kind, Packed, embed
@@ -102,7 +103,10 @@ class Unified(nn.Module):
                 row, _ = learned.nonzero(as_tuple=True)
                 contexts = states[row, packed.sources[learned]]
                 tokens = packed.tokens(kind)[learned[packed.of(kind)]]
-                found[kind] = self.head(kind).loss(contexts[None], tokens[None], rng).mean()
+                rows = _even_rows(learned)
+                contexts, tokens = contexts.unflatten(0, (rows, -1)), tokens.unflatten(0, (rows, -1))
+                mean = self.head(kind).loss(contexts, tokens, rng).mean()
+                found[kind] = over_batch(mean, learned.sum(), kind)
         return found
 
     def masks(self, packed: Packed, rng: Rng) -> Bool[Tensor, "b n"]:
@@ -121,3 +125,9 @@ class Unified(nn.Module):
             steps = self.order.training_steps(int((lengths == length).sum()), length, rng)
             flat[lengths[segment] == length] = (steps > 0).flatten()
         return hidden.masked_scatter(inside, flat)
+
+
+def _even_rows(learned: Bool[Tensor, "b n"]) -> int:
+    """Rows, if equally many tokens are learned in each, so that noise is drawn row by row; else 1: all in one."""
+    counts = learned.sum(1)
+    return len(counts) if bool((counts == counts[0]).all()) else 1

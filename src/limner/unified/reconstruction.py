@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.nn.whole_batch import Coupling, over_batch
 from limner.processes import diffusion
 from limner.processes.solvers import Solver, dpm_solver_2m, quiet_timesteps
 from limner.types import Image, Rng
@@ -67,15 +68,21 @@ class Reconstruction(nn.Module):
         self.target, self.objective = target, objective
         self.shuffled, self.stopped, self.official_masking = shuffled, stopped, official_masking
 
+    @property
+    def coupling(self) -> Coupling | None:
+        """The control needs another picture."""
+        return Coupling("its pictures are exchanged within the batch (a control)", 2) if self.shuffled else None
+
     def forward(self, hidden: Hidden, image: Image, has_picture: Bool[Tensor, "b"], rng: Rng) -> Float[Tensor, ""]:
         """Mean error over pictures; 0 where there is none."""
         if not has_picture.any():
-            return hidden.new_zeros((), dtype=torch.float32)
+            return over_batch(hidden.new_zeros((), dtype=torch.float32), 0, "reconstruction")
         if self.official_masking:
             hidden = torch.where(has_picture[:, None, None], hidden, 0.0)
         else:
             hidden, image = hidden[has_picture], image[has_picture]
-        return self.loss(hidden, self.target.values(image, rng), rng)
+        loss = self.loss(hidden, self.target.values(image, rng), rng)
+        return over_batch(loss, len(hidden), "reconstruction")
 
     def loss(self, hidden: Hidden, values: Values, rng: Rng) -> Float[Tensor, ""]:
         """The same of the target's values, one picture per row, where these are at hand."""
@@ -147,8 +154,9 @@ class Denoising(nn.Module):
     def losses(self, hidden: Hidden, values: Values, rng: Rng) -> Float[Tensor, "draws b"]:
         """Squared error of the noise, with the bound that teaches a learned variance; a mean over the picture."""
         batch, count, channels = values.shape
-        t = (rng.uniform(self.draws, batch) * len(self.schedule)).long().flatten()
-        noise = rng.normal(self.draws, batch, count, channels).flatten(0, 1)
+        draw = rng.along(1)
+        t = (draw.uniform(self.draws, batch) * len(self.schedule)).long().flatten()
+        noise = draw.normal(self.draws, batch, count, channels).flatten(0, 1)
         condition = self.network.read(self.norm(hidden)).repeat(self.draws, 1, 1)
         values, every = values.float().repeat(self.draws, 1, 1), t[:, None].expand(-1, count)
         if self.network.learned_variance:

@@ -15,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.nn.whole_batch import Coupling
+
 
 class InfoNce(nn.Module):
     """The symmetric loss and its learned temperature.
@@ -31,6 +33,8 @@ class InfoNce(nn.Module):
     def scale(self) -> Float[Tensor, ""]:
         """What cosines are multiplied by."""
         return self.log_scale.clamp(max=math.log(100.0)).exp()
+
+    coupling = Coupling("the captions of a batch are what each picture's own is told from", 2)
 
     def forward(self, image: Float[Tensor, "b e"], text: Float[Tensor, "b e"]) -> Float[Tensor, ""]:
         """Loss of pairs: row i of both belongs together; both have unit length."""

@@ -15,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.nn.whole_batch import Coupling
+
 
 class PairwiseSigmoid(nn.Module):
     """The loss of pairs with its learned scale and bias.
@@ -28,6 +30,8 @@ class PairwiseSigmoid(nn.Module):
         super().__init__()
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
         self.bias = nn.Parameter(torch.tensor(bias))
+
+    coupling = Coupling("the captions of a batch are what each picture's own is told from", 2)
 
     def forward(self, image: Float[Tensor, "b e"], text: Float[Tensor, "b e"]) -> Float[Tensor, ""]:
         """Loss of pairs: row i of both belongs together; both have unit length."""

@@ -21,6 +21,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, distributed, nn
 
+from limner.nn.whole_batch import Coupling
+
 
 class SubwordFrequency(nn.Module):
     """How often subwords occur, and what they weigh.
@@ -30,6 +32,7 @@ class SubwordFrequency(nn.Module):
         drop: ids that are no part of the set.
     """
 
+    coupling = Coupling("subwords weigh by how many captions of the batch, and of those before, hold them", 2)
     counts: Tensor
     steps: Tensor
     group: Tensor

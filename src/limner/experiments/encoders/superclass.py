@@ -12,7 +12,7 @@ from limner.experiments.experiment import Experiment
 from limner.experiments.scores import of_seeds
 from limner.experiments.world import Arm, knobs_of
 from limner.store.folder import find_recipe
-from limner.train.loop import Run
+from limner.train.run import Run
 
 TIMED = 10  # steps of each arm, in turn, after one that is not counted
 

@@ -155,8 +155,9 @@ class DiffusionHead(nn.Module):
         """The two parts, weighted, per draw."""
         batch, count, channels = tokens.shape
         rows = (self.draws, batch, count)
-        t = (rng.uniform(*rows) * len(self.schedule)).long()
-        noise = rng.normal(*rows, channels)
+        draw = rng.along(1)
+        t = (draw.uniform(*rows) * len(self.schedule)).long()
+        noise = draw.normal(*rows, channels)
         z = contexts.expand(self.draws, -1, -1, -1)
         tokens = tokens.float().expand(self.draws, -1, -1, -1)
         error, bound = diffusion.denoising_losses(lambda x, t: self.predict(x, t, z), self.schedule, tokens, t, noise)

@@ -80,7 +80,7 @@ def lesson(knobs: Knobs, model: ControlledTextToImage) -> Task[ControlledTextToI
         return model.generator.loss(batch["tokens"], condition, rng), {}
 
     task = family.lesson(knobs, model)
-    return Task(model, task.batch, loss, preview=task.preview)
+    return Task(model, task.batch, loss, preview=task.preview, coupling=task.coupling)
 
 
 RECIPE = Recipe(

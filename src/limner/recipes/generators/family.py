@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from torch import Tensor
+
 from limner.decode.decoder import Decoder
 from limner.errors import InputError
 from limner.generators.conditions import TextCondition
@@ -155,7 +157,7 @@ def one_grid(name: str, tokenizer: QuantizingTokenizer, cell: int = 1, option: s
     return rows, columns
 
 
-def lesson(knobs: Knobs, model: TextToImage, order: Callable[[float], Order] | None = None) -> Lesson:
+def lesson(knobs: Knobs, model: TextToImage, order: Callable[[Tensor], Order] | None = None) -> Lesson:
     """Training on the captioned worlds or on the user's folder, whose captions decide the subwords; ``order``: that of
     a batch after a part of the training in [0, 1], where it changes."""
     from limner.lessons.captions import captioned, text_to_image_task

@@ -15,6 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from jaxtyping import Float
+from torch import Tensor
+
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import power_cosine
 from limner.generators.backbones.rar import AdaptiveCausalTransformer
@@ -55,10 +58,14 @@ def build(knobs: Knobs) -> TextToImage:
     return family.text_to_image(knobs, generator, tokenizer, partial(Decoder, guidance=schedule))
 
 
-def annealing(knobs: Knobs) -> Callable[[float], Permuted]:
-    """The order of a batch after a part of the training in [0, 1]."""
-    start, end = knobs.anneal_from, knobs.anneal_to
-    return lambda progress: Permuted(annealed_share(progress, start, end))
+def annealing(knobs: Knobs) -> Callable[[Float[Tensor, "b"]], Permuted]:
+    """The order of a batch, each image of which comes after a part of the training in [0, 1]."""
+
+    def order(progress: Float[Tensor, "b"]) -> Permuted:
+        shares = [annealed_share(one, knobs.anneal_from, knobs.anneal_to) for one in progress.tolist()]
+        return Permuted(progress.new_tensor(shares))
+
+    return order
 
 
 def lesson(knobs: Knobs, model: TextToImage) -> family.Lesson:

@@ -43,7 +43,7 @@ class Knobs(language_basis.Knobs):
 
 def few(knobs: Knobs) -> TopK:
     """A softmax of the k largest scores."""
-    steps = knobs.images * knobs.accumulate // knobs.batch
+    steps = knobs.images // knobs.batch
     begin, end = (round(part * steps) for part in (knobs.dense_until, knobs.sparse_from))
     return TopK(knobs.k, knobs.tau, begin=begin, end=end)
 

@@ -35,7 +35,7 @@ class Knobs(ovis.Knobs):
 
 def drawn(knobs: Knobs) -> Gumbel:
     """Drawn at a temperature that falls with every training step."""
-    passes = knobs.images * knobs.accumulate // knobs.batch
+    passes = knobs.images // knobs.batch
     return Gumbel(knobs.warmest, knobs.coldest, passes=passes)
 
 

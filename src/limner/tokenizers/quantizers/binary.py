@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from limner.nn.whole_batch import Coupling
 from limner.tokenizers.quantizers.digits import capacity, compose, decompose
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Discrete, Features, usage
 from limner.types import Ids, Rng
@@ -59,6 +60,13 @@ class LookupFreeQuantizer(Discrete):
         self.entries = capacity(self.radices)
         self.entropy, self.diversity = entropy, diversity
         self.commitment, self.temperature = commitment, temperature
+
+    @property
+    def coupling(self) -> Coupling | None:
+        """The entropy of the mean is one of the whole batch."""
+        return (
+            Coupling("its codes are spread over the whole batch (an entropy of their mean)") if self.entropy else None
+        )
 
     def entropies(self, z: Float[Tensor, "t bits"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Mean entropy of a latent's code, and entropy of the mean over latents, in nats."""

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.nn.whole_batch import Coupling
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Discrete, Features, usage
 from limner.types import Ids, Rng
 
@@ -44,6 +45,13 @@ class LearnedCodebook(Discrete):
         self.entries, self.commitment, self.pull, self.normalize = entries, commitment, pull, normalize
         self.entropy = entropy
         self.codebook = nn.Parameter(torch.empty(entries, channels).uniform_(-1.0 / entries, 1.0 / entries))
+
+    @property
+    def coupling(self) -> Coupling | None:
+        """The entropy of the mean is one of the whole batch."""
+        return (
+            Coupling("its codes are spread over the whole batch (an entropy of their mean)") if self.entropy else None
+        )
 
     def rows(self) -> Float[Tensor, "v c"]:
         """The codebook as it is compared with."""

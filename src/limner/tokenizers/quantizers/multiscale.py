@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.errors import InputError
+from limner.nn.whole_batch import Coupling
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Discrete, Features, usage
 from limner.types import Ids, Latents, Layout, Rng, Tokens
 
@@ -64,6 +65,11 @@ class MultiScaleQuantizer(Discrete):
         self.codebook = nn.Parameter(torch.empty(entries, channels).uniform_(-1.0 / entries, 1.0 / entries))
         self.phis = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(phis))
         self.chosen = phis_of_scales(len(layout.grids), phis)
+
+    @property
+    def coupling(self) -> Coupling | None:
+        """Rows are reborn by what the whole batch chose."""
+        return Coupling("rows of its codebook are reborn by what the whole batch chose") if self.revive_below else None
 
     def rows(self, tokens: Tokens) -> Latents:
         """Rows of the codebook at these ids; rows are handed back."""

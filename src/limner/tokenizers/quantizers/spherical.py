@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from limner.nn.whole_batch import Coupling
 from limner.tokenizers.quantizers.binary import Bits, binary_entropy, signs
 from limner.tokenizers.quantizers.digits import capacity, compose, decompose
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Discrete, Features, usage
@@ -35,6 +36,13 @@ class BinarySphericalQuantizer(Discrete):
         self.radices, self.edge = (2,) * bits, bits**-0.5
         self.entries = capacity(self.radices)
         self.entropy, self.diversity, self.temperature = entropy, diversity, temperature
+
+    @property
+    def coupling(self) -> Coupling | None:
+        """The entropy of the mean is one of the whole batch."""
+        return (
+            Coupling("its codes are spread over the whole batch (an entropy of their mean)") if self.entropy else None
+        )
 
     def entropies(self, u: Float[Tensor, "t bits"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Mean entropy of a latent's code, and the upper bound of the entropy of the mean over latents, in nats."""

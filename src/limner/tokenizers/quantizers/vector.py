@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from limner.nn.whole_batch import Coupling
 from limner.tokenizers.quantizers.quantizer import Bottleneck, Discrete, Features, usage
 from limner.types import Ids, Rng
 
@@ -28,6 +29,7 @@ class VectorQuantizer(Discrete):
         revive_below: a row chosen less often than this share of an even division is reborn; 0 lets rows die.
     """
 
+    coupling = Coupling("its codebook follows what the whole batch chose, once per batch")
     codebook: Tensor
     counts: Tensor
     sums: Tensor
