@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from torch import nn
 
@@ -18,10 +18,12 @@ from limner.store.files import WEIGHTS, fill, locate, read_weights
 from limner.store.folder import load
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.quantizers.quantizer import Quantizer
-from limner.tokenizers.quantizers.vector import VectorQuantizer
 from limner.tokenizers.tokenizer import Objective, QuantizingTokenizer
 from limner.train.settings import RARE, SHARED, Settings
 from limner.train.task import Task
+
+if TYPE_CHECKING:
+    from limner.tokenizers.quantizers.vector import VectorQuantizer
 
 Lesson: TypeAlias = Task[Any, Any]
 TINY = {"size": 32, "widths": (8, 8, 8), "encoder_depths": (1, 1, 1), "decoder_depths": (1, 1, 1)}
@@ -96,6 +98,8 @@ class Codebook(ReconstructionKnobs):
 
 def codebook(knobs: Codebook, channels: int) -> VectorQuantizer:
     """The codebook of these knobs, with rows of so many channels."""
+    from limner.tokenizers.quantizers.vector import VectorQuantizer
+
     return VectorQuantizer(knobs.entries, channels, commitment=knobs.commitment, revive_below=knobs.revive_below)
 
 
