@@ -102,7 +102,7 @@ class TopK(Tempered):
         super().__init__(temperature, learned=learned)
         self.count, self.begin, self.end = count, begin, end
         if end:
-            self.register_buffer("seen", torch.tensor(0, device="cpu"))  # a number, also where shapes alone are made
+            self.register_buffer("seen", torch.tensor(0))
 
     def chosen(self, entries: int) -> int:
         """How many of ``entries`` take part now."""
@@ -167,7 +167,7 @@ class Gumbel(Phi):
     ) -> None:
         super().__init__()
         self.start, self.end, self.passes, self.noise = start, end, passes, noise
-        self.register_buffer("seen", torch.tensor(0, device="cpu"))  # a number, also where shapes alone are made
+        self.register_buffer("seen", torch.tensor(0))
 
     @property
     def temperature(self) -> float:

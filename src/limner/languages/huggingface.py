@@ -93,8 +93,6 @@ class HuggingFaceLanguage(nn.Module):
     @torch.no_grad()
     def _sound(cls, model: Any, folder: Path) -> HuggingFaceLanguage:
         """The model, if it says by these means what it says by the library's own call."""
-        if model.device.type == "meta":
-            return cls(model)  # of which shapes alone are asked
         if "sliding_attention" in (getattr(model.config, "layer_types", None) or ()):
             raise InputError(f"{folder} looks back through a sliding window: give a model of full attention")
         language = cls(model.eval())

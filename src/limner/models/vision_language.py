@@ -85,7 +85,7 @@ class VisionLanguageModel(nn.Module):
         assert isinstance(encoder, nn.Module)
         encoder.requires_grad_(learns_to_see)
         self.learns_to_see = learns_to_see
-        scale = language.words.detach().std()
+        scale = float(language.words.detach().std())
         self.position = nn.Parameter(scale * torch.randn(self.image_tokens, language.width)) if placed else None
 
     def reducing(self, reduce: Reduce, encoder: VisionEncoder | None = None) -> VisionLanguageModel:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from safetensors import safe_open
 
 from limner.errors import InputError, LimnerError
 from limner.nn.tensor_files import read_tensors
-from limner.nn.weights import countable, listed, unsound
+from limner.nn.weights import BUDGET, budgeted, listed, unsound
 
 CONFIG, INDEX = "config.json", ".index.json"
 WEIGHTS = ("*.safetensors", "*.bin")
@@ -36,6 +36,7 @@ RUNS = {  # what a description may ask for
 }
 KERNELS = "_implementation"  # how attention is computed, by a name, or by code to be downloaded
 LARGEST = 64_000_000  # bytes of a description
+UNWEIGHTED = 10**8  # weights of a model that is described alone: a larger one is loaded with them
 
 
 def library() -> Any:
@@ -83,8 +84,13 @@ def model(automatic: Any, folder: Path, kind: str, *, dtype: torch.dtype, **opti
     if not has_weights(folder):
         raise InputError(f"{folder} holds no weights ({' or '.join(WEIGHTS)}): copy them too")
 
+    stored = sum(file.stat().st_size for pattern in WEIGHTS for file in folder.glob(pattern))
+
     def read(**renaming: Any) -> tuple[Any, dict[str, Any]]:
-        with sentences(folder, f"cannot be read as a {kind}", "copy config.json and weights"), countable(folder):
+        with (
+            sentences(folder, f"cannot be read as a {kind}", "copy config.json and weights"),
+            budgeted(folder / CONFIG, stored),
+        ):
             return automatic.from_pretrained(
                 folder,
                 config=config,
@@ -107,7 +113,8 @@ def model(automatic: Any, folder: Path, kind: str, *, dtype: torch.dtype, **opti
 def described(automatic: Any, folder: Path, kind: str, **options: str) -> Any:
     """The model that a folder describes, with random weights; errors as those of `configuration`."""
     config = configuration(folder, kind)
-    with sentences(folder, f"cannot be read as a {kind}", "copy config.json"), countable(folder):
+    limits = nullcontext() if BUDGET.get() is not None else budgeted(folder / CONFIG, UNWEIGHTED)
+    with sentences(folder, f"cannot be read as a {kind}", "copy config.json"), limits:
         return automatic.from_config(config, trust_remote_code=False, **options)
 
 

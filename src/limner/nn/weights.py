@@ -7,26 +7,32 @@ Every reader of weights comes here: folders of ours, files of authors, folders o
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from limner.errors import CheckpointError, LimnerError
 
 LISTED = 8  # keys that a sentence names
 EXTRA = "_extra_state"  # what a module keeps beside its tensors, of any size
-PARTS = 200_000  # parameters, buffers and modules that a model may have
+PARTS = 20_000  # parameters, buffers and modules that any model may have
+TYPICAL = 1000  # elements for each of those beyond
+SLACK = 4  # elements that are made for one of its weights: tables and masks are computed
+FREE = 50_000_000  # and beside them
 
 
 def misfits(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
     """What keeps the tensors of a file from being a model's, in words; empty if nothing does.
 
     Args:
-        own: tensors of the model, by their names in the file; values are compared with none on the meta device.
+        own: tensors of the model, by their names in the file.
         found: tensors of the file.
     """
     both = [(key, own[key], found[key]) for key in own if key in found and not key.endswith(EXTRA)]
@@ -36,7 +42,7 @@ def misfits(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
         if read.shape != value.shape
     ]
     kinds = [f"{key} is {_kind(read.dtype)}" for key, value, read in both if not alike(value.dtype, read.dtype)]
-    broken = unsound({key: read for key, value, read in both if read.is_floating_point() and not value.is_meta})
+    broken = unsound({key: read for key, _, read in both if read.is_floating_point()})
     problems = (
         ("it lacks", sorted(own.keys() - found.keys())),
         ("it has unknown", sorted(found.keys() - own.keys())),
@@ -58,7 +64,7 @@ def unsound(tensors: Mapping[str, Tensor]) -> list[str]:
 
 
 def _finite(value: Tensor) -> bool:
-    if value.device.type == "meta" or not value.numel():
+    if not value.numel():
         return True
     if value.dtype.itemsize == 1:
         value = value.float()  # of eight bits nothing is computed
@@ -72,45 +78,89 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:LISTED]) + more
 
 
-def fits_shapes(source: object, build: Callable[[], nn.Module], check: Callable[[nn.Module], None]) -> nn.Module:
-    """A model, built only when shapes alone have passed a check: first on the meta device, where nothing is computed
-    and no number of layers takes memory.
+@dataclass
+class Budget:
+    """What may still be made: elements of tensors, and parts of models."""
 
-    Args:
-        source: what describes the model, for sentences.
-        build: makes the model; it is called twice.
-        check: raises where the shapes are wrong.
+    source: object
+    elements: int
+    parts: int
 
-    Raises `CheckpointError` for more than `PARTS` parts, and where values contradict each other.
-    """
-    if torch.get_default_device().type == "meta":
-        return build()
-    with countable(source), contradictions(source), torch.device("meta"):
-        check(build())
-    with contradictions(source):
-        return build()
+    def take(self, elements: int) -> None:
+        """A parameter, buffer or module is made of so many elements; raises `CheckpointError` past the budget."""
+        self.elements -= elements
+        self.parts -= 1
+        if self.elements < 0 or self.parts < 0:
+            raise CheckpointError(f"{self.source} describes a larger model than its weights are: save it again")
+
+
+BUDGET: ContextVar[Budget | None] = ContextVar("BUDGET", default=None)
 
 
 @contextmanager
-def countable(source: object, most: int = PARTS) -> Generator[None]:
-    """Within it no more than so many parts of models are made; raises `CheckpointError`."""
-    count = itertools.count(1)
-
-    def limit(*_: Any) -> None:
-        if next(count) > most:
-            raise CheckpointError(f"{source} describes a model of more than {most:,} parts: none is that large")
-
-    registration = torch.nn.modules.module
-    hooks = (
-        registration.register_module_parameter_registration_hook(limit),
-        registration.register_module_buffer_registration_hook(limit),
-        registration.register_module_module_registration_hook(limit),
-    )
-    try:
+def buildable(source: object, elements: int) -> Generator[None]:
+    """Within it a model is built from sizes that were read; errors as those of `budgeted` and `contradictions`."""
+    with contradictions(source), budgeted(source, elements):
         yield
+
+
+@contextmanager
+def budgeted(source: object, elements: int) -> Generator[None]:
+    """Within it a model takes no more memory than its weights explain; what is loaded within has a budget of its own.
+
+    Args:
+        source: what describes the model, for sentences.
+        elements: of all its weights together.
+
+    Raises `CheckpointError` as soon as more than `SLACK` times as many elements are made, or more parameters, buffers and
+    modules than `PARTS` and one for `TYPICAL` elements.
+    """
+    nested = BUDGET.get() is not None
+    outer = BUDGET.set(Budget(source, SLACK * elements + FREE, PARTS + elements // TYPICAL))
+    try:
+        if nested:
+            yield
+            return
+        registration = torch.nn.modules.module
+        with ExitStack() as stack:
+            for hook in (
+                registration.register_module_parameter_registration_hook(_count),
+                registration.register_module_buffer_registration_hook(_count),
+                registration.register_module_module_registration_hook(_count),
+            ):
+                stack.callback(hook.remove)
+            stack.enter_context(Bounded())
+            yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        BUDGET.reset(outer)
+
+
+def _count(module: nn.Module, name: str, part: Any) -> None:
+    budget = BUDGET.get()
+    if budget is not None:
+        budget.take(part.numel() if isinstance(part, Tensor) else 0)
+
+
+class Bounded(TorchFunctionMode):
+    """Tensors of more elements than the budget has left are refused before they take memory."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        budget = BUDGET.get()
+        if budget is not None and func in FACTORIES and _elements(args, kwargs or {}) > budget.elements:
+            raise CheckpointError(f"{budget.source} describes a larger model than its weights are: save it again")
+        return func(*args, **(kwargs or {}))
+
+
+FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.arange, torch.linspace}
+
+
+def _elements(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    """No fewer than a factory will make: the product of all whole numbers that it is given."""
+    sizes = [*args, *kwargs.values()]
+    flat = [inner for size in sizes for inner in (size if isinstance(size, tuple | list) else (size,))]
+    return math.prod(abs(size) for size in flat if type(size) is int and size)
 
 
 @contextmanager

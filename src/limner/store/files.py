@@ -147,14 +147,10 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
 
     Prefixes by which the model's parts were once called are in its ``former_names``, if it has any.
     """
-    require_fit(model, tensors, source)
-    model.load_state_dict(renamed(model, tensors))
-
-
-def require_fit(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Raises `CheckpointError` as `fill` does."""
-    if problems := misfits(model.state_dict(), renamed(model, tensors)):
+    tensors = renamed(model, tensors)
+    if problems := misfits(model.state_dict(), tensors):
         raise CheckpointError(f"{source} does not fit: {problems}: it was saved by other code or other knobs")
+    model.load_state_dict(tensors)
 
 
 def renamed(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from limner.catalogue.places import PACKAGE
 from limner.errors import CheckpointError, InputError
-from limner.nn.weights import fits_shapes
+from limner.nn.weights import buildable
 from limner.recipe import Recipe
 from limner.store.files import (
     DESCRIBED,
@@ -30,7 +30,6 @@ from limner.store.files import (
     is_described,
     locate,
     read_card,
-    require_fit,
     write,
 )
 from limner.store.knobs import CARD, json_knobs, parse_knobs
@@ -196,11 +195,9 @@ def _load_built(folder: Path) -> nn.Module:
     own = {TOKENIZER: str(folder / TOKENIZER)} if (folder / TOKENIZER / CARD).is_file() else {}
     own |= {knob: str(folder / knob) for knob in DESCRIBED if is_described(str(folder / knob))}
     knobs = parse_knobs(recipe.knobs, {**card["knobs"], **own}, folder)
-    if torch.get_default_device().type == "meta":
-        return recipe.build(knobs)  # a part of a model of which shapes alone are asked
     tensors = checked_weights(folder, card)
-    card_file = folder / CARD
-    model = fits_shapes(card_file, partial(recipe.build, knobs), lambda shaped: require_fit(shaped, tensors, folder))
+    with buildable(folder / CARD, sum(tensor.numel() for tensor in tensors.values())):
+        model = recipe.build(knobs)
     fill(model, tensors, folder)
     return _remembered(model.float().eval().requires_grad_(False), recipe, card, own)
 

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-import torch
 from torch import Tensor, nn
 
 from limner.decode.decoder import Decoder
 from limner.errors import CheckpointError
 from limner.generators.generator import Generator
-from limner.nn.weights import contradictions, fits_shapes, misfits
+from limner.nn.weights import buildable, contradictions, misfits
 from limner.tokenizers.tokenizer import QuantizingTokenizer
 
 State: TypeAlias = Mapping[str, Tensor]
@@ -109,11 +108,8 @@ class Release:
     def model(self, prepared: State, side: int | None = None) -> tuple[nn.Module, KeyReport]:
         """The model of a prepared state dict, for so many tokens on a side where that is given, and what became of the
         keys; errors as those of `fill`."""
-
-        def build() -> nn.Module:
-            return self.build(prepared) if side is None or self.sided is None else self.sided(prepared, side)
-
-        model = fits_shapes(STATE, build, lambda shaped: require_fit(shaped, prepared, self.names, self.skip))
+        with buildable(STATE, sum(tensor.numel() for tensor in prepared.values())):
+            model = self.build(prepared) if side is None or self.sided is None else self.sided(prepared, side)
         return model, fill(model, prepared, self.names, skip=self.skip)
 
 
@@ -149,20 +145,13 @@ def official_name(name: str, names: Names) -> str:
 def fill(model: nn.Module, state: State, names: Names, *, skip: str = r"(?!)") -> KeyReport:
     """Load an official state dict, every parameter of ours and those buffers that it has; raises `CheckpointError`
     naming every key or shape that does not fit, and changes nothing then."""
-    require_fit(model, state, names, skip)
     theirs = official_names(model, state, names)
-    if torch.get_default_device().type != "meta":
-        model.load_state_dict({name: state[key] for name, key in theirs.items()}, strict=False)
-    return KeyReport(tuple(theirs), tuple(key for key in state if re.search(skip, key)))
-
-
-def require_fit(model: nn.Module, state: State, names: Names, skip: str) -> None:
-    """Raises `CheckpointError` as `fill` does."""
     own = model.state_dict()
-    wanted = {key: own[name] for name, key in official_names(model, state, names).items()}
     found = {key: value for key, value in state.items() if not re.search(skip, key)}
-    if problems := misfits(wanted, found):
+    if problems := misfits({key: own[name] for name, key in theirs.items()}, found):
         raise CheckpointError(f"{STATE} does not fit: {problems}: give the sizes it was trained with")
+    model.load_state_dict({name: state[key] for name, key in theirs.items()}, strict=False)
+    return KeyReport(tuple(theirs), tuple(key for key in state if re.search(skip, key)))
 
 
 def official_names(model: nn.Module, state: State, names: Names) -> dict[str, str]:

@@ -39,7 +39,7 @@ class LanguageBackbone(nn.Module):
         super().__init__()
         self.borrowed = Borrowed(language)
         self.width, self.count = language.width, count
-        scale = language.words.detach().std()
+        scale = float(language.words.detach().std())
         self.mask = nn.Parameter(scale * torch.randn(language.width))
         self.position = nn.Parameter(scale * torch.randn(count, language.width))
 
