@@ -98,6 +98,8 @@ class Technique(Generic[ChangedT, KnobsT]):
         host: a recipe such as ``generators/llamagen`` whose models it suits; the tests apply it to one.
         system: id in the catalogue, or None.
         tiny: knobs for the tests' tiny host.
+        neutral: knobs, besides ``tiny``, under which the host draws at temperature 0 what it draws without the
+            technique, token by token; None if there are none.
         claims: what is proven about it.
     """
 
@@ -109,6 +111,7 @@ class Technique(Generic[ChangedT, KnobsT]):
     host: str
     system: str | None = None
     tiny: Mapping[str, Any] = field(default_factory=dict)
+    neutral: Mapping[str, Any] | None = None
     claims: tuple[Claim, ...] = ()
 
     def change(self, model: nn.Module, knobs: KnobsT | None = None) -> nn.Module:
@@ -123,7 +126,7 @@ class Technique(Generic[ChangedT, KnobsT]):
         chosen = self.knobs() if knobs is None else knobs
         for name, part in [("", model), *model.named_children()]:
             if issubclass(Decoder, self.on) and isinstance(part, ImageGenerator):
-                part.decoder = partial(_applied, part.decoder, self.apply, chosen)
+                part.change_decoder(partial(_applied, self.apply, chosen))
                 return model
             if isinstance(part, self.on):
                 changed: Any = self.apply(part, chosen)
@@ -137,8 +140,8 @@ class Technique(Generic[ChangedT, KnobsT]):
         )
 
 
-def _applied(decoder: Callable[[Any], Any], apply: Callable[[Any, KnobsT], Any], knobs: KnobsT, generator: Any) -> Any:
-    return apply(decoder(generator), knobs)
+def _applied(apply: Callable[[Any, KnobsT], Any], knobs: KnobsT, decoder: Any) -> Any:
+    return apply(decoder, knobs)
 
 
 @dataclass(frozen=True)

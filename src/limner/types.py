@@ -214,6 +214,12 @@ class Rng:
         """Uniform draws in [0, 1); the first axis is the batch, see `along`."""
         return self._draw("rand", shape)
 
+    def row(self, index: int) -> Rng:
+        """The draws of one image, a batch of its own; where one seed serves all, they are drawn one after the other."""
+        one = copy.copy(self)
+        one.generators = self.generators if self.single else [self.generators[index]]
+        return one
+
     def permutations(self, batch: int, count: int) -> Tensor:
         """``[batch, count]``: an independent uniform permutation of ``0 .. count-1`` per row."""
         return self.uniform(batch, count).argsort(dim=1)

@@ -11,9 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from limner.decode.accepting import exact, pick, residual
 from limner.decode.decoder import Decoder
+from limner.decode.drafting import Drafts, Standing, write
+from limner.decode.paths import Accept, Shape
 from limner.decode.schedules import Schedule, constant, linear
-from limner.decode.speculative import Accept, Drafts, Speculative, exact, pick, residual, write
+from limner.decode.speculative import Speculative
 from limner.errors import InputError
 from limner.generators.backbones.causal import CausalTransformer
 from limner.generators.backbones.llama import LlamaTransformer
@@ -134,10 +137,10 @@ def test_ids_are_written_behind_what_each_row_knows() -> None:
 # Drawing
 
 
-def whimsical(fresh: Drafts, drawn: Tensor, rng: Rng) -> Drafts:
+def whimsical(at: Standing, shape: Shape, rng: Rng) -> Drafts:
     """Drafts of a law that knows nothing of the generator's."""
-    shares = distributions(1, fresh.shares.shape[-1], 7).expand_as(fresh.shares)
-    return Drafts(pick(shares, rng.uniform(*fresh.ids.shape)), shares)
+    shares = distributions(1, at.fresh.shares.shape[-1], 7).expand_as(at.fresh.shares)
+    return Drafts(pick(shares, rng.uniform(*at.fresh.ids.shape)), shares)
 
 
 def law(decoder: Decoder, entries: int) -> dict[tuple[int, ...], float]:
@@ -229,7 +232,7 @@ def test_drafts_that_are_right_are_all_kept_at_once() -> None:
     targets, _ = passes(Decoder(made, options), LABELS[:1], Rng(0))
     known = [1]
 
-    def knowing(fresh: Drafts, drawn: Tensor, rng: Rng) -> Drafts:
+    def knowing(at: Standing, shape: Shape, rng: Rng) -> Drafts:
         ids = torch.cat([targets, targets.new_zeros(1, 8)], 1)[:, known[0] : known[0] + 3]
         known[0] += 4
         return Drafts(ids, nn.functional.one_hot(ids, ENTRIES).float())

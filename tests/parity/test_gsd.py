@@ -9,7 +9,9 @@ import torch
 from tests.parity.goldens import Golden, Replay, agree, goldens
 from torch import Tensor
 
-from limner.decode.speculative import Accept, Drafts, exact, residual, verify
+from limner.decode.accepting import exact, residual, verify
+from limner.decode.drafting import Drafts
+from limner.decode.paths import Accept
 from limner.recipes.techniques.gsd import Knobs, grouped
 
 TRIALS = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import combinations_with_replacement
 
 import pytest
 import torch
@@ -49,6 +50,60 @@ def test_it_changes_its_host(trained, path):
     else:
         assert isinstance(model.see(Image.new("RGB", (32, 32), "red"), "What colour is it?"), str)
     assert technique.claims or technique.system is None
+
+
+def changed(trained, host, *paths):
+    """What a fresh host draws under these techniques, or the sentence that refuses them."""
+    import limner
+    from limner.errors import InputError
+    from limner.store.techniques import find_technique
+
+    model = limner.load(trained(host).name)
+    try:
+        for path in paths:
+            technique = find_technique(path)
+            model = technique.change(model, technique.knobs(**technique.tiny))
+        return model.images(["tulip"], [3])
+    except InputError as error:
+        return str(error)
+
+
+def drawing():
+    """Techniques of what draws."""
+    from limner.store.techniques import find_technique
+
+    found = ((path, find_technique(path)) for path in TECHNIQUES)
+    return {path: technique for path, technique in found if technique.host.startswith("generators/")}
+
+
+def test_two_techniques_compose_in_both_orders_or_are_refused(trained):
+    """To the same images, for each changes a part of its own, or with one sentence, whichever comes first."""
+    composed = set()
+    for one, other in combinations_with_replacement(drawing(), 2):
+        for host in {drawing()[one].host, drawing()[other].host}:
+            first, second = changed(trained, host, one, other), changed(trained, host, other, one)
+            assert isinstance(first, str) == isinstance(second, str), f"{one} and {other} on {host}: {first}, {second}"
+            if isinstance(first, str):
+                assert "\n" not in first
+                assert ": " in first
+                continue
+            composed.add((one, other))
+            assert torch.equal(first, second), f"{one} and {other} on {host} draw otherwise in another order"
+    assert ("techniques/gsd", "techniques/speculative") in composed
+    assert ("techniques/gsd", "techniques/gsd") not in composed
+
+
+def test_neutral_knobs_change_nothing_where_nothing_is_random(trained):
+    import limner
+    from limner.store.techniques import find_technique
+
+    neutral = {path: technique for path, technique in drawing().items() if technique.neutral is not None}
+    assert neutral
+    for path, technique in neutral.items():
+        plain, model = (limner.load(trained(technique.host).name) for _ in range(2))
+        find_technique(path).change(model, technique.knobs(**{**technique.tiny, **technique.neutral}))
+        drawn, wanted = (one.images(["tulip", "cat"], [3, 4], temperature=0.0) for one in (model, plain))
+        assert torch.equal(drawn, wanted), path
 
 
 def test_smooth_draws_other_pictures(trained):

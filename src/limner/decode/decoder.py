@@ -17,7 +17,7 @@ from torch import Tensor
 
 from limner.decode.schedules import Moment, Schedule, constant, with_known
 from limner.decode.step import Predictor, Progress, Step, by_order
-from limner.generators.conditions import Conditioning, ConditionInput
+from limner.generators.conditions import ConditionInput
 from limner.generators.generator import Generator
 from limner.generators.heads.head import SamplingOptions, check_steps
 from limner.types import Rng, Steps, Tokens
@@ -85,8 +85,7 @@ class Decoder:
         if plan is None:
             plan = generator.order.decoding_steps(batch, generator.count, self.steps, rng)
         options = [self._options(moment) for moment in moments(plan)]
-        conditioning = self._conditioning(condition, any(one.guidance != 1.0 for one in options))
-        predictor = Predictor(generator, options, conditioning, generator.backbone.cache() if self.cached else None)
+        predictor = Predictor.of(generator, options, condition, cached=self.cached)
         now = Progress(generator.head.blank(batch, generator.count).to(condition.device), plan)
         now = now if kept is None else now._replace(tokens=kept.restore(now.tokens))
         while now.done < len(options):
@@ -95,11 +94,6 @@ class Decoder:
             if watch is not None:
                 watch(now.done, len(options), now.tokens, now.steps)
         return now.tokens
-
-    def _conditioning(self, condition: ConditionInput, guided: bool) -> Conditioning:
-        """The condition as the backbone reads it; if guided, with none in a second half of the rows."""
-        rows = torch.arange(len(condition) * (2 if guided else 1), device=condition.device)
-        return self.generator.condition(condition[rows % len(condition)], rows >= len(condition))
 
     def _options(self, moment: Moment) -> SamplingOptions:
         return replace(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import cooling
+from limner.errors import InputError
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import SoftmaxHead
 from limner.generators.heads.codes import MixingHead
@@ -21,9 +22,11 @@ from limner.generators.heads.codes import MixingHead
 
 def smoothed(decoder: Decoder, codebook: Float[Tensor, "v c"]) -> Decoder:
     """The decoder drawing mixtures of the rows of ``codebook``: its tokens are latents ``[b, n, c]``, which the
-    tokenizer decodes as it does ids. The generator's head must be a `SoftmaxHead`, its embedding read latents."""
+    tokenizer decodes as it does ids. The generator's embedding must read latents; raises `InputError` if its head is no
+    `SoftmaxHead`."""
     generator = decoder.generator
-    assert isinstance(generator.head, SoftmaxHead)
+    if not isinstance(generator.head, SoftmaxHead):
+        raise InputError(f"a {type(generator.head).__name__} has no codes to mix: leave this technique out, or once")
     mixing = Generator(
         count=generator.count,
         order=generator.order,

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from limner.generators.conditions import Conditioning
+from limner.generators.conditions import Conditioning, ConditionInput
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import cut, gumbel
 from limner.generators.heads.head import SamplingOptions, discrete
@@ -43,12 +43,24 @@ class Predictor:
         options: of every step of the order.
         condition: of each row; where a step is guided, a second half of the rows has none.
         cache: keys and values of what is known, or None.
+        given: what ``condition`` was made of, one row per picture, for another model that draws along.
     """
 
     generator: Generator
     options: list[SamplingOptions]
     condition: Conditioning
     cache: Any
+    given: ConditionInput
+
+    @classmethod
+    def of(
+        cls, generator: Generator, options: list[SamplingOptions], given: ConditionInput, *, cached: bool = True
+    ) -> Predictor:
+        """A generator about to draw; where a step is guided, a second half of the rows has no condition."""
+        guided = any(one.guidance != 1.0 for one in options)
+        rows = torch.arange(len(given) * (2 if guided else 1), device=given.device)
+        condition = generator.condition(given[rows % len(given)], rows >= len(given))
+        return cls(generator, options, condition, generator.backbone.cache() if cached else None, given)
 
     def contexts(self, now: Progress, targets: Int[Tensor, "b m"], last: int | None = None) -> tuple[Any, bool]:
         """Contexts of the tokens at ``targets``, which are of the next step, or of the next up to ``last``: each sees

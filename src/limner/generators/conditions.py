@@ -37,7 +37,11 @@ class Conditioning(NamedTuple):
 
     def rows(self, count: int) -> Conditioning:
         """The first ``count`` rows."""
-        return Conditioning(self.prefix[:count], *(None if part is None else part[:count] for part in self[1:]))
+        return self.select(slice(count))
+
+    def select(self, rows: slice | Int[Tensor, "rows"]) -> Conditioning:
+        """These rows, in this order; a row may come twice."""
+        return Conditioning(self.prefix[rows], *(None if part is None else part[rows] for part in self[1:]))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import index
 from typing import SupportsIndex, TypeAlias, Unpack
 
@@ -17,7 +18,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from PIL import Image as Pillow
 from torch import Tensor, nn
 
-from limner.decode.decoder import Decoder, Watch
+from limner.decode.decoder import Accelerator, Decoder, Watch
 from limner.decode.options import DrawOptions, with_options
 from limner.errors import InputError
 from limner.generators.conditions import ConditionInput
@@ -97,6 +98,12 @@ class ImageGenerator(nn.Module):
             revealed = nn.functional.interpolate(revealed, size=image.shape[2:])
         return image * revealed + GREY * (1 - revealed)
 
+    def change_decoder(self, change: Accelerator) -> None:
+        """Draw by a changed decoder from now on; what ``change`` refuses, it refuses now."""
+        changed = partial(_changed, self.decoder, change)
+        changed(self.generator)
+        self.decoder = changed
+
     def own_decoder(self) -> Decoder:
         """The decoder of a drawing without options."""
         return self.decoder(self.generator)
@@ -135,6 +142,10 @@ class ImageGenerator(nn.Module):
             part = slice(at, at + BATCH)
             pictures += to_pictures(self.sample(condition[part], seeds[part], show if watch else None, **options))
         return pictures
+
+
+def _changed(decoder: Callable[[Generator], Decoder], change: Accelerator, generator: Generator) -> Decoder:
+    return change(decoder(generator))
 
 
 class TextToImage(ImageGenerator):

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from limner.decode.decoder import Decoder
 from limner.decode.speculative import Speculative
-from limner.decode.step import Predictor, Progress, Step
 from limner.evaluate.prompts import Prompt, prompt_sets
 from limner.evaluate.statistics import gain_over_seeds, over_seeds
 from limner.experiments.claims import Comparison, Measured
 from limner.experiments.experiment import Experiment
 from limner.experiments.scores import frechet, read_right
+from limner.experiments.techniques.drafts import counting
 from limner.experiments.world import BARS, HELD_OUT, reached, scaled
 from limner.models.text_to_image import TextToImage
 from limner.nn.pixels import to_tensor
@@ -126,17 +126,6 @@ def _ids(model: TextToImage, arm: Change, seed: int, at: int, texts: list[str]) 
     seeds = [derive_seed(seed, "drawn", at + number) for number in range(len(texts))]
     ids = decoder(model.subwords.encode(texts), Rng(seeds))
     return ids, sum(served)
-
-
-def counting(step: Step, served: list[int]) -> Step:
-    """``step``, noting how many rows it serves: those that do not know all of their tokens yet."""
-
-    def counted(now: Progress, predictor: Predictor, rng: Rng) -> Progress:
-        unfinished = None if now.memory is None else now.memory.known < now.tokens.shape[1]
-        served.append(len(now.tokens) if unfinished is None else int(unfinished.sum()))
-        return step(now, predictor, rng)
-
-    return counted
 
 
 def _claim(bound: str, refuted: str, measure: Callable[[Experiment], Measured], control: str) -> Comparison:

@@ -6,6 +6,7 @@ p(id) = softmax(cut((u + g (c - u)) / T))_id      c, u: logits with and without 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -14,6 +15,8 @@ from torch.nn import functional
 
 from limner.generators.heads.head import Contexts, SamplingOptions, guide
 from limner.types import Rng
+
+Shares: TypeAlias = Float[Tensor, "b m v"]  # probabilities of all ids at m positions of each row
 
 
 class SoftmaxHead(nn.Module, ABC):

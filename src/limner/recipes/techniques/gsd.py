@@ -14,15 +14,17 @@ As in the official code ranks reach from -radius to radius - 1, and an id among 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from limner.decode.accepting import residual
 from limner.decode.decoder import Decoder
-from limner.decode.speculative import Shares, Speculative, residual
+from limner.decode.speculative import accepting
+from limner.generators.heads.categorical import Shares
 from limner.generators.heads.head import discrete
 from limner.recipe import Claim, Technique
 from limner.types import Rng
@@ -59,7 +61,7 @@ def grouped(
 def apply(decoder: Decoder, knobs: Knobs) -> Decoder:
     """The decoder with drafts accepted by group; raises `InputError` for a head without ids."""
     accept = partial(grouped, embed=discrete(decoder.generator.head).embed, knobs=knobs)
-    return replace(decoder, step=Speculative(accept=accept, window=knobs.window))
+    return accepting(decoder, knobs.window, accept=accept)
 
 
 RECIPE = Technique(
@@ -71,6 +73,7 @@ RECIPE = Technique(
     on=Decoder,
     host="generators/llamagen",
     tiny={"window": 4},
+    neutral={"radius": 0},
     claims=(
         Claim(text="an image takes fewer passes than by exact drafts, these fewer than by token", source="Abstract"),
         Claim(text="a group of one draws the images of exact drafts, id by id", source="the rule above"),

@@ -11,16 +11,11 @@ where T_0 is the model's temperature, 1 in the paper. A little sharper than the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torch import Tensor
-
-from limner.decode.decoder import Decoder
 from limner.decode.smooth import smoothed
 from limner.errors import InputError
-from limner.generators.generator import Generator
 from limner.generators.heads.categorical import SoftmaxHead
 from limner.models.text_to_image import ImageGenerator
 from limner.recipe import Technique
@@ -34,16 +29,11 @@ class Knobs:
 
 def apply(model: ImageGenerator, knobs: Knobs) -> ImageGenerator:
     """The model, drawing mixtures of its tokenizer's codes; raises `InputError` if it draws no pyramids of codes."""
-    quantizer, decoder = getattr(model.tokenizer, "quantizer", None), model.decoder
+    quantizer = getattr(model.tokenizer, "quantizer", None)
     if not isinstance(model.generator.head, SoftmaxHead) or not isinstance(quantizer, MultiScaleQuantizer):
         raise InputError("this technique mixes the codes of a pyramid: choose a VAR model such as var-emoji-64")
-    codebook = quantizer.codebook
-    model.decoder = partial(_smoothed, decoder, codebook)
+    model.change_decoder(partial(smoothed, codebook=quantizer.codebook))
     return model
-
-
-def _smoothed(decoder: Callable[[Generator], Decoder], codebook: Tensor, generator: Generator) -> Decoder:
-    return smoothed(decoder(generator), codebook)
 
 
 RECIPE = Technique(
