@@ -79,7 +79,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 @dataclass
-class Budget:
+class MemoryBudget:
     """What may still be made: elements of tensors, and parts of models."""
 
     source: object
@@ -94,7 +94,7 @@ class Budget:
             raise CheckpointError(f"{self.source} describes a larger model than its weights are: save it again")
 
 
-BUDGET: ContextVar[Budget | None] = ContextVar("BUDGET", default=None)
+BUDGET: ContextVar[MemoryBudget | None] = ContextVar("BUDGET", default=None)
 
 
 @contextmanager
@@ -112,11 +112,11 @@ def budgeted(source: object, elements: int) -> Generator[None]:
         source: what describes the model, for sentences.
         elements: of all its weights together.
 
-    Raises `CheckpointError` as soon as more than `SLACK` times as many elements are made, or more parameters, buffers and
-    modules than `PARTS` and one for `TYPICAL` elements.
+    Raises `CheckpointError` as soon as more than `SLACK` times as many elements are made, or more parameters, buffers
+    and modules than `PARTS` and one for `TYPICAL` elements.
     """
     nested = BUDGET.get() is not None
-    outer = BUDGET.set(Budget(source, SLACK * elements + FREE, PARTS + elements // TYPICAL))
+    outer = BUDGET.set(MemoryBudget(source, SLACK * elements + FREE, PARTS + elements // TYPICAL))
     try:
         if nested:
             yield
