@@ -97,7 +97,7 @@ def _skipping(decoder: Decoder, iterations: int) -> Decoder:
     generator = decoder.generator
     skipping = SkippingBackbone(generator.backbone, iterations)
     own = Generator(
-        count=generator.count,
+        layout=generator.layout,
         order=generator.order,
         backbone=skipping,
         head=SkippingHead(generator.head, skipping),

@@ -68,7 +68,7 @@ def cells(row: Row) -> list[str]:
     with torch.device("meta"):
         generator = row.build(row.sizes)
     millions = sum(parameter.numel() for parameter in generator.parameters()) / 1e6
-    steps = int(generator.order.decoding_steps(1, generator.count, None, Rng(0)).max())
+    steps = int(generator.order.decoding_steps(1, generator.layout, None, Rng(0)).max())
     parts = (generator.order, generator.backbone, generator.head, generator.condition)
     names = [f"`{type(part).__name__}`" for part in parts]
     paper = ", ".join(f"[{number}](https://arxiv.org/abs/{number})" for number in row.paper.split(", "))

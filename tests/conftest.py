@@ -36,6 +36,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(REPOSITORY / "tests").parts[0]
         if folder in BY_FOLDER:
             item.add_marker(folder)
+    items.sort(key=_recipe)
+
+
+def _recipe(item: pytest.Item) -> str:
+    """The recipe that a test of the zoo is for: all tests of one run one after the other, in one process, which trains
+    it once. Other tests come first, in their order."""
+    if item.get_closest_marker("zoo") is None:
+        return ""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    entry = parameters.get("entry")
+    return f"zoo {parameters.get('path', getattr(entry, 'path', ''))}"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -60,6 +60,12 @@ class Layout(NamedTuple):
         """Number of tokens up to the end of each grid."""
         return tuple(accumulate(self.lengths))
 
+    def patched(self, side: int) -> Layout:
+        """The grids of tokens that each hold ``side`` x ``side`` of these; rows and columns are multiples of it."""
+        if side == 1:
+            return self
+        return self._replace(grids=tuple((*axes, h // side, w // side) for *axes, h, w in self.grids))
+
 
 def raster(rows: int, columns: int, device: torch.device) -> Int[Tensor, "n 2"]:
     """Row and column of every cell of a grid, row by row."""

@@ -35,7 +35,7 @@ from limner.models.limner import Limner
 from limner.models.vision_language import VisionLanguageModel
 from limner.train.settings import Settings
 from limner.train.task import Task
-from limner.types import Rng, derive_seed
+from limner.types import Layout, Rng, derive_seed
 from limner.unified.drawing import LanguageBackbone, WordCondition, WordSpan
 from studies.language_basis import drawn
 from studies.language_basis.drawn import Album, album, telling
@@ -129,7 +129,9 @@ def generator(language: LanguageModel, channels: int, count: int, *, shared: boo
         channels, WIDTH, width=HEAD_WIDTH, depth=HEAD_DEPTH, steps=50, draws=1, velocity=True, emphasis=1000.0
     )
     embed = WordSpan(channels, language.words, RANK) if shared else None
-    return Generator(count=SLOTS, order=RandomMasked(), backbone=backbone, head=head, condition=prompt, embed=embed)
+    return Generator(
+        layout=Layout(((SLOTS,),)), order=RandomMasked(), backbone=backbone, head=head, condition=prompt, embed=embed
+    )
 
 
 def prepared(joint: Joint, on: Bench) -> Training:

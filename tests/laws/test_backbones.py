@@ -39,6 +39,7 @@ from limner.types import Layout, Rng, Steps
 
 COUNT, PREFIX, WIDTH = 12, 2, 16
 GRID = (3, 4)
+LAYOUT = Layout((GRID,))
 PYRAMID = Layout(((1, 1), (1, 3), (2, 4)))
 
 
@@ -172,7 +173,7 @@ def pooled_flow_scales_with_prefix() -> Shown:
 
 
 def raster() -> Steps:
-    return Raster().training_steps(2, COUNT, Rng(0))
+    return Raster().training_steps(2, LAYOUT, Rng(0))
 
 
 def permuted() -> Steps:
@@ -180,27 +181,27 @@ def permuted() -> Steps:
 
 
 def diagonals() -> Steps:
-    return Diagonals(columns=GRID[1]).training_steps(2, COUNT, Rng(0))
+    return Diagonals().training_steps(2, LAYOUT, Rng(0))
 
 
 def cells() -> Steps:
-    return Cells(GRID, (3, 2)).training_steps(2, COUNT, Rng(0))
+    return Cells((3, 2)).training_steps(2, LAYOUT, Rng(0))
 
 
 def random_masks() -> Steps:
-    return RandomMasked().training_steps(2, COUNT, Rng(2))
+    return RandomMasked().training_steps(2, LAYOUT, Rng(2))
 
 
 def scales() -> Steps:
-    return Scales(PYRAMID).training_steps(2, COUNT, Rng(0))
+    return Scales().training_steps(2, PYRAMID, Rng(0))
 
 
 def random_plan() -> Steps:
-    return RandomMasked().decoding_steps(2, COUNT, 4, Rng(3))
+    return RandomMasked().decoding_steps(2, LAYOUT, 4, Rng(3))
 
 
 def ranked_plan() -> Steps:
-    return ArccosMasked().decoding_steps(2, COUNT, 4, Rng(4))
+    return ArccosMasked().decoding_steps(2, LAYOUT, 4, Rng(4))
 
 
 Cases = list[tuple[Callable[[], Backbone], Callable[[], Steps]]]

@@ -42,9 +42,10 @@ from limner.generators.heads.head import Head, SamplingOptions
 from limner.generators.heads.mixture import MixtureHead
 from limner.generators.heads.regression import RegressionHead
 from limner.generators.orders import ArccosMasked, Diagonals, Order, Permuted, RandomMasked, Raster
-from limner.types import Rng
+from limner.types import Layout, Rng
 
 COUNT, PREFIX, WIDTH, CHANNELS, CLASSES = 9, 2, 16, 3, 5
+LAYOUT = Layout(((3, 3),))
 LABELS = torch.tensor([4, 0, 2])
 SEEDS = [11, 12, 13]
 
@@ -79,7 +80,7 @@ def generator(order: Order, head: Callable[[], Head], corrupt: float = 0.0, drop
     """A random generator whose condition matters and whose head's zero layers are not zero."""
     torch.manual_seed(0)
     made = Generator(
-        count=COUNT,
+        layout=LAYOUT,
         order=order,
         backbone=backbone(order),
         head=head(),
@@ -166,7 +167,7 @@ def slotted(name: str) -> Generator:
     order, kind = SLOTTED[name]
     trunk = kind(grid=(3, 3), prefix=PREFIX, width=WIDTH, depth=2, heads=2, hidden=32)
     made = Generator(
-        count=COUNT,
+        layout=LAYOUT,
         order=order,
         backbone=trunk,
         head=LinearCategoricalHead(20, WIDTH, context=trunk.width, bias=False),
@@ -217,7 +218,7 @@ def test_a_ranked_batch_is_its_pictures_one_by_one(guidance: float) -> None:
 def test_ranking_keeps_the_plan_and_what_is_known() -> None:
     """As many tokens per step as planned, and neither a known token nor its step ever changes."""
     decoder = ranked()
-    plan = decoder.generator.order.decoding_steps(len(LABELS), COUNT, 4, Rng(5))
+    plan = decoder.generator.order.decoding_steps(len(LABELS), LAYOUT, 4, Rng(5))
     seen = [(torch.zeros(3, COUNT, dtype=torch.long), plan)]
     decoder(LABELS, Rng(SEEDS), plan=plan, watch=lambda step, total, *now: seen.append(now))
     assert len(seen) == 5

@@ -21,9 +21,10 @@ from limner.generators.heads.head import SamplingOptions
 from limner.generators.heads.trunk import Diffusion, Flow, Process, TrunkHead
 from limner.generators.orders import Cells
 from limner.nn.cache import KeyValueCache
-from limner.types import Rng, Steps
+from limner.types import Layout, Rng, Steps
 
 GRID, COUNT, WIDTH, CHANNELS, CLASSES = (4, 4), 16, 16, 3, 5
+LAYOUT = Layout((GRID,))
 LABELS = torch.tensor([4, 0, 2])
 SEEDS = [11, 12, 13]
 
@@ -67,7 +68,7 @@ def steered(build: Build) -> nn.Module:
 
 
 def blocks() -> Steps:
-    return Cells(GRID, (2, 2)).training_steps(2, COUNT, Rng(0))
+    return Cells((2, 2)).training_steps(2, LAYOUT, Rng(0))
 
 
 def shuffled() -> Steps:
@@ -195,8 +196,8 @@ KINDS = [
 def generator(build: Build, process: Process, cell: tuple[int, int] = (2, 2)) -> Generator:
     return steered(
         lambda: Generator(
-            count=COUNT,
-            order=Cells(GRID, cell),
+            layout=LAYOUT,
+            order=Cells(cell),
             backbone=build(),
             head=TrunkHead(CHANNELS, WIDTH, process),
             condition=ClassCondition(CLASSES, WIDTH, 1),
@@ -240,7 +241,7 @@ def test_guidance_of_one_is_none(build: Build, process: Process) -> None:
     made = generator(build, process)
     plain = Decoder(made, SamplingOptions(), guidance=constant)(LABELS, Rng(SEEDS))
     pushed = Decoder(made, SamplingOptions(guidance=4.0), guidance=late)(LABELS, Rng(SEEDS))
-    last = Cells(GRID, (2, 2)).training_steps(1, COUNT, Rng(0))[0] == 4
+    last = Cells((2, 2)).training_steps(1, LAYOUT, Rng(0))[0] == 4
     assert_same(pushed[:, ~last], plain[:, ~last])
     assert (pushed - plain)[:, last].abs().max() > 1e-3
 

@@ -21,7 +21,7 @@ from limner.generators.orders import RandomMasked
 from limner.models.class_to_image import ClassToImage
 from limner.processes.solvers import SOLVERS, ddim, dpm_solver_2m
 from limner.tokenizers.kl import KlAutoencoder
-from limner.types import Rng
+from limner.types import Layout, Rng
 
 SIDE, CHANNELS, WIDTH, CLASSES = 2, 4, 16, 5
 
@@ -35,7 +35,7 @@ def generator(head: Head, condition: Any = None) -> Generator:
     count, heads = SIDE**2, 2
     backbone = MaskedAutoencoder(count=count, prefix=1, width=WIDTH, encoder_depth=1, decoder_depth=1, heads=heads)
     made = Generator(
-        count=count,
+        layout=Layout(((count,),)),
         order=RandomMasked(),
         backbone=backbone,
         head=head,

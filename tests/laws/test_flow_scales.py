@@ -53,7 +53,7 @@ BUILDS: list[Build] = [trunk, reading, pooled]
 
 
 def steps() -> Steps:
-    return Scales(LAYOUT).training_steps(2, COUNT, Rng(0))
+    return Scales().training_steps(2, LAYOUT, Rng(0))
 
 
 def positions(chosen: Tensor) -> Tensor:
@@ -143,8 +143,8 @@ def generator(spatial: bool = True, drop: float = 0.5) -> Generator:
     pyramid = Pyramid(Identity(CHANNELS), LAYOUT)
     torch.manual_seed(0)
     made = Generator(
-        count=COUNT,
-        order=Scales(LAYOUT),
+        layout=LAYOUT,
+        order=Scales(),
         backbone=trunk(PREFIX, spatial),
         head=TrunkHead(CHANNELS, WIDTH, Flow(4, stochastic=False)),
         condition=ClassCondition(CLASSES, WIDTH, PREFIX),

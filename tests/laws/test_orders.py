@@ -23,7 +23,7 @@ from limner.generators.orders import (
     cosine_unmasking,
     steps_of_ranks,
 )
-from limner.types import Rng
+from limner.types import Layout, Rng
 
 
 def official_masked_after(count: int, passes: int, share: Callable[[int, int], float]) -> list[int]:
@@ -47,6 +47,11 @@ def official_arccos(step: int, passes: int) -> float:
 UNMASKINGS = [(cosine_unmasking, official_cosine), (arccos_unmasking, official_arccos)]
 
 
+def line(count: int) -> Layout:
+    """So many tokens."""
+    return Layout(((count,),))
+
+
 @pytest.mark.parametrize(("ours", "official"), UNMASKINGS)
 def test_unmasking_is_the_official_one(
     ours: Callable[[int, int], list[int]], official: Callable[[int, int], float]
@@ -66,7 +71,7 @@ PLANS = [(RandomMasked(), cosine_unmasking), (ArccosMasked(), arccos_unmasking)]
 def test_a_plan_holds_every_step_equally_often_in_every_row(
     count: int, passes: int, order: Order, unmasking: Callable[[int, int], list[int]]
 ) -> None:
-    steps = order.decoding_steps(5, count, passes, Rng(3))
+    steps = order.decoding_steps(5, line(count), passes, Rng(3))
     assert steps.shape == (5, count)
     counts = torch.stack([torch.bincount(row, minlength=passes + 1) for row in steps])
     assert counts[:, 0].eq(0).all()
@@ -77,12 +82,12 @@ def test_a_plan_holds_every_step_equally_often_in_every_row(
 
 
 def test_rows_have_their_own_order() -> None:
-    steps = RandomMasked().decoding_steps(8, 64, 64, Rng(0))
+    steps = RandomMasked().decoding_steps(8, line(64), 64, Rng(0))
     assert len({tuple(row.tolist()) for row in steps}) == 8
 
 
 def test_no_number_of_passes_means_one_token_each() -> None:
-    steps = RandomMasked().decoding_steps(2, 9, None, Rng(0))
+    steps = RandomMasked().decoding_steps(2, line(9), None, Rng(0))
     assert steps.sort(1).values.tolist() == [list(range(1, 10))] * 2
 
 
@@ -94,18 +99,18 @@ def test_ranks_are_unmasked_from_the_last() -> None:
 @pytest.mark.parametrize("passes", [-1, 17])
 def test_impossible_passes_are_refused(passes: int, order: Order) -> None:
     with pytest.raises(InputError, match="16 tokens cannot be drawn"):
-        order.decoding_steps(1, 16, passes, Rng(0))
+        order.decoding_steps(1, line(16), passes, Rng(0))
 
 
 def test_raster_has_one_plan() -> None:
-    assert Raster().decoding_steps(2, 4, None, Rng(0)).tolist() == [[1, 2, 3, 4]] * 2
+    assert Raster().decoding_steps(2, line(4), None, Rng(0)).tolist() == [[1, 2, 3, 4]] * 2
     with pytest.raises(InputError, match="4 tokens in 4 steps, not 3: leave out --steps"):
-        Raster().decoding_steps(2, 4, 3, Rng(0))
+        Raster().decoding_steps(2, line(4), 3, Rng(0))
 
 
 def test_training_masks_as_many_tokens_in_every_row_and_gives_the_rest() -> None:
     for seed in range(50):
-        steps = RandomMasked().training_steps(4, 20, Rng(seed))
+        steps = RandomMasked().training_steps(4, line(20), Rng(seed))
         masked = steps.sum(1)
         assert set(steps.unique().tolist()) <= {0, 1}
         assert masked.eq(masked[0]).all()
@@ -114,7 +119,9 @@ def test_training_masks_as_many_tokens_in_every_row_and_gives_the_rest() -> None
 
 def test_the_masked_share_is_a_truncated_normal() -> None:
     count = 10_000  # so that rounding up does not matter
-    shares = np.array([float(RandomMasked().training_steps(1, count, Rng(seed)).sum()) / count for seed in range(800)])
+    shares = np.array(
+        [float(RandomMasked().training_steps(1, line(count), Rng(seed)).sum()) / count for seed in range(800)]
+    )
     density = [math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) for z in (-1.2, 0.0)]
     mass = [0.5 * (1 + math.erf(z / math.sqrt(2))) for z in (-1.2, 0.0)]
     mean = 1.0 + 0.25 * (density[0] - density[1]) / (mass[1] - mass[0])
@@ -125,7 +132,7 @@ def test_the_masked_share_is_a_truncated_normal() -> None:
 
 @pytest.mark.parametrize(("share", "bound"), [(0.0, 0.0), (0.5, 0.06), (1.0, 0.0)])
 def test_a_share_of_the_pictures_is_permuted(share: float, bound: float) -> None:
-    steps = Permuted(share).training_steps(1000, 9, Rng(4))
+    steps = Permuted(share).training_steps(1000, line(9), Rng(4))
     assert steps.sort(1).values.eq(torch.arange(1, 10)).all()
     permuted = steps.ne(torch.arange(1, 10)).any(1)
     assert float(permuted.float().mean()) == pytest.approx(share, abs=bound)
@@ -134,9 +141,9 @@ def test_a_share_of_the_pictures_is_permuted(share: float, bound: float) -> None
 
 
 def test_permuted_pictures_are_drawn_in_raster() -> None:
-    assert Permuted().decoding_steps(2, 4, None, Rng(0)).tolist() == [[1, 2, 3, 4]] * 2
+    assert Permuted().decoding_steps(2, line(4), None, Rng(0)).tolist() == [[1, 2, 3, 4]] * 2
     with pytest.raises(InputError, match="4 tokens in 4 steps, not 3"):
-        Permuted().decoding_steps(2, 4, 3, Rng(0))
+        Permuted().decoding_steps(2, line(4), 3, Rng(0))
 
 
 def test_the_share_falls_from_all_to_none() -> None:
@@ -147,24 +154,23 @@ def test_the_share_falls_from_all_to_none() -> None:
 
 def test_rows_are_masked_by_shares_of_their_own() -> None:
     """``acos(u) / (pi/2)`` has mean 2/pi, and ``acos(1/2) / (pi/2) = 2/3`` for its median; one token at least."""
-    steps = ArccosMasked().training_steps(4000, 64, Rng(0))
+    steps = ArccosMasked().training_steps(4000, line(64), Rng(0))
     share = steps.float().mean(1)
     assert set(steps.unique().tolist()) == {0, 1}
     assert float(share.mean()) == pytest.approx(2 / math.pi, abs=0.02)
     assert float(share.median()) == pytest.approx(2 / 3, abs=0.02)
-    assert ArccosMasked().training_steps(4000, 2, Rng(0)).sum(1).min() == 1
+    assert ArccosMasked().training_steps(4000, line(2), Rng(0)).sum(1).min() == 1
 
 
 def test_diagonals_go_from_near_to_far() -> None:
-    assert Diagonals().training_steps(2, 9, Rng(0)).tolist() == [[1, 2, 3, 2, 3, 4, 3, 4, 5]] * 2
-    assert Diagonals(columns=3).decoding_steps(1, 6, 4, Rng(0)).tolist() == [[1, 2, 3, 2, 3, 4]]
-    assert int(Diagonals().decoding_steps(1, 256, None, Rng(0)).max()) == 31
-    with pytest.raises(InputError, match="12 tokens make no square"):
-        Diagonals().training_steps(1, 12, Rng(0))
-    with pytest.raises(InputError, match="do not fill rows of 5"):
-        Diagonals(columns=5).training_steps(1, 12, Rng(0))
+    assert Diagonals().training_steps(2, Layout(((3, 3),)), Rng(0)).tolist() == [[1, 2, 3, 2, 3, 4, 3, 4, 5]] * 2
+    assert Diagonals().decoding_steps(1, Layout(((2, 3),)), 4, Rng(0)).tolist() == [[1, 2, 3, 2, 3, 4]]
+    assert int(Diagonals().decoding_steps(1, Layout(((16, 16),)), None, Rng(0)).max()) == 31
+    assert Diagonals().training_steps(1, Layout(((2, 2, 2),)), Rng(0)).tolist() == [[1, 2, 2, 3, 2, 3, 3, 4]]
     with pytest.raises(InputError, match="9 tokens in 5 steps, not 3"):
-        Diagonals().decoding_steps(1, 9, 3, Rng(0))
+        Diagonals().decoding_steps(1, Layout(((3, 3),)), 3, Rng(0))
+    with pytest.raises(InputError, match="tokens of one grid, not of 2: choose Scales"):
+        Diagonals().training_steps(1, Layout(((1, 1), (2, 2))), Rng(0))
 
 
 @pytest.mark.parametrize(
@@ -173,21 +179,23 @@ def test_diagonals_go_from_near_to_far() -> None:
         ((2, 4), (1, 1), [1, 2, 3, 4, 5, 6, 7, 8]),
         ((2, 4), (2, 2), [1, 1, 2, 2, 1, 1, 2, 2]),
         ((2, 4), (1, 4), [1, 1, 1, 1, 2, 2, 2, 2]),
-        ((1, 8), (1, 2), [1, 1, 2, 2, 3, 3, 4, 4]),
+        ((8,), (2,), [1, 1, 2, 2, 3, 3, 4, 4]),
         ((2, 4), (2, 4), [1] * 8),
+        ((2, 2, 2), (1, 2, 2), [1, 1, 1, 1, 2, 2, 2, 2]),
     ],
 )
 def test_cells_go_from_tokens_to_the_whole_picture(
-    grid: tuple[int, int], cell: tuple[int, int], steps: list[int]
+    grid: tuple[int, ...], cell: tuple[int, ...], steps: list[int]
 ) -> None:
-    assert Cells(grid, cell).training_steps(2, 8, Rng(0)).tolist() == [steps] * 2
-    assert Cells(grid, cell).decoding_steps(1, 8, max(steps), Rng(0)).tolist() == [steps]
+    assert Cells(cell).training_steps(2, Layout((grid,)), Rng(0)).tolist() == [steps] * 2
+    assert Cells(cell).decoding_steps(1, Layout((grid,)), max(steps), Rng(0)).tolist() == [steps]
 
 
 def test_cells_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(InputError, match="9 tokens on a grid of 2 x 4 cannot be cut"):
-        Cells((2, 4), (1, 1)).training_steps(1, 9, Rng(0))
+    layout = Layout(((2, 4),))
+    with pytest.raises(InputError, match="a grid of 2 x 4 tokens cannot be cut into cells of 1: "):
+        Cells((1,)).training_steps(1, layout, Rng(0))
     with pytest.raises(InputError, match="cells of 2 x 3"):
-        Cells((2, 4), (2, 3)).training_steps(1, 8, Rng(0))
+        Cells((2, 3)).training_steps(1, layout, Rng(0))
     with pytest.raises(InputError, match="8 tokens in 2 steps, not 3"):
-        Cells((2, 4), (2, 2)).decoding_steps(1, 8, 3, Rng(0))
+        Cells((2, 2)).decoding_steps(1, layout, 3, Rng(0))

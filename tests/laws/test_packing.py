@@ -28,7 +28,7 @@ from limner.nn.blocks import vit_blocks
 from limner.nn.packing import PackedLinear, pack
 from limner.nn.transformer import Mlp
 from limner.store import folder
-from limner.types import Rng
+from limner.types import Layout, Rng
 
 Parts = Callable[[], tuple[Order, Backbone, Head]]
 GELUS = [functional.gelu, partial(functional.gelu, approximate="tanh"), functional.silu]
@@ -91,7 +91,9 @@ def test_a_packed_decoder_draws_the_same_and_leaves_the_other_as_it_was(parts: P
     torch.manual_seed(0)
     order, backbone, head = parts()
     condition = ClassCondition(4, WIDTH, 1)
-    generator = Generator(count=COUNT, order=order, backbone=backbone, head=head, condition=condition).eval()
+    generator = Generator(
+        layout=Layout(((COUNT,),)), order=order, backbone=backbone, head=head, condition=condition
+    ).eval()
     for parameter in generator.parameters():
         nn.init.normal_(parameter, std=0.2)
     decoder, labels = Decoder(generator, SamplingOptions(guidance=2.0)), torch.tensor([0, 3])

@@ -28,7 +28,7 @@ from limner.generators.heads.head import Head, SamplingOptions
 from limner.generators.heads.regression import RegressionHead
 from limner.generators.orders import Order, Permuted, RandomMasked, Raster
 from limner.recipes.techniques.gsd import Knobs, grouped
-from limner.types import Rng
+from limner.types import Layout, Rng
 
 WIDTH, CLASSES, ENTRIES = 16, 5, 12
 LABELS, SEEDS = torch.tensor([4, 0, 2, 1]), [11, 12, 13, 14]
@@ -56,7 +56,7 @@ def generator(
     """A random generator of which every token matters to the next."""
     torch.manual_seed(0)
     made = Generator(
-        count=3 * rows,
+        layout=Layout(((rows, 3),)),
         order=order or (Permuted() if trunk is rar else Raster()),
         backbone=trunk(rows),
         head=head or LinearCategoricalHead(entries, WIDTH),

@@ -24,8 +24,8 @@ from limner.store.official.acdit import (
     ACDIT_XL,
     NAMES,
     AcditSizes,
+    blocks_of,
     official_generator,
-    order_of,
     prepare,
 )
 from limner.store.release import fill, official_name
@@ -60,8 +60,8 @@ def filled(golden: Golden) -> Generator:
 
 def sequence(golden: Golden) -> Tensor:
     """Positions of the tokens, block by block."""
-    count = golden.config["ar_len"] * golden.config["block"]
-    return order_of(sizes(golden)).training_steps(1, count, Rng(0))[0].argsort(stable=True)
+    layout, order = blocks_of(sizes(golden))
+    return order.training_steps(1, layout, Rng(0))[0].argsort(stable=True)
 
 
 def rastered(golden: Golden, blocks: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ def test_places(golden: Golden) -> None:
 
 def contexts(golden: Golden, generator: Generator, batch: int) -> NoisedBlocks:
     """All blocks of the first pictures, waiting for noise."""
-    steps = generator.order.training_steps(batch, generator.count, Rng(0))
+    steps = generator.order.training_steps(batch, generator.layout, Rng(0))
     prefix = generator.condition(golden["in.labels"][:batch], torch.zeros(batch, dtype=torch.bool))
     everything = torch.arange(generator.count).expand(batch, -1)
     return generator.contexts(rastered(golden, golden["in.blocks"])[:batch], steps, prefix, everything)
@@ -114,7 +114,8 @@ def test_mask(golden: Golden) -> None:
     visible = contexts(golden, filled(golden), 1).mask
     wanted = torch.cat([noised[:, :read], noised[:, count:]], dim=1)
     assert torch.equal(torch.ones_like(wanted) if visible is None else visible, wanted)
-    steps = order_of(sizes(golden)).training_steps(1, count, Rng(0))[0][sequence(golden)]
+    layout, order = blocks_of(sizes(golden))
+    steps = order.training_steps(1, layout, Rng(0))[0][sequence(golden)]
     assert torch.equal(golden["out.mask"][:count, :count], steps[:, None] >= steps)
 
 
@@ -159,7 +160,7 @@ def test_masked_and_cached(golden: Golden) -> None:
     t = torch.full((batch, 1), 500)
     found = generator.head.answer(together, noised, t.expand(-1, golden.config["ar_len"]))
     agree(found[:, sequence(golden)], golden["out.eval.masked"])
-    steps, cache = generator.order.training_steps(batch, generator.count, Rng(0)), generator.backbone.cache()
+    steps, cache = generator.order.training_steps(batch, generator.layout, Rng(0)), generator.backbone.cache()
     prefix = generator.condition(golden["in.labels"][:batch], torch.zeros(batch, dtype=torch.bool))
     blocks = []
     for step in range(1, golden.config["ar_len"] + 1):

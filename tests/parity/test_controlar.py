@@ -62,7 +62,7 @@ def given(golden: Golden) -> Controlled:
 
 
 def logits(golden: Golden, generator: Generator, tokens: Tensor, dropped: Tensor) -> Tensor:
-    steps = generator.order.training_steps(*tokens.shape, Rng(0))
+    steps = generator.order.training_steps(len(tokens), generator.layout, Rng(0))
     wanted = torch.arange(tokens.shape[1]).expand_as(tokens)
     condition = generator.condition(given(golden), dropped)
     return generator.head.logits(generator.contexts(tokens, steps, condition, wanted))

@@ -73,7 +73,7 @@ def filled(golden: Golden, *, part: str = "gpt") -> Generator:
 
 def logits(generator: Generator, tokens: Tensor, given: Tensor, dropped: Tensor) -> Tensor:
     """Of every token."""
-    steps = generator.order.training_steps(*tokens.shape, Rng(0))
+    steps = generator.order.training_steps(len(tokens), generator.layout, Rng(0))
     wanted = torch.arange(tokens.shape[1]).expand_as(tokens)
     return generator.head.logits(generator.contexts(tokens, steps, generator.condition(given, dropped), wanted))
 
@@ -123,7 +123,7 @@ def test_padding_is_seen_by_none_but_itself(golden: Golden) -> None:
     generator, caption = filled(golden, part="t2i"), golden["in.t2i.caption"]
     assert torch.equal(caption.any(-1), golden["in.t2i.emb_mask"].bool())
     tokens = golden["in.tokens"][: len(caption)]
-    steps = generator.order.training_steps(*tokens.shape, Rng(0))
+    steps = generator.order.training_steps(len(tokens), generator.layout, Rng(0))
     prefix = generator.condition(caption, torch.zeros(len(caption), dtype=torch.bool))
     order = steps[0].argsort(stable=True)
     _, context = generator.backbone.sequence(generator.head.embed(tokens), steps, prefix, order, 0)

@@ -32,7 +32,7 @@ from limner.store.official.maskgit import (
 )
 from limner.store.release import official_name
 from limner.store.released import recognise
-from limner.types import Rng
+from limner.types import Layout, Rng
 
 NAMES = ("maskgit_bert", "maskgit_uvit")
 
@@ -86,7 +86,7 @@ def test_no_golden_is_missing() -> None:
 @pytest.mark.parametrize("golden", goldens(*NAMES, having="out.train.mask"))
 def test_mask(golden: Golden) -> None:
     ids, mask = golden["in.ids"], golden["out.train.mask"].bool()
-    steps = ArccosMasked().training_steps(*ids.shape, training_draws(golden))
+    steps = ArccosMasked().training_steps(len(ids), Layout(((ids.shape[1],),)), training_draws(golden))
     assert torch.equal(steps == 1, mask)
     assert torch.equal(ids.masked_fill(steps == 1, sizes(golden).entries), golden["out.train.masked"].long())
 

@@ -54,7 +54,7 @@ def filled(golden: Golden) -> Generator:
 @torch.no_grad()
 def test_logits(golden: Golden) -> None:
     generator, tokens = filled(golden), golden["out.train.gt"]
-    steps = generator.order.training_steps(len(tokens), generator.count, Rng(0))
+    steps = generator.order.training_steps(len(tokens), generator.layout, Rng(0))
     condition = generator.condition(golden["in.labels"], golden["in.train.drop_rand"] < drop(golden))
     contexts = generator.contexts(tokens, steps, condition, torch.arange(generator.count).expand_as(tokens))
     agree(generator.head.logits(contexts), golden["out.train.logits"])

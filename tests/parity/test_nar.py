@@ -107,7 +107,7 @@ def test_logits_of_each_head(golden: Golden) -> None:
 def test_who_sees_whom(golden: Golden) -> None:
     """Ours leaves out the slot of the last token, and numbers slots by diagonals."""
     generator, tokens = filled(golden), golden["in.tokens"]
-    steps = generator.order.training_steps(*tokens.shape, Rng(0))
+    steps = generator.order.training_steps(len(tokens), generator.layout, Rng(0))
     prefix = generator.condition(given(golden), torch.zeros(len(tokens), dtype=torch.bool))
     by_diagonals = steps[0].argsort(stable=True)
     _, context = generator.backbone.sequence(generator.head.embed(tokens), steps, prefix, by_diagonals, 0)

@@ -152,7 +152,7 @@ def test_training_of_the_tokenizer(golden: Golden) -> None:
 @torch.no_grad()
 def test_logits(golden: Golden, mode: str) -> None:
     generator, tokens = filled(golden), ids(golden, "out.vae.idx{}")
-    steps = generator.order.training_steps(len(tokens), generator.count, Rng(0))
+    steps = generator.order.training_steps(len(tokens), generator.layout, Rng(0))
     prefix = generator.condition(golden["in.labels"], golden[f"in.{mode}.drop_rand"] < drop(golden))
     everything = torch.arange(generator.count).expand_as(tokens)
     contexts = generator.contexts(tokens, steps, prefix, everything)

@@ -58,7 +58,7 @@ def filled(golden: Golden) -> Generator:
 
 def cell_order(generator: Generator) -> Tensor:
     """Positions of the tokens, cell by cell."""
-    return generator.order.training_steps(1, generator.count, Rng(0))[0].argsort(stable=True)
+    return generator.order.training_steps(1, generator.layout, Rng(0))[0].argsort(stable=True)
 
 
 def rastered(generator: Generator, values: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def tokens_of(latents: Tensor) -> Tensor:
 def test_cells(golden: Golden) -> None:
     generator = official_generator(sizes(golden))
     assert torch.equal(rastered(generator, golden["out.clusters"]), tokens_of(golden["in.latents"]))
-    steps = generator.order.decoding_steps(2, generator.count, None, Rng(0))
+    steps = generator.order.decoding_steps(2, generator.layout, None, Rng(0))
     assert torch.bincount(steps[0]).tolist() == [0, *[golden["out.clusters"].shape[2]] * len(golden["out.clusters"])]
 
 
@@ -87,7 +87,7 @@ def test_places_and_mask(golden: Golden) -> None:
         table = generator.backbone.rope[order].repeat_interleave(2, dim=1)
         agree(table[..., 0], state[f"{half}_blocks.0.attn.rope.freqs_cos"], 1e-6)
         agree(table[..., 1], state[f"{half}_blocks.0.attn.rope.freqs_sin"], 1e-6)
-    steps, everything = generator.order.training_steps(1, generator.count, Rng(0)), torch.arange(generator.count)[None]
+    steps, everything = generator.order.training_steps(1, generator.layout, Rng(0)), torch.arange(generator.count)[None]
     x, prefix = (torch.zeros(1, count, generator.backbone.width) for count in (generator.count, 1))
     assert torch.equal(generator.backbone(x, steps, Conditioning(prefix), everything).mask, state["mask"][0, 0] == 0)
 

@@ -10,7 +10,7 @@ from limner.generators.heads.head import SamplingOptions
 from limner.generators.heads.regression import RegressionHead
 from limner.generators.orders import RandomMasked
 from limner.languages.transformer import LanguageTransformer
-from limner.types import Rng
+from limner.types import Layout, Rng
 from limner.unified.drawing import LanguageBackbone, WordCondition, WordSpan
 
 COUNT, WORDS, WIDTH, CHANNELS = 4, 3, 32, 2
@@ -20,7 +20,7 @@ def build() -> tuple[LanguageTransformer, Generator]:
     torch.manual_seed(0)
     language = LanguageTransformer(12, width=WIDTH, depth=1, heads=2, length=16)
     generator = Generator(
-        count=COUNT,
+        layout=Layout(((COUNT,),)),
         order=RandomMasked(),
         backbone=LanguageBackbone(language, COUNT),
         head=RegressionHead(CHANNELS, WIDTH),

@@ -21,7 +21,7 @@ from limner.languages.transformer import LanguageTransformer
 from limner.train.loop import train
 from limner.train.settings import Settings
 from limner.train.task import Loss, Task
-from limner.types import Rng
+from limner.types import Layout, Rng
 from limner.unified.drawing import CausalLanguageBackbone, LanguageBackbone, WordCondition, WordSpan
 from limner.unified.model import Unified
 from limner.unified.segments import Packed, Segment, lay_out
@@ -41,7 +41,7 @@ def causal(own_table: bool = False) -> tuple[Unified, Generator]:
     words = language()
     head: Head = CategoricalHead(8, WIDTH) if own_table else WordHead(words)
     generator = Generator(
-        count=COUNT,
+        layout=Layout(((COUNT,),)),
         order=Raster(),
         backbone=CausalLanguageBackbone(words, PROMPT, COUNT),
         head=head,
@@ -55,7 +55,7 @@ def masked() -> tuple[Unified, Generator]:
     words = language()
     head = DiffusionHead(CHANNELS, WIDTH, width=64, depth=2, steps=20, velocity=True, emphasis=1000.0)
     generator = Generator(
-        count=COUNT,
+        layout=Layout(((COUNT,),)),
         order=RandomMasked(),
         backbone=LanguageBackbone(words, COUNT),
         head=head,

@@ -184,7 +184,7 @@ def test_a_drawing_can_be_watched(trained, path):
     seen = []
     model = limner.load(trained(path).name)
     final = model.draw("tulip", watch=lambda step, total, pictures: seen.append((step, total, pictures[0])))[0]
-    plan = model.generator.order.decoding_steps(1, model.generator.count, model.steps, Rng(0))
+    plan = model.generator.order.decoding_steps(1, model.generator.layout, model.steps, Rng(0))
     drawn = [model.patch**2 * count for count in torch.bincount(plan[0])[1:].tolist()]  # cells of 4x4 in each step
     total = len(drawn)
     assert [(step, of) for step, of, _ in seen] == [(step, total) for step in range(1, total + 1)]

@@ -225,8 +225,8 @@ def clip_generator() -> ClassToImage:
     tokenizer = FramewiseTokenizer(frame, FRAMES)
     (grid,) = tokenizer.layout.grids
     generator = Generator(
-        count=tokenizer.layout.length,
-        order=Cells(grid, (1, 4, 4)),
+        layout=tokenizer.layout,
+        order=Cells((1, 4, 4)),
         backbone=BlockwiseTransformer(axes=grid, split=(2, 3, 3), width=64, depth=1, heads=2),
         head=TrunkHead(3, 64, Diffusion(3), bias=False),
         condition=ClassCondition(2, 64, 1),

@@ -140,7 +140,7 @@ def _planned(
     if request.threads:
         torch.set_num_threads(request.threads)
     torch.manual_seed(0)
-    wanted = SHARE * budget.amount if budget.unit == "seconds" else LONGEST
+    wanted = SHARE * budget.amount if budget.unit == "seconds" else SHORTEST
     task = quiet(entrant.recipe.task(knobs))
     cost = measure(task, knobs, seconds=min(max(wanted, SHORTEST), LONGEST))
     return {

@@ -89,7 +89,7 @@ def _keep(point: Point, path: Path) -> None:
 def paces(model: TextToImage) -> list[DrawOptions]:
     """The paces that are measured, slow ones last, the model's own among them."""
     generator = model.generator
-    own = int(generator.order.decoding_steps(1, generator.count, model.steps, Rng(0)).max())
+    own = int(generator.order.decoding_steps(1, generator.layout, model.steps, Rng(0)).max())
     steps = sorted({*POWERS, own, generator.count})
     if len(allowed := [number for number in steps if _allows(generator, number)]) > 1:
         return [{"steps": number} for number in allowed]
@@ -102,7 +102,7 @@ def paces(model: TextToImage) -> list[DrawOptions]:
 
 def _allows(generator: Generator, steps: int) -> bool:
     try:
-        generator.order.decoding_steps(1, generator.count, steps, Rng(0))
+        generator.order.decoding_steps(1, generator.layout, steps, Rng(0))
     except InputError:
         return False
     return True

@@ -83,7 +83,7 @@ class Decoder:
         """
         generator, batch = self.generator, len(condition)
         if plan is None:
-            plan = generator.order.decoding_steps(batch, generator.count, self.steps, rng)
+            plan = generator.order.decoding_steps(batch, generator.layout, self.steps, rng)
         options = [self._options(moment) for moment in moments(plan)]
         predictor = Predictor.of(generator, options, condition, cached=self.cached)
         now = Progress(generator.head.blank(batch, generator.count).to(condition.device), plan)

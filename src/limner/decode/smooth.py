@@ -28,7 +28,7 @@ def smoothed(decoder: Decoder, codebook: Float[Tensor, "v c"]) -> Decoder:
     if not isinstance(generator.head, SoftmaxHead):
         raise InputError(f"a {type(generator.head).__name__} has no codes to mix: leave this technique out, or once")
     mixing = Generator(
-        count=generator.count,
+        layout=generator.layout,
         order=generator.order,
         backbone=generator.backbone,
         head=MixingHead(generator.head, codebook, softness),

@@ -26,7 +26,7 @@ from limner.generators.orders import Raster
 from limner.languages.language import LanguageModel, Vectors
 from limner.nn.cache import Rewindable
 from limner.nn.transformer import take
-from limner.types import Rng, Steps
+from limner.types import Layout, Rng, Steps
 
 GREEDY = SamplingOptions(temperature=0.0)
 
@@ -55,7 +55,7 @@ def complete(
         rng: with one seed per row, a batch equals its rows alone; needed above temperature 0.
     """
     generator = Generator(
-        count=limit,
+        layout=Layout(((limit,),)),
         order=Raster(),
         backbone=GrowingText(language, visible, lengths, limit),
         head=WordHead(language),

@@ -20,14 +20,14 @@ from limner.generators.orders import Order
 from limner.nn.cache import Rewindable
 from limner.nn.transformer import take
 from limner.nn.whole_batch import Coupling, over_batch
-from limner.types import Rng, Steps, Tokens
+from limner.types import Layout, Rng, Steps, Tokens
 
 
 class Generator(nn.Module):
     """The composition.
 
     Args:
-        count: tokens of a picture.
+        layout: where the tokens of a picture lie.
         order: when each token is predicted.
         backbone: turns what is known into contexts.
         head: turns contexts into tokens, and embeds tokens for the backbone.
@@ -44,7 +44,7 @@ class Generator(nn.Module):
     def __init__(
         self,
         *,
-        count: int,
+        layout: Layout,
         order: Order,
         backbone: Backbone,
         head: Head,
@@ -55,10 +55,15 @@ class Generator(nn.Module):
         known_weight: float | None = None,
     ) -> None:
         super().__init__()
-        self.count, self.order, self.drop, self.corrupt = count, order, drop, corrupt
+        self.layout, self.order, self.drop, self.corrupt = layout, order, drop, corrupt
         self.known_weight = known_weight
         self.backbone, self.head, self.condition = backbone, head, condition
         self.embed = embed
+
+    @property
+    def count(self) -> int:
+        """Tokens of a picture."""
+        return self.layout.length
 
     @property
     def coupling(self) -> Coupling | None:
@@ -73,7 +78,7 @@ class Generator(nn.Module):
         """Mean loss of the tokens that bear one, in the head's unit, each weighed; ``order`` is that of this batch,
         where training changes it."""
         batch = len(tokens)
-        steps = (order or self.order).training_steps(batch, self.count, rng)
+        steps = (order or self.order).training_steps(batch, self.layout, rng)
         dropped = rng.uniform(batch) < self.drop
         known = tokens
         if self.corrupt:

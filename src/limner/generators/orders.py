@@ -23,11 +23,11 @@ from limner.types import Layout, Rng, Steps
 class Order(Protocol):
     """How a picture is split into steps, in training and in drawing."""
 
-    def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
-        """Steps of a training batch of ``count`` tokens; each step holds equally many tokens in every row, unless
+    def training_steps(self, batch: int, layout: Layout, rng: Rng) -> Steps:
+        """Steps of a training batch of tokens that lie so; each step holds equally many tokens in every row, unless
         the generator gives known tokens a loss too (its ``known_weight``)."""
 
-    def decoding_steps(self, batch: int, count: int, steps: int | None, rng: Rng) -> Steps:
+    def decoding_steps(self, batch: int, layout: Layout, steps: int | None, rng: Rng) -> Steps:
         """Steps 1 .. ``steps`` by which a batch is drawn; None leaves their number to the order."""
 
 
@@ -42,11 +42,11 @@ def fixed_steps(own: Steps, steps: int | None) -> Steps:
 class Raster:
     """One token after the other, left to right and top to bottom."""
 
-    def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
-        return torch.arange(1, count + 1, device=rng.device).expand(batch, count)
+    def training_steps(self, batch: int, layout: Layout, rng: Rng) -> Steps:
+        return torch.arange(1, layout.length + 1, device=rng.device).expand(batch, -1)
 
-    def decoding_steps(self, batch: int, count: int, steps: int | None, rng: Rng) -> Steps:
-        return fixed_steps(self.training_steps(batch, count, rng), steps)
+    def decoding_steps(self, batch: int, layout: Layout, steps: int | None, rng: Rng) -> Steps:
+        return fixed_steps(self.training_steps(batch, layout, rng), steps)
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class Permuted:
 
     share: float | Float[Tensor, "b"] = 1.0
 
-    def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
+    def training_steps(self, batch: int, layout: Layout, rng: Rng) -> Steps:
         permuted = rng.uniform(batch) < self.share
-        raster = Raster().training_steps(batch, count, rng)
-        return torch.where(permuted[:, None], rng.permutations(batch, count) + 1, raster)
+        raster = Raster().training_steps(batch, layout, rng)
+        return torch.where(permuted[:, None], rng.permutations(batch, layout.length) + 1, raster)
 
-    def decoding_steps(self, batch: int, count: int, steps: int | None, rng: Rng) -> Steps:
-        return Raster().decoding_steps(batch, count, steps, rng)
+    def decoding_steps(self, batch: int, layout: Layout, steps: int | None, rng: Rng) -> Steps:
+        return Raster().decoding_steps(batch, layout, steps, rng)
 
 
 def annealed_share(progress: float, start: float = 0.5, end: float = 0.75) -> float:
@@ -76,50 +76,51 @@ def annealed_share(progress: float, start: float = 0.5, end: float = 0.75) -> fl
 
 @dataclass(frozen=True)
 class Diagonals:
-    """Near to far: token (i, j) in step ``i + j + 1``, all tokens of a diagonal together (He et al., arXiv:2503.10696).
-    ``columns`` of the grid; None: it is square."""
+    """Near to far: token (i, j) of a grid in step ``i + j + 1``, all tokens of a diagonal together (He et al.,
+    arXiv:2503.10696); with more axes, such as the frames of a clip, the sum runs over all of them."""
 
-    columns: int | None = None
+    def training_steps(self, batch: int, layout: Layout, rng: Rng) -> Steps:
+        steps = torch.ones(_grid(layout), dtype=torch.long, device=rng.device)
+        for axis, length in enumerate(steps.shape):
+            steps = steps + torch.arange(length, device=rng.device).reshape(-1, *[1] * (steps.ndim - axis - 1))
+        return steps.flatten().expand(batch, -1)
 
-    def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
-        columns = self.columns or math.isqrt(count)
-        if self.columns is None and columns**2 != count:
-            raise InputError(f"{count} tokens make no square: tell Diagonals the number of columns")
-        if count % columns:
-            raise InputError(f"{count} tokens do not fill rows of {columns}: use a multiple")
-        index = torch.arange(count, device=rng.device)
-        return (1 + index // columns + index % columns).expand(batch, count)
-
-    def decoding_steps(self, batch: int, count: int, steps: int | None, rng: Rng) -> Steps:
-        return fixed_steps(self.training_steps(batch, count, rng), steps)
+    def decoding_steps(self, batch: int, layout: Layout, steps: int | None, rng: Rng) -> Steps:
+        return fixed_steps(self.training_steps(batch, layout, rng), steps)
 
 
 @dataclass(frozen=True)
 class Cells:
-    """One block of tokens after the other: boxes of ``cell`` tokens on a ``grid``, the same axes in both, in raster
-    order of cells (Ren et al., xAR, arXiv:2502.20388). ``(k,)`` on a grid ``(n,)`` cuts any sequence into runs of k,
-    ``(1, h, w)`` on ``(t, h, w)`` a clip into its frames. From one token, which is `Raster`, to the grid, which is no
-    order, a cell is a knob (Hu et al., ACDiT, arXiv:2412.07720)."""
+    """One block of tokens after the other: boxes of ``cell`` tokens on a grid of as many axes, in raster order of cells
+    (Ren et al., xAR, arXiv:2502.20388). ``(k,)`` cuts a line into runs of k, ``(1, h, w)`` a clip into its frames. From
+    one token, which is `Raster`, to the grid, which is no order, a cell is a knob (Hu et al., ACDiT,
+    arXiv:2412.07720)."""
 
-    grid: tuple[int, ...]
     cell: tuple[int, ...]
 
-    def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
-        axes = list(zip(self.grid, self.cell, strict=True))
-        if math.prod(self.grid) != count or any(length % edge for length, edge in axes):
-            grid, cell = (" x ".join(map(str, lengths)) for lengths in (self.grid, self.cell))
+    def training_steps(self, batch: int, layout: Layout, rng: Rng) -> Steps:
+        grid = _grid(layout)
+        if len(grid) != len(self.cell) or any(length % edge for length, edge in zip(grid, self.cell, strict=True)):
+            lengths, edges = (" x ".join(map(str, axes)) for axes in (grid, self.cell))
             raise InputError(
-                f"{count} tokens on a grid of {grid} cannot be cut into cells of {cell}: let the grid hold all tokens "
-                "and the cell divide it"
+                f"a grid of {lengths} tokens cannot be cut into cells of {edges}: let the cell have as many axes, each "
+                "a divisor of the grid's"
             )
-        cells = [length // edge for length, edge in axes]
+        cells = [length // edge for length, edge in zip(grid, self.cell, strict=True)]
         steps = 1 + torch.arange(math.prod(cells), device=rng.device).reshape(cells)
         for axis, edge in enumerate(self.cell):
             steps = steps.repeat_interleave(edge, dim=axis)
-        return steps.flatten().expand(batch, count)
+        return steps.flatten().expand(batch, -1)
 
-    def decoding_steps(self, batch: int, count: int, steps: int | None, rng: Rng) -> Steps:
-        return fixed_steps(self.training_steps(batch, count, rng), steps)
+    def decoding_steps(self, batch: int, layout: Layout, steps: int | None, rng: Rng) -> Steps:
+        return fixed_steps(self.training_steps(batch, layout, rng), steps)
+
+
+def _grid(layout: Layout) -> tuple[int, ...]:
+    """The only grid; raises `InputError` where there are several, such as a pyramid's."""
+    if len(layout.grids) != 1:
+        raise InputError(f"this order is for tokens of one grid, not of {len(layout.grids)}: choose Scales or Raster")
+    return layout.grids[0]
 
 
 @dataclass(frozen=True)
@@ -136,17 +137,18 @@ class RandomMasked:
     mean: float = 1.0
     deviation: float = 0.25
 
-    def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
+    def training_steps(self, batch: int, layout: Layout, rng: Rng) -> Steps:
         low, high = (self._cdf(edge) for edge in (self.least, 1.0))
         level = low + (high - low) * float(rng.along(None).uniform(1))
         share = self.mean + self.deviation * math.sqrt(2.0) * float(torch.erfinv(torch.tensor(2.0 * level - 1.0)))
-        masked = math.ceil(count * min(max(share, self.least), 1.0))
-        return (rng.permutations(batch, count) < masked).long()
+        masked = math.ceil(layout.length * min(max(share, self.least), 1.0))
+        return (rng.permutations(batch, layout.length) < masked).long()
 
     def _cdf(self, x: float) -> float:
         return 0.5 * (1.0 + math.erf((x - self.mean) / (self.deviation * math.sqrt(2.0))))
 
-    def decoding_steps(self, batch: int, count: int, steps: int | None, rng: Rng) -> Steps:
+    def decoding_steps(self, batch: int, layout: Layout, steps: int | None, rng: Rng) -> Steps:
+        count = layout.length
         return steps_of_ranks(rng.permutations(batch, count), cosine_unmasking(count, steps or count))
 
 
@@ -161,12 +163,13 @@ class ArccosMasked:
     `limner.decode.step.most_confident` decides anew.
     """
 
-    def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
+    def training_steps(self, batch: int, layout: Layout, rng: Rng) -> Steps:
         share = (torch.acos(rng.uniform(batch)) / (math.pi * 0.5)).clamp(1e-6, 1.0)
-        masked = (count * share).round().clamp_min(1.0)
-        return (rng.permutations(batch, count) < masked[:, None]).long()
+        masked = (layout.length * share).round().clamp_min(1.0)
+        return (rng.permutations(batch, layout.length) < masked[:, None]).long()
 
-    def decoding_steps(self, batch: int, count: int, steps: int | None, rng: Rng) -> Steps:
+    def decoding_steps(self, batch: int, layout: Layout, steps: int | None, rng: Rng) -> Steps:
+        count = layout.length
         return steps_of_ranks(rng.permutations(batch, count), arccos_unmasking(count, steps or count))
 
 
@@ -174,17 +177,13 @@ class ArccosMasked:
 class Scales:
     """One grid of the layout after the other, all tokens of a grid at once (VAR, arXiv:2404.02905, Section 3.1)."""
 
-    layout: Layout
-
-    def training_steps(self, batch: int, count: int, rng: Rng) -> Steps:
-        if count != self.layout.length:
-            raise InputError(f"{count} tokens are not the {self.layout.length} of these scales: give the right layout")
-        lengths = torch.tensor(self.layout.lengths, device=rng.device)
+    def training_steps(self, batch: int, layout: Layout, rng: Rng) -> Steps:
+        lengths = torch.tensor(layout.lengths, device=rng.device)
         steps = torch.arange(1, len(lengths) + 1, device=rng.device)
         return steps.repeat_interleave(lengths).expand(batch, -1)
 
-    def decoding_steps(self, batch: int, count: int, steps: int | None, rng: Rng) -> Steps:
-        return fixed_steps(self.training_steps(batch, count, rng), steps)
+    def decoding_steps(self, batch: int, layout: Layout, steps: int | None, rng: Rng) -> Steps:
+        return fixed_steps(self.training_steps(batch, layout, rng), steps)
 
 
 def cosine_unmasking(count: int, steps: int) -> list[int]:

@@ -215,9 +215,17 @@ class Run:
             return self._loss(batch, self.images + first, rng)
 
     def _loss(self, batch: Any, start: int, rng: Rng) -> Loss:
-        torch.manual_seed(derive_seed(self.settings.seed, "dropout", start))
+        _seed(derive_seed(self.settings.seed, "dropout", start), self.settings.device)
         with precision(self.settings):
             return self.task.loss(self.task.model, _to(batch, self.settings.device), rng)
+
+
+def _seed(seed: int, device: str) -> None:
+    """`torch.manual_seed`; on a CPU without the rest of it, which prints the call stack for every kind of device."""
+    if device == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 class _Buffers:

@@ -23,7 +23,7 @@ from limner.generators.heads.words import WordHead
 from limner.generators.orders import Order, RandomMasked
 from limner.languages.language import LanguageModel, Vectors
 from limner.nn.whole_batch import over_batch
-from limner.types import Rng
+from limner.types import Layout, Rng
 from limner.unified.drawing import LanguageBackbone
 from limner.unified.segments import KINDS, Kind, Packed, embed
 
@@ -122,7 +122,7 @@ class Unified(nn.Module):
         segment = torch.repeat_interleave(torch.arange(len(starts), device=starts.device), lengths)
         flat = torch.zeros(len(segment), dtype=torch.bool, device=inside.device)
         for length in lengths.unique().tolist():
-            steps = self.order.training_steps(int((lengths == length).sum()), length, rng)
+            steps = self.order.training_steps(int((lengths == length).sum()), Layout(((length,),)), rng)
             flat[lengths[segment] == length] = (steps > 0).flatten()
         return hidden.masked_scatter(inside, flat)
 

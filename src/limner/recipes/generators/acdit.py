@@ -45,8 +45,8 @@ def build(knobs: Knobs) -> TextToImage:
     grid = family.one_grid(knobs.tokenizer, tokenizer, knobs.block, "block")
     width, process = knobs.width, Diffusion(knobs.head_steps, velocity=knobs.velocity)
     generator = Generator(
-        count=grid[0] * grid[1],
-        order=Cells(grid, (knobs.block, knobs.block)),
+        layout=tokenizer.layout,
+        order=Cells((knobs.block, knobs.block)),
         backbone=BlockwiseTransformer(
             axes=grid, split=(1, 1), width=width, depth=knobs.depth, heads=knobs.heads, prefix=knobs.text_length
         ),

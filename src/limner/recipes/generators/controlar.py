@@ -56,7 +56,7 @@ def build(knobs: Knobs) -> ControlledTextToImage:
     )
     patch = prod(extent(tokenizer.size)) // prod(grid)  # pixels
     generator = Generator(
-        count=grid[0] * grid[1],
+        layout=tokenizer.layout,
         order=Raster(),
         backbone=ControlledTransformer(backbone, knobs.strength),
         head=CategoricalHead(entries, width),

@@ -56,8 +56,8 @@ def generator(knobs: Knobs, pyramid: Pyramid) -> Generator:
         layout=layout, width=width, depth=knobs.depth, heads=knobs.heads, prefix=text, shared=knobs.shared
     )
     return Generator(
-        count=layout.length,
-        order=Scales(layout),
+        layout=layout,
+        order=Scales(),
         backbone=FlowScales(semantics, depth=knobs.head_depth, heads=knobs.heads, spatial=knobs.spatial),
         head=TrunkHead(pyramid.channels, knobs.width, Flow(knobs.head_steps, stochastic=False)),
         condition=family.text_condition(knobs),

@@ -38,7 +38,7 @@ def build(knobs: Knobs) -> TextToImage:
     tokenizer, entries, grid = family.grid_of_codes(knobs.tokenizer)
     width, text, hidden = knobs.width, knobs.text_length, gated_hidden(knobs.width)
     generator = Generator(
-        count=grid[0] * grid[1],
+        layout=tokenizer.layout,
         order=Raster(),
         backbone=LlamaTransformer(
             grid=grid, prefix=text, width=width, depth=knobs.depth, heads=knobs.heads, hidden=hidden, muted=False

@@ -59,12 +59,12 @@ class Knobs(Masked):
 
 def generator(knobs: Masked, tokenizer: Tokenizer, head: Head) -> Generator:
     """The masked autoregressive generator of these knobs around a head."""
-    count = tokenizer.layout.length // knobs.patch**2
+    layout = tokenizer.layout.patched(knobs.patch)
     return Generator(
-        count=count,
+        layout=layout,
         order=RandomMasked(),
         backbone=MaskedAutoencoder(
-            count=count,
+            count=layout.length,
             prefix=knobs.text_length,
             width=knobs.width,
             encoder_depth=knobs.encoder_depth,

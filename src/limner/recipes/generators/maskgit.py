@@ -48,7 +48,7 @@ def build(knobs: Knobs) -> TextToImage:
     tokenizer, entries = family.codes(knobs.tokenizer)
     count, width, text = tokenizer.layout.length, knobs.width, knobs.text_length
     generator = Generator(
-        count=count,
+        layout=tokenizer.layout,
         order=ArccosMasked(),
         backbone=Bert(count=count, prefix=text, width=width, depth=knobs.depth, heads=knobs.heads, hidden=4 * width),
         head=CategoricalHead(entries, width),

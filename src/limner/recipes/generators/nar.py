@@ -43,8 +43,8 @@ def build(knobs: Knobs) -> TextToImage:
         grid=grid, prefix=text, width=width, depth=knobs.depth, heads=knobs.heads, hidden=hidden, muted=False
     )
     generator = Generator(
-        count=grid[0] * grid[1],
-        order=Diagonals(columns=grid[1]),
+        layout=tokenizer.layout,
+        order=Diagonals(),
         backbone=backbone,
         head=LinearCategoricalHead(entries, width, context=backbone.width, bias=False),
         condition=family.text_condition(knobs),

@@ -46,7 +46,7 @@ def build(knobs: Knobs) -> TextToImage:
     tokenizer, entries, (rows, columns) = family.grid_of_codes(knobs.tokenizer)
     count, text = rows * columns, knobs.text_length
     generator = Generator(
-        count=count,
+        layout=tokenizer.layout,
         order=Permuted(),
         backbone=AdaptiveCausalTransformer(
             count=count, prefix=text, width=knobs.width, depth=knobs.depth, heads=knobs.heads

@@ -40,7 +40,7 @@ def build(knobs: Knobs) -> TextToImage:
     tokenizer, entries = family.codes(knobs.tokenizer)
     count = tokenizer.layout.length
     generator = Generator(
-        count=count,
+        layout=tokenizer.layout,
         order=Raster(),
         backbone=CausalTransformer(
             count=count,

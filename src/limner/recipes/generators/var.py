@@ -65,8 +65,8 @@ def build(knobs: Knobs, scales: Scaled = ScaleTransformer) -> TextToImage:
         raise InputError(f"{knobs.tokenizer} makes no pyramids: choose one that does, such as multiscale-64")
     width, text = knobs.width, knobs.text_length
     generator = Generator(
-        count=layout.length,
-        order=Scales(layout),
+        layout=layout,
+        order=Scales(),
         backbone=scales(
             layout=layout, width=width, depth=knobs.depth, heads=knobs.heads, prefix=text, shared=knobs.shared
         ),

@@ -51,8 +51,8 @@ def build(knobs: Knobs) -> TextToImage:
     tokenizer = family.frozen_tokenizer(knobs.tokenizer, discrete=False)
     grid = family.one_grid(knobs.tokenizer, tokenizer, knobs.cell, "cell")
     generator = Generator(
-        count=grid[0] * grid[1],
-        order=Cells(grid, (knobs.cell, knobs.cell)),
+        layout=tokenizer.layout,
+        order=Cells((knobs.cell, knobs.cell)),
         backbone=CellTransformer(
             grid=grid,
             width=knobs.width,

@@ -108,13 +108,13 @@ def build(knobs: Knobs) -> Limner:
     connector.settle(words, torch.randn(1, (knobs.size // knobs.patch) ** 2, encoder.width))
     model = VisionLanguageModel(encoder, connector, language, subwords, learns_to_see=True, placed=True)
     tokenizer = frozen_tokenizer(knobs.tokenizer, discrete=False, patch=knobs.folded)
-    channels, count = tokenizer.quantizer.channels * knobs.folded**2, tokenizer.layout.length // knobs.folded**2
+    channels, layout = tokenizer.quantizer.channels * knobs.folded**2, tokenizer.layout.patched(knobs.folded)
     size = {"width": knobs.head_width, "depth": knobs.head_depth, "steps": knobs.head_steps}
     head = DiffusionHead(channels, knobs.width, **size, velocity=True, emphasis=1000.0)
     generator = Generator(
-        count=count,
+        layout=layout,
         order=RandomMasked(),
-        backbone=LanguageBackbone(language, count),
+        backbone=LanguageBackbone(language, layout.length),
         head=head,
         condition=WordCondition(language, knobs.text_length),
         embed=WordSpan(channels, language.words, knobs.rank),

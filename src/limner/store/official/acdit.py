@@ -29,6 +29,7 @@ from limner.generators.heads.head import SamplingOptions
 from limner.generators.heads.trunk import Diffusion, TrunkHead
 from limner.generators.orders import Cells
 from limner.store.release import Draws, Release, State, depth_of
+from limner.types import Layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,18 +60,19 @@ ACDIT_XL = AcditSizes(width=1152, depth=28, heads=18)
 ACDIT_H = AcditSizes(width=1280, depth=32, heads=20)
 
 
-def order_of(sizes: AcditSizes) -> Cells:
-    """The blocks of these sizes."""
+def blocks_of(sizes: AcditSizes) -> tuple[Layout, Cells]:
+    """Where tokens lie, and the blocks that they are cut into: boxes of a grid, or runs of a line."""
     if isinstance(sizes.block, int):
-        return Cells((1, prod(sizes.axes)), (1, sizes.block))
-    return Cells((sizes.axes[0], sizes.axes[1]), sizes.block)
+        return Layout(((prod(sizes.axes),),)), Cells((sizes.block,))
+    return Layout((tuple(sizes.axes),)), Cells(sizes.block)
 
 
 def official_generator(sizes: AcditSizes) -> Generator:
     """An ACDiT of these sizes, freshly initialised."""
+    layout, order = blocks_of(sizes)
     return Generator(
-        count=prod(sizes.axes),
-        order=order_of(sizes),
+        layout=layout,
+        order=order,
         backbone=BlockwiseTransformer(
             axes=sizes.axes, split=sizes.split, width=sizes.width, depth=sizes.depth, heads=sizes.heads
         ),

@@ -39,7 +39,7 @@ def official_generator(sizes: llamagen.LlamaGenSizes, features: int) -> Generato
     base = llamagen.official_generator(sizes)
     assert isinstance(base.backbone, LlamaTransformer)
     return Generator(
-        count=base.count,
+        layout=base.layout,
         order=base.order,
         backbone=ControlledTransformer(base.backbone),
         head=base.head,

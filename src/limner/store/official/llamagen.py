@@ -34,7 +34,7 @@ from limner.store.official.mar import CONVOLUTIONAL_NAMES
 from limner.store.release import Draws, Names, Release, State, depth_of
 from limner.tokenizers.quantizers.learned import LearnedCodebook
 from limner.tokenizers.vqgan import Vqgan
-from limner.types import Size
+from limner.types import Layout, Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,12 @@ def official_generator(sizes: LlamaGenSizes) -> Generator:
         dropout=sizes.dropout,
     )
     return Generator(
-        count=sizes.side**2, order=Raster(), backbone=backbone, head=head, condition=condition(sizes), drop=sizes.drop
+        layout=Layout(((sizes.side, sizes.side),)),
+        order=Raster(),
+        backbone=backbone,
+        head=head,
+        condition=condition(sizes),
+        drop=sizes.drop,
     )
 
 

@@ -31,6 +31,7 @@ from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import RandomMasked
 from limner.store.release import Draws, Names, Release, State, depth_of
 from limner.tokenizers.kl import KlAutoencoder
+from limner.types import Layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,7 @@ def official_generator(sizes: MarSizes) -> Generator:
         decoder_heads=sizes.decoder_heads,
     )
     return Generator(
-        count=sizes.count,
+        layout=Layout(((sizes.count,),)),
         order=RandomMasked(least=sizes.least_masked),
         backbone=backbone,
         head=head,

@@ -34,6 +34,7 @@ from limner.generators.heads.categorical import LinearCategoricalHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import ArccosMasked
 from limner.store.release import Draws, Release, State, depth_of
+from limner.types import Layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,7 @@ SAMPLINGS = {
 def official_generator(sizes: MaskGitSizes) -> Generator:
     """A generator of these sizes, freshly initialised."""
     return Generator(
-        count=sizes.count,
+        layout=Layout(((sizes.count,),)),
         order=ArccosMasked(),
         backbone=_backbone(sizes),
         head=LinearCategoricalHead(sizes.entries, sizes.width, smoothing=sizes.smoothing),

@@ -51,8 +51,8 @@ def official_generator(state: State, *, heads: int | None = None, drop: float = 
         visible=own,
     )
     return Generator(
-        count=layout.length,
-        order=Scales(layout),
+        layout=layout,
+        order=Scales(),
         backbone=backbone,
         head=CodeHead(len(state["head.bias"]), width),
         condition=ClassCondition(len(state["class_emb.classes"]), width, 1),

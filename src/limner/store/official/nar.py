@@ -26,6 +26,7 @@ from limner.nn.norms import gated_hidden
 from limner.store.official import llamagen
 from limner.store.official.llamagen import TABLES, LlamaGenSizes, condition
 from limner.store.release import Draws, Names, Release, State
+from limner.types import Layout
 
 # Depth is without the extra block; the number of parameters is with it.
 NAR_B = LlamaGenSizes(width=768, depth=12, heads=12)  # 131 M
@@ -50,7 +51,7 @@ def official_generator(sizes: LlamaGenSizes) -> Generator:
         dropout=sizes.dropout,
     )
     return Generator(
-        count=sizes.side**2,
+        layout=Layout(((sizes.side, sizes.side),)),
         order=Diagonals(),
         backbone=backbone,
         head=head,

@@ -28,6 +28,7 @@ from limner.generators.heads.categorical import LinearCategoricalHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Permuted
 from limner.store.release import Draws, Release, State, depth_of
+from limner.types import Layout
 
 SPARE_POSITIONS = 1024  # rows of the official positions beyond the tokens
 TABLES = ("embeddings.weight", "pos_embed", "target_aware_pos_embed", "timesteps_embeddings")
@@ -65,7 +66,7 @@ PUBLISHED = (RAR_BASE, RAR_LARGE, RAR_XL, RAR_XXL)
 def official_generator(sizes: RarSizes) -> Generator:
     """A RAR of these sizes, freshly initialised."""
     return Generator(
-        count=sizes.count,
+        layout=Layout(((sizes.count,),)),
         order=Permuted(),
         backbone=AdaptiveCausalTransformer(
             count=sizes.count,

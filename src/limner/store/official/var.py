@@ -108,8 +108,8 @@ def official_generator(sizes: VarSizes, quantizer: MultiScaleQuantizer | None = 
     """A VAR of these sizes, freshly initialised; ``quantizer``: that of its tokenizer, if it is at hand."""
     layout = pyramid(sizes.sides)
     return Generator(
-        count=layout.length,
-        order=Scales(layout),
+        layout=layout,
+        order=Scales(),
         backbone=ScaleTransformer(
             layout=layout,
             width=sizes.width,
@@ -201,7 +201,7 @@ def build_generator(state: State) -> nn.Module:
 def finest(generator: Generator) -> int:
     """Codes on a side of a generator's last scale."""
     assert isinstance(generator.order, Scales)
-    return generator.order.layout.grids[-1][0]
+    return generator.layout.grids[-1][0]
 
 
 def attach(generator: Generator, tokenizer: QuantizingTokenizer) -> None:

@@ -32,6 +32,7 @@ from limner.generators.heads.head import SamplingOptions
 from limner.generators.heads.trunk import Flow, TrunkHead
 from limner.generators.orders import Cells
 from limner.store.release import Draws, Release, State, depth_of
+from limner.types import Layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +78,8 @@ def official_generator(sizes: XarSizes) -> Generator:
         dropout=sizes.dropout,
     )
     return Generator(
-        count=sizes.grid**2,
-        order=Cells(grid, cell),
+        layout=Layout((grid,)),
+        order=Cells(cell),
         backbone=backbone,
         head=TrunkHead(sizes.channels, sizes.width, Flow(sizes.steps)),
         condition=ClassCondition(sizes.classes, sizes.width, 1),
