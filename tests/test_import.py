@@ -108,5 +108,6 @@ def test_every_name_is_defined(repository):
     folders = [str(repository / name) for name in ("src", "studies", "scripts", "benchmarks", "tests")]
     found = subprocess.run([*command, *folders], capture_output=True, text=True, timeout=120, check=False)
     assert found.returncode in (0, 1), found.stderr
-    undefined = [line for line in found.stdout.splitlines() if re.search(r"Undefined name `(?:_|[A-Z]\w)", line)]
+    modules = "|".join(name for name in sys.stdlib_module_names if not name.startswith("_"))
+    undefined = [line for line in found.stdout.splitlines() if re.search(rf"name `(?:_|[A-Z]\w|(?:{modules})`)", line)]
     assert not undefined, "\n".join(undefined)
