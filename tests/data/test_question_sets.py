@@ -63,6 +63,14 @@ def test_what_is_written_is_read_again(tmp_path):
     [
         ("Which one?\nOptions: A: red, B: blue and green, C: 1.5", "Which one?", ("red", "blue and green", "1.5")),
         ("Which one? Options: A. red B. blue", "Which one?", ("red", "blue")),
+        ("Which one?\n(A) red (B) blue", "Which one?", ("red", "blue")),
+        (
+            "Which one?\nA. red\nB. blue\nAnswer with the letter.",
+            "Which one?\nAnswer with the letter.",
+            ("red", "blue"),
+        ),
+        ("哪一个？\n选项：A.红 B.蓝", "哪一个？", ("红", "蓝")),
+        ("A person stands at B. Where?", "A person stands at B. Where?", ()),
         ("Options: many", "Options: many", ()),
         ("What?\nOptions: A: red, C: blue", None, ()),
         ("What?\nOptions: A: red, B: red", None, ()),

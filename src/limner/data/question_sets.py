@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,12 @@ from typing import Any, NamedTuple
 from limner.errors import InputError
 
 FLAGS = ("text", "question", "leaked")  # why a question needs no picture; see limner.evaluate.audit
-_INLINE = re.compile(r"(?:^|[\s,;])([A-Z])[:.)]\s+")  # MMStar writes "Options: A: red, B: blue" into the question
+_INLINE = re.compile(  # "A: red, B: blue", "(A) red (B) blue", "A. red B. blue", also full-width
+    r"(?:^|(?<=[\s,;:：，；。?？]))(?:[(\[（【]([A-ZＡ-Ｚ])[)\]）】]|([A-ZＡ-Ｚ])[:.)：．、）](?![A-Za-z0-9]))\s*"
+)
+_HEADING = re.compile(
+    r"[\s*#]*(?:Options|Choices|Answer choices|选项|選項|選択肢|보기|Opciones|Optionen)\s*[:：]?\s*$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -132,14 +138,22 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def inline_options(question: str) -> tuple[str, tuple[str, ...]]:
-    """A question with its options written into it ("... Options: A: red, B: blue"), parsed; ``(question, ())``
-    where there are none."""
-    stem, word, listed = question.rpartition("Options:")
-    parts = _INLINE.split(listed) if word else []
-    letters, texts = parts[1::2], tuple(text.strip().rstrip(",;").strip() for text in parts[2::2])
-    if len(texts) < 2 or "".join(letters) != LETTERS[: len(letters)] or not all(texts) or len(set(texts)) < len(texts):
+    """A question with its options written into it ("... Options: A: red, B: blue", "(A) red (B) blue"), parsed;
+    ``(question, ())`` where there are none. What follows the line of the last option stays in the question."""
+    marks = list(_INLINE.finditer(question))
+    letters = "".join(unicodedata.normalize("NFKC", mark[1] or mark[2]) for mark in marks)
+    first = letters.rfind("A")
+    if first < 0 or len(letters) - first < 2 or letters[first:] != LETTERS[: len(letters) - first]:
         return question, ()
-    return stem.strip(), texts
+    run = marks[first:]
+    ends = [*(mark.start() for mark in run[1:]), len(question)]
+    texts = [question[mark.end() : end] for mark, end in zip(run, ends, strict=True)]
+    texts[-1], _, rest = texts[-1].strip().partition("\n")
+    found = tuple(text.strip().rstrip(",;，；").strip() for text in texts)
+    if not all(found) or len(set(found)) < len(found):
+        return question, ()
+    stem = _HEADING.sub("", question[: run[0].start()]).strip()
+    return "\n".join(part for part in (stem, rest.strip()) if part), found
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -170,8 +184,9 @@ def _item(row: dict[str, Any], number: int, folder: Path) -> tuple[Item | None, 
         return None, 'has "options" that are no list of 2 to 26 strings: correct them, or leave them out'
     if len(set(options)) < len(options):
         return None, "offers the same option twice: every option must differ"
-    if not options:
-        question, options = inline_options(question)
+    stem, inline = inline_options(question)
+    if inline and (set(inline) == set(options) or (not options and _written_in(row.get("answer"), question, inline))):
+        question, options = stem, options or inline
     answers, problem = _answers(row.get("answer"), tuple(options))
     if problem:
         return None, problem
@@ -190,6 +205,11 @@ def _item(row: dict[str, Any], number: int, folder: Path) -> tuple[Item | None, 
         category=words[1] or "",
         planted=None if planted is None else frozenset(planted),
     ), ""
+
+
+def _written_in(answer: Any, question: str, inline: tuple[str, ...]) -> bool:
+    """Are these options, by their heading or by the answer, which is one of them?"""
+    return "Options:" in question or not _answers(answer, inline)[1]
 
 
 def _answers(answer: Any, options: tuple[str, ...]) -> tuple[tuple[str, ...], str]:

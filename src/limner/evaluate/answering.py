@@ -5,12 +5,11 @@
     blind/overall   the share that the model itself gets without the picture; gain is qa/overall less that (MMStar,
                     arXiv:2403.20330, Section 3.3)
 
-An answer is right if it has the words of the true one, whatever the case, spaces and full stops.
+An answer is right if it says what the true one says; `limner.evaluate.extraction.same` reads it.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
@@ -19,6 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from limner.data.conversations import FREE, Conversation, Turn
+from limner.evaluate.extraction import same, words
 
 Picture: TypeAlias = UInt8[np.ndarray, "h w 3"]
 AnswersFn: TypeAlias = Callable[[Sequence[Picture] | None, Sequence[str]], list[str]]
@@ -36,16 +36,16 @@ def answering_scores(answers: AnswersFn, images: Sequence[Picture], turns: Seque
     questions = [turn.question for turn in turns]
     seen, blind = answers(images, questions), answers(None, questions)
     right: dict[str, list[bool]] = defaultdict(list)
-    true: dict[str, Counter[str]] = defaultdict(Counter)
+    true: dict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
     for turn, answer in zip(turns, seen, strict=True):
-        right[turn.kind].append(same(answer, turn.answer))
-        true[turn.kind][plain(turn.answer)] += 1
+        right[turn.kind].append(same(answer, turn.answer, turn.question))
+        true[turn.kind][words(turn.answer)] += 1
     scores = {f"qa/{kind}": sum(marks) / len(marks) for kind, marks in sorted(right.items())}
     common = {kind: max(answers.values()) for kind, answers in sorted(true.items())}
     scores |= {f"majority/{kind}": count / len(right[kind]) for kind, count in common.items()}
     scores["qa/overall"] = sum(map(sum, right.values())) / len(turns)
     scores["majority/overall"] = sum(common.values()) / len(turns)
-    guessed = [same(answer, turn.answer) for turn, answer in zip(turns, blind, strict=True)]
+    guessed = [same(answer, turn.answer, turn.question) for turn, answer in zip(turns, blind, strict=True)]
     scores["blind/overall"] = sum(guessed) / len(turns)
     scores["gain/overall"] = scores["qa/overall"] - scores["blind/overall"]
     return scores
@@ -53,18 +53,8 @@ def answering_scores(answers: AnswersFn, images: Sequence[Picture], turns: Seque
 
 def chance(turns: Sequence[Turn]) -> dict[str, float]:
     """The share that an answer drawn from all right answers of a kind would get, by kind and ``overall``."""
-    answers: dict[str, set[str]] = defaultdict(set)
+    answers: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for turn in turns:
-        answers[turn.kind].add(plain(turn.answer))
+        answers[turn.kind].add(words(turn.answer))
     guessed = {kind: 1 / len(there) for kind, there in sorted(answers.items())}
     return {**guessed, "overall": sum(guessed[turn.kind] for turn in turns) / len(turns)}
-
-
-def same(answer: str, true: str) -> bool:
-    """Do two answers have the same words?"""
-    return plain(answer) == plain(true)
-
-
-def plain(text: str) -> str:
-    """Words in lower case with single spaces, without full stops, commas and quotes."""
-    return " ".join(re.sub(r"[.,;:!?\"']", " ", text.lower()).split())

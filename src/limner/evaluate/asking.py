@@ -18,7 +18,8 @@ from limner.data.images import read_image
 from limner.data.question_sets import Item, Trial
 from limner.data.scenes.scene import random_for
 from limner.errors import InputError
-from limner.evaluate.extraction import first_letter_right, read_option, read_phrase, words
+from limner.evaluate.extraction import first_letter_right, read_option, read_phrase
+from limner.evaluate.phrases import words
 
 AnswerFn: TypeAlias = Callable[
     [UInt8[np.ndarray, "h w 3"] | None, str], str

@@ -1,32 +1,38 @@
 """From what a model answered to what it meant: an option of a multiple-choice question, an open answer, yes or no.
 
-Models do not answer "C"; they answer "**C**", "(C) a heart", "The answer is: C", "It is a heart." or "I cannot tell".
-MMStar's own scorer (arXiv:2403.20330) looks at the first letter, so "Cannot tell" is its C and "It is C" is wrong.
-`read_option` reads what was meant and says None where nothing or more than one thing was; `first_letter_right` is the
-official rule, for scores that must compare with published ones. Report both.
+    read_option("The right answer is **B**. A heart is rounder.", ("heart", "star"))      1
+    read_phrase("It is a star.", ("heart", "star"))                                      1
+    read_yes_no("There isn't any dog.")                                                  False
+
+Models do not answer "C"; they think aloud, copy the options, talk about the wrong ones, box the right one, or speak
+Chinese. MMStar's own scorer (arXiv:2403.20330) looks at the first letter, so "Cannot tell" is its C and "It is C" is
+wrong. Here what was meant is read (`limner.evaluate.claims` says how), and None where nothing or more than one thing
+was; `first_letter_right` is the official rule, for scores that must compare with published ones. Report both.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from string import ascii_uppercase as LETTERS
 
-from limner.data.scenes.language import NUMBERS
+from limner.evaluate import tongues
+from limner.evaluate.claims import chosen
+from limner.evaluate.masking import items, mask, normalised
+from limner.evaluate.phrases import named, words
+from limner.evaluate.yes_no import label, read_yes_no
 
-NUMERALS = {word: str(number) for number, word in enumerate((*NUMBERS, "ten", "eleven", "twelve"))}
-_ARTICLES = {"a", "an", "the"}
-_DECORATION = re.compile(r"[*_`\"“”]+")
-_ALONE = re.compile(r"[\s(\[{]*([A-Za-z])[\s)\]}.:,;!]*$")  # C, (c), [C], C.
-_LEADING = re.compile(  # (c) a heart; C: a heart; c) a heart; but not "A heart"
-    r"\s*(?:[(\[{]\s*([A-Za-z])\s*[)\]}]|([A-Z])\s*[)\]}.:,\n]|([a-z])\s*[):])"
-)
-_DECLARED = re.compile(  # answer: C; option C; it is C; the answer is (c); in lower case only in brackets or at the end
-    r"(?i:\b(?:answer|option|choice)(?:\s+(?:is|would be|should be))?|\b(?:it|that)(?:\s+is|['’]s))"
-    r"(?i:\s*:?\s*(?:option\s+)?)(?:([A-Z])\b(?!['’])|[(\[{]\s*([A-Za-z])\s*[)\]}]|([a-z])\s*[.!]*$)"
-)
-_STANDING = re.compile(r"(?<!not )(?<![\w'’])([A-Z])(?![\w'’])")  # a capital by itself
+__all__ = [
+    "first_letter_right",
+    "named",
+    "official_yes_no",
+    "read_letter",
+    "read_option",
+    "read_phrase",
+    "read_yes_no",
+    "same",
+    "words",
+]
 
 
 def first_letter_right(answer: str, response: str) -> bool:
@@ -37,69 +43,62 @@ def first_letter_right(answer: str, response: str) -> bool:
     return len(answer) == 1 and any(response.startswith(start + answer) for start in starts)
 
 
-@lru_cache(maxsize=1 << 16)
-def words(text: str) -> tuple[str, ...]:
-    """Lower-case words without articles and punctuation, number words as digits: how open answers are compared."""
-    found = re.findall(r"-?\d+(?:\.\d+)*|\w+", text.lower().replace("’", "'").replace("'s ", " "))
-    return tuple(NUMERALS.get(word, word) for word in found if word not in _ARTICLES) or tuple(found)
-
-
-def contains(text: Sequence[str], phrase: Sequence[str]) -> list[int]:
-    """Where the words of a phrase stand in a text, as positions of its first word."""
-    size = len(phrase)
-    return [at for at in range(len(text) - size + 1) if size and tuple(text[at : at + size]) == tuple(phrase)]
-
-
-def named(text: str, phrases: Sequence[str]) -> list[int]:
-    """Which of the phrases a text names by whole words, not counting "not ...". A phrase inside a longer one that
-    stands there too ("left" in "top left") is not named by it."""
-    response = words(text)
-    spans = [(at, at + len(words(p)), i) for i, p in enumerate(phrases) for at in contains(response, words(p))]
-    found = {
-        i
-        for start, stop, i in spans
-        if response[max(start - 1, 0)] != "not"
-        and not any(a <= start and stop <= b and b - a > stop - start for a, b, _ in spans)
-    }
-    return sorted(found)
-
-
-def read_phrase(response: str, phrases: Sequence[str]) -> int | None:
-    """The one phrase that was answered, or named by whole words with no other beside it; else None."""
-    same = [i for i, phrase in enumerate(phrases) if phrase.strip().lower() == response.strip().lower()]
-    same = same or [i for i, phrase in enumerate(phrases) if words(phrase) == words(response)]
-    found = same or named(response, phrases)
-    return found[0] if len(found) == 1 else None
-
-
-def read_letter(response: str, count: int) -> int | None:
-    """The option whose letter was given, alone, before a delimiter, in the last line or declared ("the answer is (B)";
-    the last one counts), in whatever decoration; ``count`` options have the first letters."""
-    text = _DECORATION.sub("", response).strip()
-    first = _ALONE.match(text) or _LEADING.match(text) or _ALONE.match(text.rpartition("\n")[2])
-    found = [first] if first else list(_DECLARED.finditer(text))
-    return _place(next(letter for letter in found[-1].groups() if letter), count) if found else None
-
-
 def read_option(response: str, options: Sequence[str]) -> int | None:
     """The option that was meant, as its place among the options (0 is A), or None where none or several were.
 
-    A letter given as such comes first, then the words of exactly one option, then the only capital of an option that
-    stands by itself (never "A", which is also a word).
+    Options are named by letter or by their words; of a letter and words that contradict each other, the letter counts.
     """
-    found = read_letter(response, len(options))
-    if found is None:
-        found = read_phrase(response, options)
-    if found is None and not named(response, options):
-        places = {_place(letter, len(options)) for letter in _STANDING.findall(_DECORATION.sub("", response))} - {None}
-        found = places.pop() if len(places) == 1 and places != {0} else None
-    return found
+    exact = _equal(response, options)
+    if exact is not None and len(words(response)) > 1:
+        return exact
+    masked, polar = mask(normalised(response), options), [label(option) for option in options]
+    if sorted(polar, key=str) == [False, True] and not any(by_letter for _, _, by_letter in items(masked)):
+        said = read_yes_no(response)
+        return None if said is None else polar.index(said)
+    return chosen(masked, len(options))
 
 
-def read_yes_no(response: str) -> bool | None:
-    """True for yes, False for no, None where neither or both are in the response."""
-    found = {word for word in words(response) if word in ("yes", "no")}
-    return found == {"yes"} if len(found) == 1 else None
+@lru_cache(maxsize=1 << 12)
+def read_letter(response: str, count: int) -> int | None:
+    """The option whose letter was given; ``count`` options have the first letters."""
+    return chosen(mask(normalised(response), [""] * count), count)
+
+
+def read_phrase(response: str, phrases: Sequence[str]) -> int | None:
+    """The one phrase that was answered, or None: word for word; as a yes, a number or a letter where the phrases are
+    such; or in a sentence that names no other phrase."""
+    exact = _equal(response, phrases)
+    if exact is not None:
+        return exact
+    polar = [label(phrase) for phrase in phrases]
+    if phrases and None not in polar:
+        said = read_yes_no(response)
+        return polar.index(said) if said in polar and said is not None else None
+    letters = [phrase.strip().upper() for phrase in phrases]
+    if all(len(letter) == 1 and letter in LETTERS for letter in letters):  # options that only the picture shows
+        place = read_letter(response, 1 + max(map(LETTERS.index, letters)))
+        return letters.index(LETTERS[place]) if place is not None and LETTERS[place] in letters else None
+    # "+ 1": there may be more to choose from than these phrases
+    return chosen(mask(normalised(response), phrases, letters=False), len(phrases) + 1)
+
+
+def same(response: str, true: str, question: str = "") -> bool:
+    """Does an open answer say what is true? In the same words, as yes or no, by the only number in it, or in a sentence
+    whose other words add nothing: those of the question and such as "it is" and "there are"."""
+    if words(response) == words(true):
+        return response.strip().lower() == true.strip().lower() or bool(words(true))
+    polar = label(true)
+    if polar is not None:
+        return read_yes_no(response) is polar
+    number, text = words(true), normalised(response)
+    found = words(text)
+    if len(number) == 1 and number[0].isdigit():
+        numbers = {word for word in found if word.replace(".", "").lstrip("-").isdigit()}
+        none = number == ("0",) and not numbers and read_yes_no(text) is False
+        return none or (numbers == set(number) and chosen(mask(text, [true], letters=False), 2) == 0)
+    if chosen(mask(text, [true], letters=False), 2) != 0:
+        return False
+    return set(found) <= {*number, *words(question), *tongues.CARRIERS}
 
 
 def official_yes_no(response: str) -> bool:
@@ -108,6 +107,8 @@ def official_yes_no(response: str) -> bool:
     return not {"No", "no", "not"} & set(response.split(".")[0].replace(",", "").split(" "))
 
 
-def _place(letter: str, count: int) -> int | None:
-    place = LETTERS.index(letter.upper())
-    return place if place < count else None
+def _equal(response: str, phrases: Sequence[str]) -> int | None:
+    """The one phrase that equals the response, or else has the same words."""
+    equal = [i for i, phrase in enumerate(phrases) if phrase.strip().lower() == response.strip().lower()]
+    equal = equal or [i for i, phrase in enumerate(phrases) if words(phrase) and words(phrase) == words(response)]
+    return equal[0] if len(equal) == 1 else None

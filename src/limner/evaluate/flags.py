@@ -28,7 +28,8 @@ from typing import NamedTuple, TypeAlias
 
 from limner.data.question_sets import Item
 from limner.evaluate.asking import rights, vocabularies
-from limner.evaluate.extraction import named, words
+from limner.evaluate.phrases import named, words
+from limner.evaluate.yes_no import label
 
 Picks: TypeAlias = Mapping[str, Sequence[int | None]]
 Group: TypeAlias = tuple[str, int]  # category, number of options
@@ -118,7 +119,7 @@ def answer_in_question(item: Item, vocabulary: Sequence[str]) -> bool:
 
     MMStar's example: "What is the shape of the round dirt circle?" (arXiv:2403.20330, Figure 1).
     """
-    if {words(text) for text in vocabulary} <= {("yes",), ("no",)}:
+    if all(label(text) is not None for text in vocabulary):
         return False
     right = {words(text) for text in item.answers}
     found = named(item.question, vocabulary)

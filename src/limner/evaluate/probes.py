@@ -17,6 +17,7 @@ from limner.data.scenes.language import article
 from limner.data.scenes.scene import Scene, random_for
 from limner.errors import InputError
 from limner.evaluate.extraction import read_yes_no
+from limner.evaluate.yes_no import label
 
 Negatives: TypeAlias = Literal["random", "popular", "adversarial"]
 KINDS: tuple[Negatives, ...] = get_args(Negatives)
@@ -118,11 +119,12 @@ def yes_no_scores(
 def probe_scores(
     items: Sequence[Item], trials: Sequence[Trial], read: Callable[[str], bool | None] = read_yes_no
 ) -> dict[str, YesNo]:
-    """Scores of every category in which all questions are open and answered by yes or no."""
-    answers: dict[str, set[str]] = {}
+    """Scores of every category in which all questions are open and answered by yes or no, however these are spelled."""
+    answers: dict[str, set[bool | None]] = {}
     for item in items:
-        answers.setdefault(item.category, set()).update(("options",) if item.options else item.answers)
-    truth = {item.id: item.answers[0] == "yes" for item in items if answers[item.category] <= {"yes", "no"}}
+        truths = {None} if item.options else {label(answer) for answer in item.answers}
+        answers.setdefault(item.category, set()).update(truths)
+    truth = {item.id: label(item.answers[0]) is True for item in items if None not in answers[item.category]}
     category = {item.id: item.category for item in items}
     return {
         name: yes_no_scores([t.response for t in own], [truth[t.id] for t in own], read)
