@@ -18,6 +18,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from torch import nn
 
+from limner.data.images import MAX_PIXELS
 from limner.errors import InputError
 from limner.train.settings import Settings
 from limner.train.task import Task
@@ -41,12 +42,18 @@ class Claim:
 class EvaluationRequest:
     """What ``limner evaluate`` asks of a model: its ``name``; ``count`` pictures or prompts per score (None: the
     protocol's own); the ``seed`` of what is drawn; and ``inception``, a file of Inception-v3 weights that takes the
-    place of limner's feature net in Frechet distances."""
+    place of limner's feature net in Frechet distances.
+
+    ``data``: the user's own data in place of the protocol's (a folder of pictures, tar shards, or for models that
+    answer a JSON file, whose ``pictures`` lie in a folder); pictures of more than ``max_pixels`` are refused."""
 
     name: str
     count: int | None = None
     seed: int = 0
     inception: Path | None = None
+    data: str | None = None
+    pictures: Path | None = None
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True)

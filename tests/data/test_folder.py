@@ -69,7 +69,7 @@ def test_metadata_wins_over_text_and_is_relative_to_its_folder(tmp_path):
         ('{"file_name": "../out.png"}', r"names '\.\./out\.png', which is not there"),
         ('{"file_name": "a.png", "text": "again"}', "names 'a.png' a second time"),
         ('{"text": "x"}', "does not name a picture: write"),
-        ("[1]", "does not name a picture"),
+        ("[1]", "is no JSON object"),
         ('{"file_name": "a.png", "text": ["x"]}', "is no string: put the caption in quotes"),
         ("{oops", "is not JSON"),
         ("[" * 100_000, "is not JSON"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 from tests.reliability.sentences import NO, OPEN, UNDECIDED, YES
 from tests.reliability.styles import EVERY_LETTER, FAMILIES, responses
@@ -96,7 +97,7 @@ def test_a_model_that_answers_in_sentences_is_right():
         Turn("Is there a cat?", "no", "there"),
     ]
     answers = ["There are 2 dogs.", "The bus is red.", "I don't see a cat."]
-    blank = [None] * 3
+    blank = [np.zeros((1, 1, 3), np.uint8)] * 3
     scores = answering_scores(lambda images, questions: answers if images is not None else ["?"] * 3, blank, turns)
     assert scores["qa/overall"] == 1.0
     assert scores["blind/overall"] == 0.0

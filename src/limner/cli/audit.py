@@ -80,7 +80,8 @@ def run(arguments: list[str]) -> None:
 
 def write_prompts(options: AuditOptions, file: Path) -> dict[str, Any]:
     """Writes what to ask; returns what ``--json`` prints."""
-    from limner.data.question_sets import read_questions, write_rows
+    from limner.data.lines import write_rows
+    from limner.data.question_sets import read_questions
     from limner.evaluate.asking import prompts
 
     items = read_questions(options.questions)

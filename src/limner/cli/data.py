@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from limner.cli import overview
 from limner.cli.command import Flag, parse, print_json, standard_output_kept
+from limner.data.images import MAX_PIXELS
 from limner.errors import InputError
 
 PURPOSE = "Show, check, pack or build a data set: a folder of pictures, WebDataset shards, or a world of limner's own."
@@ -55,6 +56,8 @@ class Show:
     """Pictures on the sheet, spread evenly over the data set."""
     out: Annotated[Path, arg(aliases=["-o"])] = Path("contact-sheet.png")
     """Where to write the sheet."""
+    max_pixels: int = MAX_PIXELS
+    """Pictures with more pixels are refused before they are decoded."""
     json: Flag = False
     """Print one object and nothing else."""
 
@@ -68,6 +71,8 @@ class Check:
     COCO captions."""
     pictures: Path | None = None
     """Of a JSON file: the folder that its pictures' paths start from; without it, the file's own."""
+    max_pixels: int = MAX_PIXELS
+    """Pictures with more pixels are refused before they are decoded."""
     json: Flag = False
     """Print one object and nothing else."""
 
@@ -86,6 +91,8 @@ class Pack:
     """Only the first so many pictures."""
     shard_size: int = 1000
     """Pictures per shard."""
+    max_pixels: int = MAX_PIXELS
+    """Pictures with more pixels are refused before they are decoded."""
     json: Flag = False
     """Print one object and nothing else."""
 
@@ -124,7 +131,7 @@ def show(arguments: list[str]) -> int:
     with standard_output_kept(options.json):
         from limner.data import inspect
 
-        inspect.show(options.source, options.out, options.count)
+        inspect.show(options.source, options.out, options.count, max_pixels=options.max_pixels)
     _report({"source": options.source, "file": str(options.out)}, f"wrote {options.out}", options.json)
     return 0
 
@@ -136,11 +143,13 @@ def check(arguments: list[str]) -> int:
         from limner.data import conversation_report, inspect
 
         if options.path.endswith(".json"):
-            report: inspect.DatasetReport = conversation_report.check(options.path, options.pictures)
+            report: inspect.DatasetReport = conversation_report.check(
+                options.path, options.pictures, max_pixels=options.max_pixels
+            )
         elif options.pictures is not None:
             raise InputError(f"--pictures belongs to a JSON file, which '{options.path}' is not: leave it out")
         else:
-            report = inspect.check(options.path)
+            report = inspect.check(options.path, max_pixels=options.max_pixels)
     _report(asdict(report), str(report), options.json)
     return 1 if report.broken else 0
 
@@ -151,7 +160,9 @@ def pack(arguments: list[str]) -> int:
     with standard_output_kept(options.json):
         from limner.data import inspect
 
-        shards = inspect.pack(options.source, options.out, options.shard_size, count=options.count)
+        shards = inspect.pack(
+            options.source, options.out, options.shard_size, count=options.count, max_pixels=options.max_pixels
+        )
     names = [str(shard) for shard in shards]
     _report({"source": options.source, "shards": names}, f"shards in {options.out}: {len(names)}", options.json)
     return 0

@@ -9,12 +9,14 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from limner.cli.command import Flag, parse, print_json, standard_output_kept
+from limner.data.images import MAX_PIXELS
 from limner.errors import InputError
 
 EXAMPLES = """\
   limner evaluate vae-64
   limner evaluate mar-emoji-64 --json
-  limner evaluate runs/my-vae --count 200"""
+  limner evaluate runs/my-vae --count 200
+  limner evaluate runs/my-vae --data my-pictures"""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,13 @@ class Evaluate:
     """Seed of whatever is drawn; part of the protocol."""
     inception: Annotated[Path | None, arg(help_behavior_hint="(default: limner's own feature net)")] = None
     """File of Inception-v3 weights (.safetensors or .pth) for Frechet distances as papers report them."""
+    data: str | None = None
+    """Your own data instead of the protocol's: a folder of pictures (with captions, for a model that draws or reads),
+    tar shards, or for a model that answers a JSON file of conversations."""
+    pictures: Path | None = None
+    """Of a JSON file: the folder that its pictures' paths start from; without it, the file's own."""
+    max_pixels: int = MAX_PIXELS
+    """Pictures of yours with more pixels are refused before they are decoded."""
     json: Flag = False
     """Print one object {"model", "protocol", "weights", "scores"} and nothing else."""
 
@@ -55,10 +64,19 @@ def evaluate(options: Evaluate) -> dict[str, Any]:
 
     if options.count is not None and options.count < 1:
         raise InputError(f"--count is {options.count}, but must be at least 1")
+    if options.pictures is not None and options.data is None:
+        raise InputError("--pictures belongs to a JSON file of --data: name that, or leave it out")
     folder = locate(options.model)
     recipe = recipe_of(read_card(folder), folder)
     if recipe.score is None:
         raise InputError(f"{options.model} is a measure itself and has no scores: evaluate a tokenizer or a generator")
-    return recipe.score(
-        load(options.model), EvaluationRequest(options.model, options.count, options.seed, options.inception)
+    request = EvaluationRequest(
+        options.model,
+        options.count,
+        options.seed,
+        options.inception,
+        options.data,
+        options.pictures,
+        options.max_pixels,
     )
+    return recipe.score(load(options.model), request)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from limner.data.conversations import DESCRIBE, Turn
+from limner.data.lines import half_of
 from limner.data.rows import ConversationRow, inside
 
 
@@ -60,6 +61,8 @@ def _wrong_caption(annotation: Any, names: dict[Any, str]) -> str:
         return 'has no "caption": write {"image_id": 9, "caption": "..."}; boxes and keypoints are no captions'
     if not isinstance(annotation.get("image_id"), str | int) or annotation["image_id"] not in names:
         return f"is about image {annotation.get('image_id')!r}, which is not there: add the image, or take it away"
+    if half := half_of(annotation["caption"]):
+        return f"holds {half}: write the text again as UTF-8"
     if not annotation["caption"].strip():
         return "says nothing: write a caption, or take it away"
     return ""

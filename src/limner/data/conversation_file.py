@@ -10,14 +10,14 @@ Two formats are read and distinguished by their content: LLaVA's (`limner.data.l
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from limner.data import coco, llava
-from limner.data.conversations import Conversation, Conversations
+from limner.data.conversations import Conversation, Conversations, Turn, Written
 from limner.data.images import MAX_PIXELS, fit, read_image
 from limner.data.rows import ConversationRow
 from limner.errors import InputError
@@ -60,7 +60,13 @@ class ConversationFile:
 
     @classmethod
     def read(
-        cls, file: str | Path, pictures: str | Path | None, size: int | None, mode: str = "pad"
+        cls,
+        file: str | Path,
+        pictures: str | Path | None,
+        size: int | None,
+        mode: str = "pad",
+        *,
+        max_pixels: int = MAX_PIXELS,
     ) -> ConversationFile:
         """A file's conversations; raises `InputError` naming its first unsound row, if there is one, or the first
         picture that is not there. ``pictures`` None: paths start from the file's own folder."""
@@ -70,7 +76,7 @@ class ConversationFile:
             raise InputError(problems[0])
         if not listing.rows:
             raise InputError(f"'{file}' holds no conversation: give a file with rows in it")
-        return cls(listing.rows, folder, size, mode)
+        return cls(listing.rows, folder, size, mode, max_pixels=max_pixels)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -82,6 +88,10 @@ class ConversationFile:
         image = read_image(self.pictures / row.picture, max_pixels=self.max_pixels)
         fitted = image if self.size is None else fit(image, self.size, self.mode)
         return Conversation(fitted, row.turns, row.apart)
+
+    def every_turn(self) -> Iterator[Turn]:
+        """The turns of all rows; no picture is read."""
+        return (turn for row in self.rows for turn in row.turns)
 
     def pictured(self) -> ConversationFile:
         """The conversations that have a picture."""
@@ -96,6 +106,10 @@ class ConversationFile:
         return ConversationFile(rows, self.pictures, self.size, self.mode, max_pixels=self.max_pixels)
 
 
+class Finite(Conversations, Written, Protocol):
+    """A source of as many conversations as there are."""
+
+
 class Reshuffled:
     """A source that goes on forever: all its conversations in random order, then all in another.
 
@@ -104,12 +118,16 @@ class Reshuffled:
         seed: of the orders.
     """
 
-    def __init__(self, source: Conversations, seed: int) -> None:
+    def __init__(self, source: Finite, seed: int) -> None:
         self.source, self.seed = source, seed
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return ENDLESS
+
+    def every_turn(self) -> Iterable[Turn]:
+        """The turns of all rows; no picture is read."""
+        return self.source.every_turn()
 
     def __getitem__(self, index: int) -> Conversation:
         epoch, place = divmod(index, len(self.source))

@@ -7,7 +7,7 @@ Item k of a source is the same conversation forever.
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -47,6 +47,13 @@ class Conversations(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Conversation: ...
+
+
+@runtime_checkable
+class Written(Protocol):
+    """A source whose every turn is known without reading a picture."""
+
+    def every_turn(self) -> Iterable[Turn]: ...
 
 
 class SceneConversations:

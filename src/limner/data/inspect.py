@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from limner.data.digits import Digits
 from limner.data.emoji import Emoji
-from limner.data.folder import METADATA, Folder, list_folder
+from limner.data.folder import METADATA, list_folder
 from limner.data.glyphs import Glyphs
 from limner.data.images import MAX_PIXELS, Picture, read_picture
+from limner.data.lines import write_rows
+from limner.data.own import names_shards, open_own
 from limner.data.photos import Photos
+from limner.data.samples import Sample, index_shards
 from limner.data.scenes import Scenes
-from limner.data.shards import Sample, Shards, encode_image, find_shards, index_shards, write_shards
+from limner.data.shards import encode_image, find_shards, write_shards
 from limner.data.source import Example, Source
 from limner.errors import InputError
 from limner.pictures import few, grid, save
@@ -70,7 +72,7 @@ def check(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> DatasetReport:
 
     Raises InputError if there is nothing at ``path``; what is broken inside is reported, not raised.
     """
-    if _names_shards(path):
+    if names_shards(path):
         samples, problems = index_shards(find_shards(path))
         report = DatasetReport(str(path), "shards")
         reads = [partial(_read_sample, sample, max_pixels) for sample in samples]
@@ -113,13 +115,7 @@ def _read_sample(sample: Sample, max_pixels: int) -> tuple[Picture, str]:
     return read_picture(sample.read(sample.picture or ""), max_pixels=max_pixels, name=sample.where), sample.caption()
 
 
-def _names_shards(path: str | Path) -> bool:
-    """A tar file, a pattern, or a folder with a tar file in it."""
-    place = Path(path)
-    return any(place.glob("*.tar")) if place.is_dir() else place.is_file() or any(sign in str(path) for sign in "*?{[")
-
-
-def open_source(name: str | Path) -> Source:
+def open_source(name: str | Path, *, max_pixels: int = MAX_PIXELS) -> Source:
     """The data set that a word means on the command line: one of ``WORLDS`` (all of it), a folder of pictures, or
     shards (a folder, a path, a glob or braces). Pictures from files keep their size.
 
@@ -136,21 +132,19 @@ def open_source(name: str | Path) -> Source:
             return Glyphs("all")
         case "photos":
             return Photos("all")
-    if _names_shards(name):
-        return Shards(name, None)
-    if not Path(name).is_dir():
+    if not names_shards(name) and not Path(name).is_dir():
         raise InputError(
             f"'{name}' is no data set: give one of {', '.join(WORLDS)}, a folder of pictures or tar shards"
         )
-    return Folder(name, None)
+    return open_own(name, max_pixels=max_pixels)
 
 
-def show(source: Source | str | Path, path: str | Path, count: int = 64) -> None:
+def show(source: Source | str | Path, path: str | Path, count: int = 64, *, max_pixels: int = MAX_PIXELS) -> None:
     """Writes a contact sheet: ``count`` pictures spread evenly over the data set, with captions.
 
     Raises InputError for what ``open_source`` refuses, a count below 1, or a file that cannot be written.
     """
-    opened = open_source(source) if isinstance(source, str | Path) else source
+    opened = open_source(source, max_pixels=max_pixels) if isinstance(source, str | Path) else source
     if count < 1:
         raise InputError(f"a contact sheet cannot show {count} pictures: ask for at least 1")
     examples = [opened[index] for index in few(len(opened), count)]
@@ -166,13 +160,14 @@ def pack(
     *,
     kind: str = "png",
     count: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> list[Path]:
     """Writes a data set as tar shards (see ``write_shards``) and returns their paths; the first 1,000 examples, if it
     is a world drawn on demand and ``count`` is not given.
 
     Raises InputError for what ``open_source`` and ``write_shards`` refuse.
     """
-    opened = open_source(source) if isinstance(source, str | Path) else source
+    opened = open_source(source, max_pixels=max_pixels) if isinstance(source, str | Path) else source
     return write_shards(opened, directory, shard_size, kind=kind, count=_how_many(opened, count))
 
 
@@ -190,8 +185,7 @@ def build(name: str, directory: str | Path, count: int | None = None) -> int:
     many = _how_many(source, count)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        lines = [_write(directory, index, source[index]) for index in range(many)]
-        (directory / METADATA).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        write_rows(directory / METADATA, [_write(directory, index, source[index]) for index in range(many)])
     except OSError as error:
         raise InputError(f"'{directory}' cannot be written ({error.strerror or error}): choose another place") from None
     return many
@@ -203,8 +197,8 @@ def _how_many(source: Source, count: int | None) -> int:
     return len(source) if len(source) <= ENDLESS else FROM_ENDLESS
 
 
-def _write(directory: Path, index: int, example: Example) -> str:
-    """Writes one picture and returns its line of metadata."""
+def _write(directory: Path, index: int, example: Example) -> dict[str, Any]:
+    """Writes one picture and returns its row of metadata."""
     file = f"{index:06d}.png"
     (directory / file).write_bytes(encode_image(example.image))
-    return json.dumps({"file_name": file, "text": example.caption, "label": example.label}, ensure_ascii=False)
+    return {"file_name": file, "text": example.caption, "label": example.label}

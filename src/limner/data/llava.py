@@ -14,9 +14,12 @@ from __future__ import annotations
 from typing import Any
 
 from limner.data.conversations import DIALOGUE, Turn
+from limner.data.lines import half_of
 from limner.data.rows import ConversationRow, inside
 
 MARK = "<image>"
+OTHERS = ("video", "videos", "images", "audio", "audios", "sound")  # keys of rows about something else
+OTHER_MARKS = ("<video>", "<audio>", "<sound>")
 ROLES = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt"}
 
 
@@ -41,6 +44,11 @@ def _row(raw: Any, number: int) -> tuple[ConversationRow | None, str]:
     """A row, or None and what is wrong with it."""
     if not isinstance(raw, dict):
         return None, 'is no object: write {"id": ..., "image": ..., "conversations": [...]}'
+    if other := next((key for key in OTHERS if raw.get(key)), None):
+        return (
+            None,
+            f'is about "{other}", which limner does not read: give one picture as "image", or take the row away',
+        )
     picture = raw.get("image")
     if picture is not None and (not isinstance(picture, str) or not picture):
         return None, 'has an "image" that is no path: name one picture, or leave "image" out'
@@ -49,11 +57,15 @@ def _row(raw: Any, number: int) -> tuple[ConversationRow | None, str]:
     messages, problem = _messages(raw.get("conversations"))
     if problem:
         return None, problem
+    if other := next((mark for mark in OTHER_MARKS for _, text in messages if mark in text), None):
+        return None, f"marks {other}, which limner does not read: take the row away"
     marks = sum(text.count(MARK) for _, text in messages)
     if marks > 1:
         return None, f"marks {marks} pictures by {MARK}, but a row has one: split it"
     if marks and picture is None:
         return None, f'marks a picture by {MARK} but names none: add "image", or take the mark away'
+    if any(who == "gpt" and not text.strip() for who, text in messages[:-1]):
+        return None, "has an empty answer before the end: write one, or take the row away"
     turns = _turns(messages)
     if not turns:
         return None, "has no answer: add the model's answer, or take the row away"
@@ -73,6 +85,8 @@ def _messages(conversations: Any) -> tuple[list[tuple[str, str]], str]:
             continue
         if messages and messages[-1][0] == who:
             return [], f"lets the {who} speak twice in a row: join the two turns"
+        if half := half_of(part["value"]):
+            return [], f"holds {half}: write the text again as UTF-8"
         messages.append((who, part["value"]))
     return messages, ""
 

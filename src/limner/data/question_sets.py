@@ -16,7 +16,6 @@ Other keys are passed over. A missing ``id`` is the number of the line.
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ from pathlib import Path
 from string import ascii_uppercase as LETTERS
 from typing import Any, NamedTuple
 
+from limner.data.lines import read_lines, write_rows
 from limner.errors import InputError
 
 FLAGS = ("text", "question", "leaked")  # why a question needs no picture; see limner.evaluate.audit
@@ -128,15 +128,6 @@ def read_answers(path: str | Path, items: Sequence[Item]) -> tuple[Trial, ...]:
     return tuple(trials.values())
 
 
-def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """JSON objects, one per line. Raises InputError if the file cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be written ({error.strerror}): choose another place") from None
-
-
 def inline_options(question: str) -> tuple[str, tuple[str, ...]]:
     """A question with its options written into it ("... Options: A: red, B: blue", "(A) red (B) blue"), parsed;
     ``(question, ())`` where there are none. What follows the line of the last option stays in the question."""
@@ -158,20 +149,9 @@ def inline_options(question: str) -> tuple[str, tuple[str, ...]]:
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a JSONL file with the numbers of their lines; empty lines are passed over."""
-    try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise InputError(f"'{file}' cannot be read ({reason}): give a JSONL file") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"line {number} of '{file}' is not JSON ({error}): write one object per line") from None
-        if not isinstance(row, dict):
-            raise InputError(f"line {number} of '{file}' is no JSON object: write one object per line")
+    for number, row, problem in read_lines(file):
+        if row is None:
+            raise InputError(f"line {number} of '{file}' {problem}")
         yield number, row
 
 

@@ -1,76 +1,28 @@
-"""Tar shards in the WebDataset convention: files of one sample share the name up to the first dot."""
+"""Tar shards in the WebDataset convention: files of one sample share the name up to the first dot.
+
+`limner.data.samples` says what belongs together where names have more dots.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
 import tarfile
-from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from limner.data.images import MAX_PIXELS, SUFFIXES, fit, read_image
+from limner.data.images import MAX_PIXELS, SUFFIXES, Size, fit, read_image
+from limner.data.samples import index_shards
 from limner.data.source import Example, Source
 from limner.errors import InputError
 
+_PACKED = re.compile(r"\.tar\.\w+$|\.tgz$|\.tbz2$|\.txz$", re.IGNORECASE)  # compressed, or not finished
 _BRACE = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
-
-
-@dataclass
-class Sample:
-    """One sample: its shard, its key, and where in the shard each of its files lies (ending -> offset, length)."""
-
-    shard: Path
-    key: str
-    members: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-    @property
-    def picture(self) -> str | None:
-        """The ending of the picture among the files, if there is one."""
-        return next((ending for ending in self.members if f".{ending.rpartition('.')[2]}" in SUFFIXES), None)
-
-    @property
-    def where(self) -> str:
-        """For messages: the picture and the shard that holds it."""
-        return f"'{self.key}.{self.picture}' in '{self.shard}'"
-
-    def read(self, ending: str) -> bytes:
-        """The content of one file."""
-        offset, length = self.members[ending]
-        try:
-            with self.shard.open("rb") as file:
-                file.seek(offset)
-                return file.read(length)
-        except OSError as error:
-            raise InputError(f"'{self.shard}' cannot be read any more ({error.strerror}): put it back") from None
-
-    def caption(self) -> str:
-        """From ``.txt``, else from ``text`` or ``caption`` in ``.json``, else empty. Raises InputError for bad text."""
-        try:
-            if "txt" in self.members:
-                return " ".join(self.read("txt").decode("utf-8-sig").split())
-            table = self._table()
-            return " ".join(str(table.get("text", table.get("caption", ""))).split())
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"the caption of {self.where} cannot be read ({error}): pack the shard again") from None
-
-    def label(self) -> int:
-        """From ``.cls``, else from ``label`` in ``.json``, else -1. Raises InputError for what is no whole number."""
-        try:
-            return int(self.read("cls")) if "cls" in self.members else int(self._table().get("label", -1))
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InputError(f"the label of {self.where} cannot be read ({error}): pack the shard again") from None
-
-    def _table(self) -> dict[str, Any]:
-        table = json.loads(self.read("json")) if "json" in self.members else {}
-        if not isinstance(table, dict):
-            raise ValueError("the JSON holds no object")
-        return table
 
 
 class Shards:
@@ -78,8 +30,8 @@ class Shards:
 
     Args:
         pattern: a folder, a tar file, a glob (``train-*.tar``) or braces (``train-{000..012}.tar``).
-        size: pixels of a side; None leaves pictures as they are.
-        mode: ``crop`` to the central square or ``pad`` with white.
+        size: pixels of a side, or height and width; None leaves pictures as they are.
+        mode: ``crop`` to the central part of that shape or ``pad`` with white.
         max_pixels: larger pictures are refused.
 
     Raises InputError if no shard is found, one is missing, compressed or cut short, or a sample has no picture;
@@ -87,13 +39,29 @@ class Shards:
     """
 
     def __init__(
-        self, pattern: str | Path, size: int | None = 64, mode: str = "crop", *, max_pixels: int = MAX_PIXELS
+        self, pattern: str | Path, size: Size | None = 64, mode: str = "crop", *, max_pixels: int = MAX_PIXELS
     ) -> None:
         self.size, self.mode, self.max_pixels = size, mode, max_pixels
         self.samples, problems = index_shards(find_shards(pattern))
         if problems:
             raise InputError(problems[0])
         self.name = Path(pattern).name
+
+    @property
+    def captions(self) -> list[str]:
+        """The caption of every sample."""
+        return [sample.caption() for sample in self.samples]
+
+    def names(self) -> list[str]:
+        """The key of every sample, with the name of its shard."""
+        return [f"{sample.shard.name}/{sample.key}" for sample in self.samples]
+
+    def fingerprint(self) -> str:
+        """Changes when a shard is added, taken away or changed (by size and time of the file)."""
+        shards = dict.fromkeys(sample.shard for sample in self.samples)
+        stats = [(shard.name, shard.stat().st_size, shard.stat().st_mtime_ns) for shard in shards]
+        whole = repr((self.size, self.mode, stats)).encode("utf-8", "surrogateescape")
+        return hashlib.blake2b(whole).hexdigest()[:16]
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -115,7 +83,7 @@ def find_shards(pattern: str | Path) -> list[Path]:
         path = Path(name)
         anchor = Path(path.anchor)
         here = [path] if path.is_file() else sorted(anchor.glob(str(path.relative_to(anchor))))
-        here = sorted(path.glob("*.tar")) if path.is_dir() else here
+        here = _shards_in(path) if path.is_dir() else here
         if not here:
             raise InputError(
                 f"'{name}' names no tar file: give a folder, a path, a glob or braces like a-{{000..012}}.tar"
@@ -124,6 +92,18 @@ def find_shards(pattern: str | Path) -> list[Path]:
     if not found:
         raise InputError(f"'{pattern}' counts downwards: write the smaller number first, as in a-{{000..012}}.tar")
     return found
+
+
+def _shards_in(folder: Path) -> list[Path]:
+    """The shards of a folder; raises InputError where it holds others that would be passed over."""
+    shards = sorted(folder.glob("*.tar"))
+    passed = [file for file in sorted(folder.iterdir()) if _PACKED.search(file.name) or file.suffix.lower() in SUFFIXES]
+    if shards and passed:
+        raise InputError(
+            f"'{folder}' holds shards and '{passed[0].name}', which would be passed over: unpack it, pack it again, or "
+            "move it elsewhere"
+        )
+    return shards
 
 
 def _expand(pattern: str) -> list[str]:
@@ -136,47 +116,6 @@ def _expand(pattern: str) -> list[str]:
         parts += [[pattern[at : match.start()]], choices.split(",") if choices else numbers]
         at = match.end()
     return ["".join(choice) for choice in product(*parts, [pattern[at:]])]
-
-
-def index_shards(shards: list[Path]) -> tuple[list[Sample], list[str]]:
-    """All samples that have a picture, in order, and one sentence for everything that is wrong."""
-    samples: list[Sample] = []
-    problems: list[str] = []
-    for shard in shards:
-        found: list[Sample] = []
-        try:
-            with tarfile.open(shard, "r:") as tar:
-                _index(tar, shard, found)
-        except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
-            problems.append(
-                f"'{shard}' is no sound tar file ({error}): unpack it if it is compressed, or fetch it again"
-            )
-        for sample in found:
-            if sample.picture is None:
-                problems.append(f"'{sample.key}' in '{shard}' has no picture: pack the shard again")
-        samples += [sample for sample in found if sample.picture is not None]
-    if not samples and not problems:
-        problems.append(f"'{shards[0]}' holds no sample: check that it was packed from pictures")
-    return samples, problems
-
-
-def _index(tar: tarfile.TarFile, shard: Path, samples: list[Sample]) -> None:
-    end = shard.stat().st_size
-    for member in tar:
-        folder, _, name = member.name.rpartition("/")
-        if not member.isreg() or name.startswith((".", "__")) or "." not in name:
-            continue
-        if member.offset_data + member.size > end:
-            raise tarfile.ReadError(f"it ends within {member.name}")
-        stem, _, ending = name.partition(".")
-        key = f"{folder}/{stem}" if folder else stem
-        if not samples or samples[-1].key != key:
-            samples.append(Sample(shard, key))
-        samples[-1].members[ending.lower()] = (member.offset_data, member.size)
-    with shard.open("rb") as file:  # tarfile takes a cut or garbled header for the end, which is a block of zeros
-        file.seek(tar.offset)
-        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise tarfile.ReadError(f"it has no end after {len(samples)} samples")
 
 
 def write_shards(

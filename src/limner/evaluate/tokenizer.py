@@ -49,14 +49,16 @@ def evaluate_tokenizer(
     count: int | None = None,
     feature_fn: FeatureFn | None = None,
     feature_name: str = "limner features",
+    own: Sequence[np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Scores ``psnr/*`` (dB), ``ssim/*`` and ``frechet/*`` for emoji and scenes; of discrete tokens ``codebook/usage``
     and ``codebook/perplexity`` over the same pictures and all other emoji.
 
     ``judge`` is the feature net of the Frechet distance; ``feature_fn`` with its ``feature_name`` replaces it, for
-    example by `limner.evaluate.inception.load_inception`. ``model`` and ``weights`` are written to the report.
+    example by `limner.evaluate.inception.load_inception`. ``model`` and ``weights`` are written to the report. Scores
+    end in ``/own`` and the codebook's are over these pictures alone, where the user's ``own`` are given.
     """
-    sets = held_out(tokenizer.size, count)
+    sets = held_out(tokenizer.size, count) if own is None else {"own": list(own)}
     features = judge.pooled if feature_fn is None else feature_fn
     scores: dict[str, float] = {}
     ids: list[Tensor] = []
@@ -74,17 +76,20 @@ def evaluate_tokenizer(
             scores[f"ssim/{name}"] = _mean(ssim, pairs)
             distance = frechet_distance(picture_moments(originals, features), picture_moments(rebuilt, features))
             scores[f"frechet/{name}"] = distance
-    if ids and codebook_size is not None:
+    if ids and codebook_size is not None and own is None:
         emoji = Padded(Emoji("train", size=min(extent(tokenizer.size))), tokenizer.size)
         known = [emoji[i].image for i in range(len(emoji) if count is None else min(len(emoji), count))]
         ids += [tokenizer.encode(image) for image in _batches(known)]
+    if ids and codebook_size is not None:
         shares = code_shares(torch.cat(ids), codebook_size)
         scores |= {"codebook/usage": usage(shares), "codebook/perplexity": perplexity(shares)}
     protocol = Protocol(
-        reference=f"{len(sets['emoji'])} held-out emoji, {len(sets['scenes'])} held-out scenes of 1 or 2 things, white",
+        reference=f"{len(sets['emoji'])} held-out emoji, {len(sets['scenes'])} held-out scenes of 1 or 2 things, white"
+        if own is None
+        else f"{len(own)} pictures of the user",
         count=sum(map(len, sets.values())),
         size=tokenizer.size,
-        resize="rendered at this size",
+        resize="rendered at this size" if own is None else "central part, antialiased Lanczos",
         judge=feature_name if feature_fn is not None else "limner features",
         judge_hash=_module_hash(judge if feature_fn is None else feature_fn),
         reference_hash=pictures_hash(picture for pictures in sets.values() for picture in pictures),

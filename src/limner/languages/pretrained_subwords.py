@@ -29,6 +29,7 @@ class PretrainedSubwords:
         if tokenizer.eos_token_id is None:
             raise InputError("this tokenizer has no sign for the end: name an eos_token in tokenizer_config.json")
         self.tokenizer, self.prompt = tokenizer, prompt
+        self._control = tuple(tokenizer.all_special_tokens)
 
     @classmethod
     def read(cls, folder: Path, *, prompt: str = PROMPT) -> PretrainedSubwords:
@@ -44,12 +45,23 @@ class PretrainedSubwords:
         return len(self.tokenizer)
 
     def ids(self, text: str) -> list[int]:
-        """Subwords of a text."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+        """Subwords of a text. Control signs that a person wrote, such as "</s>", are text and have no effect."""
+        return self._ids(text, plain=self._has_control(text))
 
     def prompt_ids(self, question: str) -> list[int]:
-        """Subwords of a question, as the prompt puts it."""
-        return self.ids(self.prompt.replace(QUESTION, question))
+        """Subwords of a question, as the prompt puts it; only the prompt's own control signs have an effect."""
+        if not self._has_control(question):
+            return self._ids(self.prompt.replace(QUESTION, question), plain=False)
+        before, _, after = self.prompt.partition(QUESTION)
+        parts = (self._ids(before, plain=False), self._ids(question, plain=True), self._ids(after, plain=False))
+        return [row for part in parts for row in part]
+
+    def _ids(self, text: str, *, plain: bool) -> list[int]:
+        """``plain``: control signs are read as text."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=plain)) if text else []
+
+    def _has_control(self, text: str) -> bool:
+        return any(sign in text for sign in self._control)
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of subwords, up to the sign for the end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from limner.errors import CheckpointError, InputError
 
 PAD, UNKNOWN, END = "[pad]", "[unknown]", "[end]"
+BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 _STOPS = re.compile(r" ([.,;:!?])")
 
 
@@ -34,11 +36,30 @@ class Subwords(nn.Module):
     @classmethod
     def trained(cls, captions: Iterable[str], *, size: int, length: int, speaks: bool = False) -> Subwords:
         """A vocabulary of at most ``size`` subwords learned from ``captions``; one that ``speaks`` has a sign for the
-        end."""
-        subwords = cls(length)
+        end.
+
+        Where there are more letters than that, as in Chinese captions, the 256 bytes are subwords too: frequent letters
+        have a subword, the others are written in UTF-8. Raises `InputError` where not even the bytes have room.
+        """
+        subwords, given = cls(length), list(captions)
         marks = [PAD, UNKNOWN, END] if speaks else [PAD, UNKNOWN]
-        trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=marks, show_progress=False)
-        subwords.vocabulary.train_from_iterator(captions, trainer)
+        letters = len(_alphabet(subwords.vocabulary, given))
+        by_bytes = letters > size - len(marks)
+        room = (size - len(marks) - len(BYTES)) * 3 // 4 if by_bytes else size - len(marks)
+        if room < 1:
+            raise InputError(
+                f"these captions are written in {letters} letters, for which {size} subwords have no room: train with "
+                f"--vocabulary {2 * len(BYTES)} or more"
+            )
+        vocabulary = _empty(speaks=speaks, by_bytes=by_bytes)
+        trainer = trainers.BpeTrainer(
+            vocab_size=size,
+            special_tokens=[*marks, *BYTES] if by_bytes else marks,
+            limit_alphabet=room,
+            show_progress=False,
+        )
+        vocabulary.train_from_iterator(given, trainer)
+        subwords.vocabulary = _without_control(vocabulary)
         return subwords
 
     def encode(self, captions: Sequence[str]) -> Int[Tensor, "b k"]:
@@ -74,14 +95,18 @@ class Subwords(nn.Module):
         return self.ids(question)
 
     def text(self, ids: Sequence[int]) -> str:
-        """The text of subwords, up to the sign for the end, with no blank before a stop or comma."""
+        """The text of subwords, up to the sign for the end. Vocabularies of before, which set a blank before every
+        stop and comma, lose it."""
         ended = ids[: list(ids).index(self.end())] if self.end() in ids else ids
-        return _STOPS.sub(r"\1", self.vocabulary.decode(list(ended)))
+        decoded = self.vocabulary.decode(list(ended))
+        splits = self.vocabulary.pre_tokenizer.pre_tokenize_str("a.")[-1][0] != "."
+        return _STOPS.sub(r"\1", decoded) if splits else decoded
 
     def word(self, row: int) -> str:
         """A subword as a person writes it: "▁red" is "red", and a part within a word is "-angle"."""
         token = str(self.vocabulary.id_to_token(row))
-        return token.removeprefix("▁") if token.startswith(("▁", "[")) else f"-{token}"
+        inner = token[:1].isalnum() and not token.startswith("▁")
+        return f"-{token}" if inner else token.removeprefix("▁")
 
     def unknown(self, caption: str) -> list[str]:
         """Words of a caption with a letter that no training caption had; the model reads a blank in its place."""
@@ -98,15 +123,37 @@ class Subwords(nn.Module):
     def set_extra_state(self, state: Any) -> None:
         """Read it back; raises `CheckpointError` if it is no vocabulary."""
         try:
-            self.vocabulary = tokenizers.Tokenizer.from_str(bytes(state.cpu().numpy()).decode())
+            self.vocabulary = _without_control(tokenizers.Tokenizer.from_str(bytes(state.cpu().numpy()).decode()))
         except Exception as error:  # the library raises no other class
             raise CheckpointError(f"the vocabulary of a saved model is damaged ({error}): save it again") from None
 
 
-def _empty() -> tokenizers.Tokenizer:
-    vocabulary = tokenizers.Tokenizer(models.BPE(unk_token=UNKNOWN))
+def _empty(*, speaks: bool = False, by_bytes: bool = False) -> tokenizers.Tokenizer:
+    vocabulary = tokenizers.Tokenizer(models.BPE(unk_token=UNKNOWN, byte_fallback=by_bytes))
     vocabulary.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     # Words are marked where they begin: with a suffix where they end, the library numbers subwords at random.
-    vocabulary.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.Metaspace()])
-    vocabulary.decoder = decoders.Metaspace()
+    begins, decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    # What is written must read as it was: signs stand apart, but no blank before them that was not there.
+    speaking, reading = [begins, pre_tokenizers.Punctuation()], [pre_tokenizers.Whitespace(), begins]
+    vocabulary.pre_tokenizer = pre_tokenizers.Sequence(speaking if speaks else reading)
+    vocabulary.decoder = decoders.Sequence([decoders.ByteFallback(), decoder]) if by_bytes else decoder
+    return vocabulary
+
+
+def _alphabet(vocabulary: tokenizers.Tokenizer, texts: Iterable[str]) -> set[str]:
+    """The letters that texts are written in, and the sign that begins a word."""
+    letters = {"▁"}
+    for text in texts:
+        letters.update(vocabulary.normalizer.normalize_str(text))
+    return letters - {" "}
+
+
+def _without_control(vocabulary: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+    """The vocabulary, for which signs such as "[end]" and "<0x41>" are text where a person writes them, and bytes
+    are no signs that a text goes without."""
+    state = json.loads(vocabulary.to_str())
+    control = [token for token in state["added_tokens"] if token["content"] not in BYTES]
+    if len(control) < len(state["added_tokens"]):
+        vocabulary = tokenizers.Tokenizer.from_str(json.dumps({**state, "added_tokens": control}))
+    vocabulary.encode_special_tokens = True
     return vocabulary

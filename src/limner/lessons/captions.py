@@ -23,8 +23,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from limner.data.emoji import Emoji
-from limner.data.folder import Folder
-from limner.data.images import extent
+from limner.data.images import MAX_PIXELS, extent
+from limner.data.own import open_own
 from limner.data.scenes import HELD_OUT_NAMES, PHRASINGS, Scenes
 from limner.data.source import Source
 from limner.data.stream import Padded, Subset
@@ -140,11 +140,19 @@ class Captioned(NamedTuple):
     preview: Sequence[str] = PREVIEW
 
 
-def captioned(tokenizer: QuantizingTokenizer, data: Path | None, *, scenes: int, seed: int, cache: Path) -> Captioned:
-    """The captioned worlds, or the user's folder ``data``; raises `InputError` if no image there has a caption."""
+def captioned(
+    tokenizer: QuantizingTokenizer,
+    data: Path | None,
+    *,
+    scenes: int,
+    seed: int,
+    cache: Path,
+    max_pixels: int = MAX_PIXELS,
+) -> Captioned:
+    """The captioned worlds, or the user's own ``data``; raises `InputError` if no image there has a caption."""
     if data is None:
         return Captioned(tokenized_worlds(tokenizer, scenes, seed, cache), SHARES)
-    own = Folder(data, size=tokenizer.size)
+    own = open_own(data, tokenizer.size, max_pixels=max_pixels)
     captions = tuple(dict.fromkeys(caption for caption in own.captions if caption))
     if not captions:
         raise InputError(f"no picture in {data} has a caption: write it into a .txt of the picture's name")

@@ -9,14 +9,15 @@ A small language model's vocabulary is learned from the questions and answers th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from limner.data.conversation_file import ConversationFile, Reshuffled
-from limner.data.conversations import Conversation, Conversations, SceneConversations
+from limner.data.captioned import OwnConversations
+from limner.data.conversation_file import Reshuffled
+from limner.data.conversations import Conversation, Conversations, SceneConversations, Turn, Written
 from limner.data.scenes import Scenes
 from limner.errors import InputError
 from limner.evaluate.answering import AnswersFn, Picture, answering_scores, questions_of
@@ -31,7 +32,7 @@ from limner.unified.reconstruction import Reconstruction
 from limner.unified.segments import NOTHING, Packed
 from limner.unified.targets import resized
 
-READ = 1_000  # conversations of each source that the vocabulary is learned from
+READ = 1_000  # conversations of each endless source that the vocabulary is learned from
 HELD_OUT = 60  # conversations that are validated on
 EVERY = 20  # one row of so many of a file is held out, up to HELD_OUT
 BATCH = 8  # conversations of a batch when validating
@@ -52,14 +53,8 @@ def scene_split(size: int, turns: int, seed: int) -> Split:
     return Split(scene_sources(size, turns, seed), scene_held_out(size))
 
 
-def file_split(
-    data: str, pictures: str | None, fitted: Literal["pad", "crop"], *, size: int, seed: int, pictured: bool
-) -> Split:
-    """Conversations of a file, about images of ``size`` pixels on a side; ``pictured``: only those about an image.
-    Raises `InputError` for a file that cannot be used."""
-    conversations = ConversationFile.read(data, pictures, size, fitted)
-    if pictured:
-        conversations = conversations.pictured()
+def split_of(conversations: OwnConversations, data: str, *, seed: int) -> Split:
+    """The user's own conversations, one of twenty held out; raises `InputError` if there is none."""
     training, last = conversations.parted(min(HELD_OUT, len(conversations) // EVERY))
     if not len(training):
         raise InputError(f"--data {data} has no row with a picture, and aligning takes no others: give another")
@@ -93,11 +88,14 @@ def scene_questions(scenes: Scenes, count: int) -> list[Conversation]:
 
 
 def texts(sources: Iterable[Conversations]) -> Iterable[str]:
-    """Questions and answers of the first conversations of each source."""
+    """Questions and answers of each source: all of a file, the first conversations of one without end."""
     for source in sources:
-        for index in range(min(READ, len(source))):
-            for turn in source[index].turns:
-                yield from turn[:2]
+        if isinstance(source, Written):
+            turns: Iterable[Turn] = source.every_turn()
+        else:
+            turns = (turn for index in range(min(READ, len(source))) for turn in source[index].turns)
+        for turn in turns:
+            yield from turn[:2]
 
 
 def vocabulary(sources: Sequence[Conversations], size: int, model: str | None) -> Subwords:
@@ -195,11 +193,11 @@ class ConversationLesson:
         """Accuracy on held-out questions with one right answer; where there are none, the cross-entropy of answers."""
         images, turns = questions_of(self.held_out)
         if not turns:
-            return {"heldout/answers": self._cross_entropy(model)} if self.held_out else {}
+            return {"heldout/answers": self.cross_entropy(model)} if self.held_out else {}
         scores = answering_scores(answers_of(model), images, turns)
         return {name: value for name, value in scores.items() if name.startswith(("qa/", "blind/"))}
 
-    def _cross_entropy(self, model: VisionLanguageModel) -> float:
+    def cross_entropy(self, model: VisionLanguageModel) -> float:
         """Mean, in nats, over the subwords of held-out answers."""
         total, count = 0.0, 0
         for start in range(0, len(self.held_out), BATCH):

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from limner.data.emoji import Emoji
-from limner.data.folder import Folder
-from limner.data.images import Size, extent
+from limner.data.images import MAX_PIXELS, Size, extent
+from limner.data.own import held_out, open_own
 from limner.data.photos import Photos
 from limner.data.scenes import Scenes
 from limner.data.source import Example, Source
@@ -75,15 +75,15 @@ def worlds(size: Size, seed: int) -> Stream:
     return Stream(sources, (0.5, 0.3, 0.1, 0.1), vary=vary, seed=seed)
 
 
-def own_pictures(folder: str, size: Size, seed: int) -> Stream:
-    """A folder of pictures, mirrored and shifted."""
-    return Stream([CachedSource(Folder(folder, size=size))], vary=[chain(mirrored, shifted)], seed=seed)
-
-
-def learning_from(data: Path | None, size: Size, seed: int) -> tuple[Stream, dict[str, Source]]:
-    """What a tokenizer learns from, and held-out images by kind: the worlds', or those of the user's folder."""
+def learning_from(
+    data: Path | None, size: Size, seed: int, max_pixels: int = MAX_PIXELS
+) -> tuple[Stream, dict[str, Source]]:
+    """What a tokenizer learns from, and held-out images by kind: the worlds', or the user's own, mirrored and shifted,
+    of which `limner.data.own.held_out` keeps some back."""
     if data is not None:
-        return own_pictures(str(data), size, seed), {"own": Folder(data, size=size)}
+        training, kept = held_out(open_own(data, size, max_pixels=max_pixels))
+        stream = Stream([CachedSource(training)], vary=[chain(mirrored, shifted)], seed=seed)
+        return stream, {"own": kept} if len(kept) else {}
     side = min(extent(size))
     emoji, scenes = Emoji("heldout", size=side), Scenes(0, split="heldout", size=side, objects=(1, 4))
     return worlds(size, seed), {"emoji": Padded(emoji, size), "scenes": Padded(scenes, size)}
@@ -96,7 +96,7 @@ def tokenizer_task(
     model: QuantizingTokenizer,
     stream: Stream,
     objective: Objective,
-    held_out: Mapping[str, Source],
+    unseen: Mapping[str, Source],
     extra: nn.Module | None = None,
 ) -> TokenizerTask:
     """Train a tokenizer on a stream of images.
@@ -105,13 +105,13 @@ def tokenizer_task(
         model: the tokenizer.
         stream: what it learns from.
         objective: its loss.
-        held_out: images by kind; up to 96 of each are scored and shown.
+        unseen: held-out images by kind; up to 96 of each are scored and shown. Without any, nothing is.
         extra: what the objective trains beside it, such as a discriminator.
     """
     module = cast(nn.Module, model)
     learning = any(one.requires_grad for name, one in module.named_parameters() if not name.startswith("decoder."))
     images = {
-        name: to_tensor([source[i].image for i in range(min(len(source), 96))]) for name, source in held_out.items()
+        name: to_tensor([source[i].image for i in range(min(len(source), 96))]) for name, source in unseen.items()
     }
 
     def batch(start: int, size: int) -> Image:
@@ -122,7 +122,7 @@ def tokenizer_task(
         batch,
         objective,
         extra,
-        lambda model: beside_reconstructions(model, images),
+        (lambda model: beside_reconstructions(model, images)) if images else None,
         lambda model: reconstruction_psnr(model, images),
         coupling_of(objective, *([model.quantizer] if learning else [])),  # a codebook of frozen latents stands still
     )

@@ -9,12 +9,13 @@ Data, training and scoring are imported when they are needed, so that loading a 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from torch import Tensor
 
+from limner.data.images import MAX_PIXELS
 from limner.decode.decoder import Decoder
 from limner.errors import InputError
 from limner.generators.conditions import TextCondition
@@ -26,7 +27,7 @@ from limner.recipe import EvaluationRequest
 from limner.store.folder import load
 from limner.tokenizers.quantizers.quantizer import Discrete
 from limner.tokenizers.tokenizer import QuantizingTokenizer
-from limner.train.settings import Settings
+from limner.train.settings import RARE, RUN, Settings
 from limner.train.task import Task
 
 Lesson: TypeAlias = Task[TextToImage, dict[str, Any]]
@@ -40,7 +41,9 @@ class Knobs(Settings):
     tokenizer: str
     """Name or folder of the tokenizer."""
     data: Path | None = None
-    """Folder of your own captioned pictures; without it emoji and scenes."""
+    """Your own captioned pictures, a folder or tar shards; without them emoji and scenes."""
+    max_pixels: int = field(default=MAX_PIXELS, metadata={**RUN, **RARE})
+    """Pictures of yours with more pixels are refused before they are decoded."""
     scenes: int = 15_000
     """Scenes of each of four kinds (one thing or two, with its position named or any caption) that are tokenized."""
     width: int = 192
@@ -165,7 +168,9 @@ def lesson(knobs: Knobs, model: TextToImage, order: Callable[[Tensor], Order] | 
     tokenizer = model.tokenizer
     assert isinstance(tokenizer, QuantizingTokenizer)
     cache = (knobs.out or Path("runs")) / "cache"
-    data = captioned(tokenizer, knobs.data, scenes=knobs.scenes, seed=knobs.seed, cache=cache)
+    data = captioned(
+        tokenizer, knobs.data, scenes=knobs.scenes, seed=knobs.seed, cache=cache, max_pixels=knobs.max_pixels
+    )
     model.subwords = Subwords.trained(data.pictures.captions, size=knobs.vocabulary, length=knobs.text_length)
     return text_to_image_task(
         model, data.pictures, data.shares, seed=knobs.seed, preview=data.preview, order=order, images=knobs.images

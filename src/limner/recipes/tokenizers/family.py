@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from torch import nn
 
+from limner.data.images import MAX_PIXELS
 from limner.recipe import EvaluationRequest
 from limner.store.files import WEIGHTS, fill, locate, read_weights
 from limner.store.folder import load
 from limner.tokenizers.autoencoder import Autoencoder
 from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.tokenizer import Objective, QuantizingTokenizer
-from limner.train.settings import RARE, SHARED, Settings
+from limner.train.settings import RARE, RUN, SHARED, Settings
 from limner.train.task import Task
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ class Knobs(Settings):
     """A tokenizer of small images, whatever its loss."""
 
     data: Path | None = None
-    """Folder of your own pictures; without it emoji, scenes and photographs."""
+    """Your own pictures, a folder or tar shards; without them emoji, scenes and photographs."""
+    max_pixels: int = field(default=MAX_PIXELS, metadata={**RUN, **RARE})
+    """Pictures of yours with more pixels are refused before they are decoded."""
     finetune: str | None = field(default=None, metadata=SHARED)
     """Name or folder of a tokenizer whose decoder alone is trained on: its tokens stay as they are."""
     size: int | tuple[int, int] = 64
@@ -124,7 +127,7 @@ def lesson_by(objective: Objective, knobs: Knobs, model: QuantizingTokenizer, ex
         fill(cast(nn.Module, model), read_weights(source / WEIGHTS), source)
         cast(nn.Module, model).requires_grad_(False)
         model.decoder.requires_grad_(True)
-    stream, held_out = learning_from(knobs.data, knobs.size, knobs.seed)
+    stream, held_out = learning_from(knobs.data, knobs.size, knobs.seed, knobs.max_pixels)
     return tokenizer_task(model, stream, objective, held_out, extra)
 
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.connectors.connector import Connector
+from limner.data.images import MAX_PIXELS
 from limner.encoders.encoder import VisionEncoder
 from limner.encoders.pretrained import PretrainedEncoder
 from limner.encoders.vit import VisionTransformer
@@ -36,7 +37,7 @@ from limner.models.vision_language import VisionLanguageModel
 from limner.nn.pretrained_folder import has_weights
 from limner.recipe import EvaluationRequest
 from limner.store.files import is_described
-from limner.train.settings import RARE, Settings
+from limner.train.settings import RARE, RUN, Settings
 from limner.train.task import Task
 from limner.unified.conversation import TextVocabulary
 
@@ -119,11 +120,14 @@ class Knobs(SmallKnobs):
     length: int = field(default=LENGTH, metadata=RARE)
     """Most tokens of a row, image and text; longer conversations lose their last turns."""
     data: str | None = None
-    """A JSON file of LLaVA conversations or COCO captions; without one, questions about scenes."""
+    """A JSON file of LLaVA conversations or COCO captions, or captioned pictures (a folder or tar shards); without
+    one, questions about scenes."""
     pictures: str | None = None
     """Folder that the images' paths in that file start from; without one, the file's own."""
     fitted: Literal["pad", "crop"] = field(default="pad", metadata=RARE)
     """How such an image becomes square: padded with white, or cropped to the middle."""
+    max_pixels: int = field(default=MAX_PIXELS, metadata={**RUN, **RARE})
+    """Pictures of yours with more pixels are refused before they are decoded."""
     subwords: str | None = field(default=None, metadata=RARE)
     """Name or folder of a model whose subwords the small language model takes, so that the two can be swapped
     (`limner swap`); without it they are learned from questions and answers."""
@@ -205,7 +209,8 @@ def conversation_lesson(
     """Training on scenes or on the user's file, from parts that were trained before, with a vocabulary of that data for
     the small language model; ``reconstruction``: see `ConversationLesson`. Raises `InputError` for data or parts that
     do not suit the model."""
-    from limner.lessons.conversations import ConversationLesson, file_split, scene_split, vocabulary
+    from limner.data.captioned import own_conversations
+    from limner.lessons.conversations import ConversationLesson, scene_split, split_of, vocabulary
     from limner.recipes.understanding.start import require_weights, start_connector, start_encoder, start_language
 
     require_weights(knobs)
@@ -213,7 +218,10 @@ def conversation_lesson(
     if knobs.data is None:
         split = scene_split(size, knobs.turns, knobs.seed)
     else:
-        split = file_split(knobs.data, knobs.pictures, knobs.fitted, size=size, seed=knobs.seed, pictured=aligning)
+        conversations = own_conversations(
+            knobs.data, knobs.pictures, size=size, fitted=knobs.fitted, max_pixels=knobs.max_pixels
+        )
+        split = split_of(conversations.pictured() if aligning else conversations, knobs.data, seed=knobs.seed)
     if knobs.language is None:
         model.vocabulary = vocabulary(split.training, knobs.vocabulary, knobs.subwords)
     start_language(knobs, model)
