@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -106,10 +106,6 @@ class ConversationFile:
         return ConversationFile(rows, self.pictures, self.size, self.mode, max_pixels=self.max_pixels)
 
 
-class Finite(Conversations, Written, Protocol):
-    """A source of as many conversations as there are."""
-
-
 class Reshuffled:
     """A source that goes on forever: all its conversations in random order, then all in another.
 
@@ -118,7 +114,7 @@ class Reshuffled:
         seed: of the orders.
     """
 
-    def __init__(self, source: Finite, seed: int) -> None:
+    def __init__(self, source: Conversations, seed: int) -> None:
         self.source, self.seed = source, seed
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, dtype=np.int64))
 
@@ -126,8 +122,10 @@ class Reshuffled:
         return ENDLESS
 
     def every_turn(self) -> Iterable[Turn]:
-        """The turns of all rows; no picture is read."""
-        return self.source.every_turn()
+        """The turns of all conversations; no picture is read where the source knows them."""
+        if isinstance(self.source, Written):
+            return self.source.every_turn()
+        return (turn for index in range(len(self.source)) for turn in self.source[index].turns)
 
     def __getitem__(self, index: int) -> Conversation:
         epoch, place = divmod(index, len(self.source))

@@ -77,7 +77,7 @@ class Passage(NamedTuple):
     alone: bool
 
 
-class Claim(NamedTuple):
+class OptionClaim(NamedTuple):
     """What a passage says: options, weight (0: denied), and whether it takes back what was said before."""
 
     options: frozenset[int]
@@ -142,11 +142,11 @@ def _options(group: str) -> tuple[frozenset[int], bool]:
     return frozenset(place for _, place, _ in there), bool(letters)
 
 
-def _claim(one: Passage) -> Claim:
+def _claim(one: Passage) -> OptionClaim:
     before = one.before[-_LEFT:]
     clause = before[max((match.end() for match in _CUT.finditer(before)), default=0) :]
     turn = bool(_TURN.search(one.since))
-    made = Claim(one.options, 1, turn, one.by_letter)
+    made = OptionClaim(one.options, 1, turn, one.by_letter)
     wrong, right = _WRONG.search(one.after), _RIGHT.search(one.after)
     if _MARKED.search(before):
         return made._replace(weight=4)
@@ -167,7 +167,7 @@ def _claim(one: Passage) -> Claim:
     return made
 
 
-def _last_alone(claims: Sequence[Claim], found: Sequence[Passage]) -> Iterator[Claim]:
+def _last_alone(claims: Sequence[OptionClaim], found: Sequence[Passage]) -> Iterator[OptionClaim]:
     """An option alone in the last sentence, after others that were not alone, is the answer to which they lead."""
     for number, (claim, one) in enumerate(zip(claims, found, strict=True)):
         leads = number == len(found) - 1 and one.alone and not one.first and claim.weight == 2
@@ -175,7 +175,7 @@ def _last_alone(claims: Sequence[Claim], found: Sequence[Passage]) -> Iterator[C
         yield claim._replace(weight=3, turn=True) if leads else claim
 
 
-def _agreed(claims: Sequence[Claim], count: int) -> int | None:
+def _agreed(claims: Sequence[OptionClaim], count: int) -> int | None:
     """The option of claims of one weight: of several the last, if it takes the others back."""
     named = [claim.options for claim in claims]
     every = frozenset().union(*named)
@@ -187,7 +187,7 @@ def _agreed(claims: Sequence[Claim], count: int) -> int | None:
     return next(iter(named[-1]))
 
 
-def _mentioned(claims: Sequence[Claim], count: int) -> int | None:
+def _mentioned(claims: Sequence[OptionClaim], count: int) -> int | None:
     """The only option that is mentioned and not denied, letters before words; or the only one that is not denied."""
     denied = frozenset(place for claim in claims if claim.weight == 0 for place in claim.options)
     for by_letter in (True, False):
@@ -199,17 +199,17 @@ def _mentioned(claims: Sequence[Claim], count: int) -> int | None:
     return next(iter(left)) if len(left) == 1 and denied else None
 
 
-def _without_lists(text: str, count: int) -> tuple[str, list[Claim]]:
+def _without_lists(text: str, count: int) -> tuple[str, list[OptionClaim]]:
     """The text without copies of the list of options, and what was said behind their entries, if that is a choice."""
-    judged: list[Claim] = []
+    judged: list[OptionClaim] = []
     while (run := _list_of(text, count)) is not None:
         line_end = text.find("\n", run[-1])
         stops = [*run[1:], len(text) if line_end < 0 else line_end]
         verdicts = [_verdict(text[at + 1 : stop]) for at, stop in zip(run, stops, strict=True)]
         if verdicts.count(True) == 1:
-            judged.append(Claim(frozenset([verdicts.index(True)]), 3, False, True))
+            judged.append(OptionClaim(frozenset([verdicts.index(True)]), 3, False, True))
         elif verdicts.count(False) == count - 1 and count > 2:
-            judged.append(Claim(frozenset([verdicts.index(None)]), 3, False, True))
+            judged.append(OptionClaim(frozenset([verdicts.index(None)]), 3, False, True))
         for at, verdict in zip(reversed(run), reversed(verdicts), strict=True):
             rest = at + 1 if verdict is None else stops[run.index(at)]
             text = text[:at] + "\n" + text[rest:]

@@ -53,8 +53,8 @@ def read_option(response: str, options: Sequence[str]) -> int | None:
         return exact
     masked, polar = mask(normalised(response), options), [label(option) for option in options]
     if sorted(polar, key=str) == [False, True] and not any(by_letter for _, _, by_letter in items(masked)):
-        said = read_yes_no(response)
-        return None if said is None else polar.index(said)
+        found = read_yes_no(response)
+        return None if found is None else polar.index(found)
     return chosen(masked, len(options))
 
 
@@ -72,8 +72,8 @@ def read_phrase(response: str, phrases: Sequence[str]) -> int | None:
         return exact
     polar = [label(phrase) for phrase in phrases]
     if phrases and None not in polar:
-        said = read_yes_no(response)
-        return polar.index(said) if said in polar and said is not None else None
+        found = read_yes_no(response)
+        return polar.index(found) if found in polar and found is not None else None
     letters = [phrase.strip().upper() for phrase in phrases]
     if all(len(letter) == 1 and letter in LETTERS for letter in letters):  # options that only the picture shows
         place = read_letter(response, 1 + max(map(LETTERS.index, letters)))

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from string import ascii_lowercase
 
-from limner.evaluate.phrases import ARTICLES, UNSPACED, Span, spans, words
+from limner.evaluate.phrases import ARTICLES, UNSPACED, WordAt, spans, words
 
 LETTER, PHRASE = 0xE100, 0xE200  # private signs: LETTER + i is option i by its letter, PHRASE + i by its words
 MARK = "\ue001"  # before what was marked as the answer: \boxed{B}, <answer>B</answer>
@@ -167,7 +167,7 @@ def _phrases(text: str, options: Sequence[str]) -> Iterator[tuple[int, int, int]
             yield start, stop, place
 
 
-def _starts(there: Sequence[Span], phrase: tuple[str, ...], text: str) -> Iterator[int]:
+def _starts(there: Sequence[WordAt], phrase: tuple[str, ...], text: str) -> Iterator[int]:
     for at in range(len(there) - len(phrase) + 1):
         found = all(there[at + i].word == word for i, word in enumerate(phrase))
         if found and "\n" not in text[there[at].start : there[at + len(phrase) - 1].stop]:

@@ -13,33 +13,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from limner.data.scenes.language import NUMBERS
+from limner.evaluate.tongues import listed
 
 UNSPACED = "\u0e00-\u0eff\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_ENGLISH = frozenset(("a", "an", "the"))
-ARTICLES = _ENGLISH | frozenset(
-    [
-        "ein",
-        "eine",
-        "einen",
-        "einem",
-        "einer",
-        "der",
-        "das",
-        "dem",
-        "un",
-        "une",
-        "le",
-        "la",
-        "les",
-        "el",
-        "los",
-        "las",
-        "una",
-        "il",
-    ]
-)
-_TEENS = ["ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_ENGLISH = listed("a an the")
+ARTICLES = _ENGLISH | listed("ein eine einen einem einer das dem un une le la les el los las una il")
+_TEENS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _FOREIGN = (
     "zwei drei vier fünf sechs sieben acht neun zehn",
     "dos tres cuatro cinco seis siete ocho nueve diez",
@@ -55,7 +35,7 @@ _WORD = re.compile(
 )
 
 
-class Span(NamedTuple):
+class WordAt(NamedTuple):
     """A word of a text and where it stands there."""
 
     word: str
@@ -63,11 +43,11 @@ class Span(NamedTuple):
     stop: int
 
 
-def spans(text: str) -> list[Span]:
+def spans(text: str) -> list[WordAt]:
     """The words of a text, articles and all, with their places."""
     lowered = "".join(sign.lower() if len(sign.lower()) == 1 else sign for sign in text)
     plain = re.sub(r"['’]s(?=\s|$)", "  ", lowered)
-    return [Span(_numeral(match), match.start(), match.end()) for match in _WORD.finditer(plain)]
+    return [WordAt(_numeral(match), match.start(), match.end()) for match in _WORD.finditer(plain)]
 
 
 def _numeral(match: re.Match[str]) -> str:

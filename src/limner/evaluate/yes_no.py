@@ -49,9 +49,9 @@ def read_yes_no(response: str) -> bool | None:
     for sentence, asks in _sentences("\n".join(marked) if marked else text):
         if asks or _EITHER.search(sentence):
             continue
-        said_first = first_word(sentence)
-        if said_first is not None:
-            answers.append((said_first, bool(_TURN.search(sentence))))
+        answer = first_word(sentence)
+        if answer is not None:
+            answers.append((answer, bool(_TURN.search(sentence))))
         elif (denies := _denies(sentence)) is not None:
             tacit.append(not denies)
     if answers:
