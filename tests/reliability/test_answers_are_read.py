@@ -114,3 +114,70 @@ def test_a_prompt_lists_its_options_once(tmp_path):
     assert made == {"1": [1, 1]}
     assert rights(items) == {"1": frozenset([1])}
     assert all(row["prompt"].count("blue") == 1 for row in asked)
+
+
+SHAPES = WORDS[0]
+LISTED = "\n".join(f"{letter}. {word}" for letter, word in zip("ABCD", SHAPES, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("The right answer is B. Option A is wrong, as its outline differs.", 1),
+        ("Answer: C. That rules out option D.", 2),
+        ("It is D; option B shows a different outline.", 3),
+        ("The answer is C. Many would take option A here.", 2),
+        *[(f"{LISTED}\nAnswer: {letter}", place) for place, letter in enumerate("ABCD")],
+        *[
+            (
+                "\n".join(
+                    f"({x}) {word}: {'yes' if x == letter else 'no'}" for x, word in zip("ABCD", SHAPES, strict=True)
+                )
+                + f"\nThe answer is ({letter}).",
+                place,
+            )
+            for place, letter in enumerate("ABCD")
+        ],
+        *[
+            (text.format(letter, chr(ord(letter) + 0xFEE0)), place)
+            for place, letter in enumerate("ABCD")
+            for text in (
+                *("答案是{0}", "答案：{0}", "正确答案为 {0}", "选{0}。", "我选择 {0}", "选项{0}", "{1}", "（{1}）"),
+                *("정답은 {0}입니다", "<think>Perhaps A, perhaps D.</think>{0}", "<answer>{0}</answer>"),
+            )
+        ],
+        *[
+            (text, None)
+            for text in (
+                *("A, B, C, D", "(A) and (B)", "(A) or (B)", "A, B", "Answer: A and C", "Answer: A, C"),
+                *("The answer is A or B", "A) heart or B) star"),
+            )
+        ],
+    ],
+)
+def test_reported_answers_to_options(text, place):
+    """As users of other software reported them (VLMEvalKit 1175 and 1552, sglang 23864, opencompass 1933)."""
+    assert read_option(text, SHAPES) == place
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("Yes, the stone bears a notice.", True),
+        ("No, there is none.", False),
+        ("There is no dog in it.", False),
+        ("There isn't any dog.", False),
+        ("I do not see a dog.", False),
+        ("The picture does not show a dog.", False),
+        ("Yes, no doubt about it.", True),
+        ("Yes.\nNo cat is there.", True),
+        ("Nope", False),
+        ("是", True),
+        ("不是", False),
+        ("Ja.", True),
+        ("Nein.", False),
+    ],
+)
+def test_reported_yes_and_no(text, meant):
+    """LogicCheckGPT 1, VLMEvalKit 73, POPE 19."""
+    assert read_yes_no(text) is meant

@@ -27,11 +27,14 @@ class Tokens:
     """Tokenize an image and reconstruct it; of ordered tokens also from the first 1, 2, 4 ... alone."""
 
     image: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="")]
-    """Picture files; each is cut to the model's shape and brought to its size."""
+    """Picture files, or folders and tar shards, of which the first pictures are taken; each is cut to the model's shape
+    and brought to its size."""
     out: Annotated[Path, arg(aliases=["-o"])] = Path("tokens.png")
     """Where to write the page: original, reconstructions and map of the tokens, one row per picture."""
     model: Annotated[str, arg(aliases=["-m"])] = "vq-vae-64"
     """A tokenizer that ships with limner, or the folder of one that you trained."""
+    count: Annotated[int, arg(aliases=["-n"])] = 16
+    """Pictures that are taken of a folder or of shards."""
     json: Flag = False
     """Print one object with the tokens themselves and nothing else."""
 
@@ -64,26 +67,27 @@ def run(arguments: list[str]) -> None:
     if not options.image:
         raise InputError("there is no image to tokenize: name one, as in `limner tokens photo.jpg`")
     with standard_output_kept(options.json):
-        parts = tokenize(options)
+        names, parts = tokenize(options)
     if options.json:
-        reports = [report(path, part) for path, part in zip(options.image, parts, strict=True)]
+        reports = [report(name, part) for name, part in zip(names, parts, strict=True)]
         print_json({"model": options.model, "file": str(options.out), "pictures": reports})
         return
-    for path, part in zip(options.image, parts, strict=True):
+    for path, part in zip(names, parts, strict=True):
         shape = "x".join(map(str, part.tokens.shape))
         print(f"{path}: {shape} {_kind(part)}, {part.bits:,} bits, {part.psnr:.1f} dB")
     print(f"wrote {options.out}")
 
 
-def tokenize(options: Tokens) -> list[Tokenized]:
-    """Reads the files, tokenizes them and writes the page."""
+def tokenize(options: Tokens) -> tuple[list[str], list[Tokenized]]:
+    """Reads the files, tokenizes them and writes the page; the names of the pictures, and what became of them."""
     import limner
     from limner import pictures
-    from limner.data.images import fit, read_image
+    from limner.data.images import fit
     from limner.types import Tokenizer
 
     pictures.check_place(options.out)
-    images = [read_image(path) for path in options.image]  # before the model: a wrong path is answered at once
+    named = [pair for path in options.image for pair in read(path, options.count)]  # before the model: errors at once
+    names, images = [name for name, _ in named], [image for _, image in named]
     model = limner.load(options.model)
     if not isinstance(model, Tokenizer):
         raise InputError(f"{options.model} is no tokenizer: choose one, such as vae-64 or vq-vae-64")
@@ -91,7 +95,18 @@ def tokenize(options: Tokens) -> list[Tokenized]:
     cells = [cell for part in parts for cell in _row(part)]
     page, captions = [picture for picture, _ in cells], [text for _, text in cells]
     pictures.save(pictures.grid(page, len(cells) // len(parts), captions, cell=192), options.out)
-    return parts
+    return names, parts
+
+
+def read(path: Path, count: int) -> list[tuple[str, np.ndarray]]:
+    """A picture file, or the first ``count`` pictures of a folder or of shards, with their names."""
+    from limner.data.images import read_image
+    from limner.data.own import open_own
+
+    if not path.is_dir() and path.suffix.lower() != ".tar":
+        return [(str(path), read_image(path))]
+    own = open_own(path)
+    return [(str(path / name), own[i].image) for i, name in enumerate(own.names()[:count])]
 
 
 def _row(part: Tokenized) -> list[tuple[Any, str]]:
@@ -126,10 +141,10 @@ def tokenize_sources(model: Any, images: Sequence[np.ndarray]) -> list[Tokenized
     return [Tokenized(image, again, own, each * count, first) for image, again, own, first in rows]
 
 
-def report(path: Path, part: Tokenized) -> dict[str, Any]:
+def report(name: str, part: Tokenized) -> dict[str, Any]:
     """One picture of the JSON object: ``{"image", "bits", "psnr", "ids" or "latents"}``, and ``"prefixes"``, the PSNR
     of the first so many tokens, where these decode."""
-    found = {"image": str(path), "bits": part.bits, "psnr": part.psnr, _kind(part): part.tokens.tolist()}
+    found = {"image": name, "bits": part.bits, "psnr": part.psnr, _kind(part): part.tokens.tolist()}
     shorter = {str(count): psnr_of(part.original, picture) for count, picture in part.prefixes.items()}
     return {**found, "prefixes": shorter} if shorter else found
 

@@ -18,7 +18,6 @@ from limner.data.images import MAX_PIXELS, Size
 from limner.data.shards import Shards
 from limner.data.source import Source
 from limner.data.stream import Subset
-from limner.errors import InputError
 
 EVERY, MOST, LEAST = 20, 96, 5  # one picture of so many is held out, so many at most, none of fewer than so many
 
@@ -41,13 +40,10 @@ def open_own(path: str | Path, size: Size | None = None, *, max_pixels: int = MA
     """A folder of pictures or tar shards (a folder, a path, a glob or braces); ``size`` None leaves pictures as they
     are, else the central part of that shape is taken.
 
-    Raises InputError if it is neither, or for what `Folder` and `Shards` refuse.
+    Raises InputError for what `Folder` and `Shards` refuse.
     """
-    if names_shards(path):
-        return Shards(path, size, max_pixels=max_pixels)
-    if not Path(path).is_dir():
-        raise InputError(f"'{path}' is no data set: give a folder of pictures, or tar shards")
-    return Folder(path, size, max_pixels=max_pixels)
+    opened = Shards if names_shards(path) else Folder
+    return opened(path, size, max_pixels=max_pixels)
 
 
 def names_shards(path: str | Path) -> bool:
