@@ -140,7 +140,7 @@ def test_a_whole_report():
     model = MeanColour()
     report = evaluate_encoder(model, model, model="mean", weights="none", count=12)
     assert json.loads(json.dumps(report)) == report
-    assert list(report) == ["model", "protocol", "weights", "scores"]
+    assert list(report) == ["model", "protocol", "weights", "scores", "hash"]
     assert len(report["scores"]) == 7 + 5 + 8
     assert all(0 <= value <= 1 for value in report["scores"].values())
     assert report == evaluate_encoder(model, model, model="mean", weights="none", count=12)

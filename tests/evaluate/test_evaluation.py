@@ -54,7 +54,7 @@ def test_a_tokenizer_is_scored_on_held_out_pictures(judge):
 
     report = evaluate_tokenizer(Halving(), judge, model="halving", weights="none", count=12)
     assert json.loads(json.dumps(report)) == report
-    assert list(report) == ["model", "protocol", "weights", "scores"]
+    assert list(report) == ["model", "protocol", "weights", "scores", "hash"]
     scores = report["scores"]
     assert set(scores) == {
         f"{metric}/{world}" for metric in ("psnr", "ssim", "frechet") for world in ("emoji", "scenes")

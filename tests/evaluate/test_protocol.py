@@ -44,7 +44,7 @@ def test_a_report_goes_through_json_and_back(protocol, tmp_path):
     from limner.evaluate.report import read_scores, report
 
     content = report("vae-64", "cafe", protocol, {"psnr/emoji": 27.12345678})
-    assert set(content) == {"model", "protocol", "weights", "scores"}
+    assert set(content) == {"model", "protocol", "weights", "scores", "hash"}
     assert content["protocol"]["hash"] == protocol.hash
     (tmp_path / "a.json").write_text(json.dumps(content))
     score = read_scores(tmp_path / "a.json")["psnr/emoji"]

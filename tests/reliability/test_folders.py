@@ -225,6 +225,7 @@ def hostile(folder: Path, target: Path, language: bool) -> dict[str, Callable[[]
     return tricks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", ["language", "encoder"])
 def test_hostile_folders_run_nothing(
     made: str,

@@ -240,7 +240,7 @@ def test_evaluate_reports_scores_with_their_protocol(command_line, shipped, weig
 
     shipped(path, *JUDGES)
     said = only_json(command_line("evaluate", model, "--count", 4, "--json"))
-    assert set(said) == {"model", "protocol", "weights", "scores"}
+    assert set(said) == {"model", "protocol", "weights", "scores", "hash"}
     assert said["model"] == model
     assert said["weights"] == file_hash(weights / model / "weights.safetensors")
     assert names <= said["scores"].keys()

@@ -60,7 +60,7 @@ class AuditOptions:
     repeats: int = 1
     """With --prompts: times that open questions are asked, for models that draw their answers."""
     json: Flag = False
-    """Print one object {"model", "protocol", "weights", "scores", "intervals", ...} and nothing else."""
+    """Print one object {"model", "protocol", "weights", "scores", "hash", "intervals", ...} and nothing else."""
 
 
 def run(arguments: list[str]) -> None:

@@ -39,7 +39,7 @@ class Evaluate:
     max_pixels: int = MAX_PIXELS
     """Pictures of yours with more pixels are refused before they are decoded."""
     json: Flag = False
-    """Print one object {"model", "protocol", "weights", "scores"} and nothing else."""
+    """Print one object {"model", "protocol", "weights", "scores", "hash"} and nothing else."""
 
 
 def run(arguments: list[str]) -> None:
@@ -57,7 +57,7 @@ def run(arguments: list[str]) -> None:
 
 
 def evaluate(options: Evaluate) -> dict[str, Any]:
-    """``{"model", "protocol", "weights", "scores"}``; the scores are named as in ``psnr/emoji``."""
+    """``{"model", "protocol", "weights", "scores", "hash"}``; the scores are named as in ``psnr/emoji``."""
     from limner.recipe import EvaluationRequest
     from limner.store.files import locate, read_card
     from limner.store.folder import load, recipe_of

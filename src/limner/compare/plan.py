@@ -20,6 +20,7 @@ from limner.compare.budget import Budget, Cost, images_of, measure, quiet, read_
 from limner.compare.entrants import Entrant, read_entrants
 from limner.compare.parameters import count_parameters, matched
 from limner.errors import InputError
+from limner.evaluate.records import numbers, read_record
 from limner.store.knobs import json_knobs, parse_knobs
 from limner.train.settings import Settings
 
@@ -175,11 +176,16 @@ def _read(folder: Path) -> dict[str, Any] | None:
     path = folder / PLAN
     if not path.exists():
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {**content, "asked": dict(content["asked"]), "recipes": dict(content["recipes"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no plan of a comparison ({error}): delete it, or give another --out") from None
+    return read_record(path, "no plan of a comparison", "delete it, or give another --out", _plan)
+
+
+def _plan(content: Any) -> dict[str, Any]:
+    for name, planned in dict(content["recipes"]).items():
+        numbers({"parameters": planned["parameters"], "images": planned["images"], **asdict(Cost(**planned["cost"]))})
+        if not {"recipe", "asked", "knobs"} <= planned.keys() or planned["images"] < 1:
+            raise ValueError(f"{name} is not planned whole")
+        dict(planned["asked"]), dict(planned["knobs"])
+    return {**content, "asked": dict(content["asked"]), "recipes": dict(content["recipes"])}
 
 
 def _write(folder: Path, content: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from torch import nn
 from limner.compare.budget import clock
 from limner.decode.options import DrawOptions, with_options
 from limner.errors import InputError
+from limner.evaluate.records import numbers, read_record
 from limner.generators.generator import Generator
 from limner.generators.heads.head import IteratingHead
 from limner.lessons.captions import PREVIEW
@@ -64,9 +65,19 @@ def points(
         if not path.is_file():
             say(f"{folder.parent.parent.name}, seed {seed}: scores, pace {name_of(pace)}")
             _keep(_measured(recipe, model, pace, EvaluationRequest(str(folder), count, seed)), path)
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        found.append(Point(**kept))
+        found.append(read_record(path, "no point of a comparison", "delete it, and it is measured again", _point))
     return found
+
+
+def _point(content: Any) -> Point:
+    point = Point(**content)
+    numbers(
+        {name: value for name, value in asdict(point).items() if name in ("passes", "seconds") and value is not None}
+    )
+    numbers(point.report["scores"], finite=False)
+    if not isinstance(point.pace, dict):
+        raise TypeError(f"the pace is {point.pace!r}")
+    return point
 
 
 def _measured(recipe: Recipe, model: nn.Module, pace: DrawOptions, request: EvaluationRequest) -> Point:

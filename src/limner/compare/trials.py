@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from limner.catalogue.places import commit
 from limner.compare.budget import clock, quiet
 from limner.compare.plan import Contestant, Plan
+from limner.errors import InputError
+from limner.evaluate.records import read_record
 from limner.store.files import read_card
 from limner.store.folder import save
 from limner.store.knobs import CARD
@@ -64,18 +67,29 @@ def train_on(task: Task[Any, Any], knobs: Settings, folder: Path, label: str) ->
 
 def seconds_spent(model: Path) -> float:
     """What a finished training cost, by the clock of `limner.compare.budget.clock`."""
-    return float(read_card(model)["seconds"])
+    seconds = read_card(model).get("seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+        raise InputError(f"{model / CARD} does not say how many seconds its training took: train it again")
+    return float(seconds)
 
 
 def training_seconds(folder: Path) -> float:
     """What the training in a folder cost, by `clock`: seconds per image over all its stretches, times the images it has
     seen, so that what was lost between a checkpoint and a kill does not count twice."""
-    images, seconds = (sum(part) for part in zip(*_stretches(folder), strict=True))
+    stretches = _stretches(folder)
+    images, seconds = sum(images for images, _ in stretches), sum(seconds for _, seconds in stretches)
     newest, _ = checkpoint.newest(folder)
+    if newest is not None and images < 1:
+        raise InputError(f"{folder / SPENT} does not say what the training in its folder cost: give another --out")
     return 0.0 if newest is None else float(checkpoint.load(newest)[1]["images"] * seconds / images)
 
 
 def _stretches(folder: Path) -> list[tuple[int, float]]:
     path = folder / SPENT
-    stretches = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    return [(images, seconds) for images, seconds in stretches]
+    if not path.exists():
+        return []
+    return read_record(path, "no note of what a training cost", "give another --out", _pairs)
+
+
+def _pairs(content: Any) -> list[tuple[int, float]]:
+    return [(int(images), float(seconds)) for images, seconds in content]

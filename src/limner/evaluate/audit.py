@@ -147,7 +147,7 @@ def retrieval(verdicts: Sequence[Verdict]) -> dict[str, tuple[float, float]]:
 
 
 def audit_report(result: Audit, items: Sequence[Item], *, model: str, reference: str, reader: str) -> dict[str, Any]:
-    """The object that ``limner audit --json`` prints: ``{"model", "protocol", "weights", "scores"}`` as
+    """The object that ``limner audit --json`` prints: ``{"model", "protocol", "weights", "scores", "hash"}`` as
     ``limner evaluate`` does, and "intervals", "categories", "luck", "found" and "questions" beside them."""
     total = result.total
     scores = {f"audit/{name}": getattr(total, name).mean for name in (*ARMS, "gain", "leakage")}

@@ -1,4 +1,5 @@
-"""The report of an evaluation: one JSON object ``{"model", "protocol", "weights", "scores"}``, and back to scores."""
+"""The report of an evaluation: one JSON object ``{"model", "protocol", "weights", "scores", "hash"}``, and back to
+scores."""
 
 from __future__ import annotations
 
@@ -12,18 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from limner.errors import InputError
 from limner.evaluate.protocol import Protocol, Score
+from limner.evaluate.records import numbers, read_record
 
 
 def report(model: str, weights: str, protocol: Protocol, scores: dict[str, float]) -> dict[str, Any]:
-    """The object that ``limner evaluate --json`` prints; the protocol carries its own hash."""
-    return {
+    """The object that ``limner evaluate --json`` prints; the protocol carries its own hash, and the whole another."""
+    content = {
         "model": model,
         "protocol": {"hash": protocol.hash, **asdict(protocol)},
         "weights": weights,
         "scores": {name: round(value, 6) for name, value in scores.items()},
     }
+    return {**content, "hash": _hash(content)}
+
+
+def _hash(content: dict[str, Any]) -> str:
+    """Sixteen hexadecimal digits that change with any value."""
+    parts = [content[name] for name in ("model", "protocol", "weights", "scores")]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
@@ -40,14 +48,22 @@ def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_scores(path: Path) -> dict[str, Score]:
-    """The scores of a saved report, ready to be compared. Raises InputError where the file is no such report."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        fields = {name: value for name, value in content["protocol"].items() if name != "hash"}
-        protocol = Protocol(**fields)
-        return {name: Score(name, float(value), protocol) for name, value in content["scores"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is no report of `limner evaluate --json` ({error}); write it again") from None
+    """The scores of a saved report, ready to be compared. Raises InputError where the file is no such report, was
+    changed after it was written, or holds a score that is no finite number."""
+    what = "no report of `limner evaluate --json`, or was changed after it"
+    return read_record(path, what, "write it again", _scores)
+
+
+def _scores(content: Any) -> dict[str, Score]:
+    fields = {name: value for name, value in content["protocol"].items() if name != "hash"}
+    if isinstance(fields.get("size"), list):
+        fields["size"] = tuple(fields["size"])
+    protocol = Protocol(**fields)
+    if content["protocol"]["hash"] != protocol.hash:
+        raise ValueError(f"its protocol has the hash {protocol.hash} and not {content['protocol']['hash']!r}")
+    if content["hash"] != _hash(content):
+        raise ValueError(f"it has the hash {_hash(content)} and not {content['hash']!r}")
+    return {name: Score(name, value, protocol) for name, value in numbers(content["scores"]).items()}
 
 
 def pictures_hash(pictures: Iterable[np.ndarray], texts: Iterable[str] = ()) -> str:

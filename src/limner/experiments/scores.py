@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -27,6 +28,7 @@ from limner.evaluate.codebook import code_shares, usage
 from limner.evaluate.frechet import frechet_distance, moments
 from limner.evaluate.linear_probe import probe_scores
 from limner.evaluate.prompts import Prompt, judge_prompts
+from limner.evaluate.records import numbers, read_record
 from limner.evaluate.retrieval import retrieval_scores
 from limner.evaluate.zero_shot import zero_shot_scores
 from limner.experiments.experiment import Experiment
@@ -63,9 +65,16 @@ def scores(experiment: Experiment, arm: Arm, seed: int) -> dict[str, float]:
         with torch.no_grad():
             found = FAMILY_SCORES[arm.family](experiment, arm, model, seed)
         path.write_text(json.dumps(found), encoding="utf-8")
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = read_record(path, "no scores of an arm", "delete it, and they are measured again", partial(_of_arm, arm))
     experiment.say(f"{arm.label}, seed {seed}: " + ", ".join(f"{name} {found[name]:.3f}" for name in arm.bars))
-    return cast(dict[str, float], found)
+    return found
+
+
+def _of_arm(arm: Arm, content: Any) -> dict[str, float]:
+    found = numbers(content, finite=False)
+    if missing := [name for name in arm.bars if name not in found]:
+        raise KeyError(missing[0])
+    return found
 
 
 def of_seeds(experiment: Experiment, arm: Arm, score: str) -> list[float]:

@@ -28,6 +28,7 @@ WEIGHTS = "weights.safetensors"
 HUB = "hf:"  # before the address of a model on the Hugging Face Hub
 RELEASE = "release"  # in the card of converted weights: what they were recognised as
 TOKENIZER = "tokenizer"  # the knob, and the folder in which a generator carries a tokenizer that does not ship
+CARRIED = (TOKENIZER, "proxy")  # knobs that may name models of limner, which are carried if they do not ship
 DESCRIBED = ("encoder", "language")  # knobs that may name folders of transformers, whose descriptions are carried
 DESCRIPTION = (
     *("config.json", "generation_config.json", "preprocessor_config.json", "chat_template.jinja", "tokenizer.json"),
@@ -41,10 +42,11 @@ def write(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any], carrie
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_file(tensors, aside[0])
-        card = {**card, "weights": file_hash(aside[0])}
+        card = {**card, "knobs": without_places(card["knobs"]), "weights": file_hash(aside[0])}
         aside[1].write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         shutil.copymode(aside[1], aside[0])  # safetensors makes files that their owner alone may read
-        _carry_tokenizer(parts.get(TOKENIZER), folder)
+        for knob in CARRIED:
+            _carry_model(parts.get(knob), folder / knob)
         for knob in DESCRIBED:
             _carry_description(parts.get(knob), folder / knob)
         aside[0].replace(folder / WEIGHTS)
@@ -54,17 +56,40 @@ def write(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any], carrie
     return folder
 
 
-def _carry_tokenizer(name: str | None, folder: Path) -> None:
+def without_places(knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """Knobs whose paths do not say where on this machine something lay: a folder of which only the name is left is
+    carried, or was needed to train alone."""
+    return {
+        knob: Path(value).name if isinstance(value, str) and Path(value).expanduser().is_absolute() else value
+        for knob, value in knobs.items()
+    }
+
+
+def _carry_model(name: str | None, place: Path) -> None:
+    """Copy a model, and those that it carries, beside the weights of one that is made of it."""
     if name is None or name in shipped_models():
         return
-    source, aside = locate(name), folder / f".writing-{TOKENIZER}"
-    if source != folder / TOKENIZER:
+    if name.startswith(HUB):
+        from limner.store.hub import download
+
+        source = locate(download(name))
+    else:
+        source = locate(name)
+    aside = place.with_name(f".writing-{place.name}")
+    if source != place:
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
-        for file in (WEIGHTS, CARD):
-            shutil.copyfile(source / file, aside / file)
-        shutil.rmtree(folder / TOKENIZER, ignore_errors=True)
-        aside.replace(folder / TOKENIZER)
+        _copy_model(source, aside)
+        shutil.rmtree(place, ignore_errors=True)
+        aside.replace(place)
+
+
+def _copy_model(source: Path, place: Path) -> None:
+    place.mkdir()
+    for file in (WEIGHTS, CARD):
+        shutil.copyfile(source / file, place / file)
+    for knob in CARRIED:
+        if (source / knob / CARD).is_file():
+            _copy_model(source / knob, place / knob)
 
 
 def _carry_description(name: str | None, folder: Path) -> None:

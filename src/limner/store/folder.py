@@ -21,10 +21,10 @@ from limner.errors import CheckpointError, InputError
 from limner.nn.weights import buildable
 from limner.recipe import Recipe
 from limner.store.files import (
+    CARRIED,
     DESCRIBED,
     HUB,
     RELEASE,
-    TOKENIZER,
     checked_weights,
     fill,
     is_described,
@@ -192,9 +192,16 @@ def _load_built(folder: Path) -> nn.Module:
     """The model of a recipe's folder."""
     card = read_card(folder)
     recipe = recipe_of(card, folder)
-    own = {TOKENIZER: str(folder / TOKENIZER)} if (folder / TOKENIZER / CARD).is_file() else {}
+    own = {knob: str(folder / knob) for knob in CARRIED if (folder / knob / CARD).is_file()}
     own |= {knob: str(folder / knob) for knob in DESCRIBED if is_described(str(folder / knob))}
     knobs = parse_knobs(recipe.knobs, {**card["knobs"], **own}, folder)
+    for knob in CARRIED:
+        if str(getattr(knobs, knob, "")).startswith(HUB):
+            address = getattr(knobs, knob)
+            raise InputError(
+                f"{folder} is made of {address} on the Hub, which it does not carry: download that by "
+                f"limner.load({address!r}), save it, and name its folder as {knob} in {CARD}"
+            )
     tensors = checked_weights(folder, card)
     with buildable(folder / CARD, sum(tensor.numel() for tensor in tensors.values())):
         model = recipe.build(knobs)

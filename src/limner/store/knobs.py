@@ -40,7 +40,7 @@ def parse_knobs(kind: type[Settings], values: dict[str, Any], source: Path) -> S
         )
     try:
         return kind(**{name: revive(hints[name], value) for name, value in values.items()})
-    except InputError as error:
+    except (ArithmeticError, TypeError, ValueError) as error:  # an InputError too is a ValueError
         raise CheckpointError(f"{source / CARD} cannot be used: {error}") from None
 
 
@@ -62,4 +62,6 @@ def revive(hint: Any, value: Any) -> Any:
     """The knob that was written as this JSON value."""
     if isinstance(value, list):
         return tuple(value)
+    if type(value) is int and float in (hint, *typing.get_args(hint)):
+        return float(value)
     return Path(value) if isinstance(value, str) and Path in (hint, *typing.get_args(hint)) else value

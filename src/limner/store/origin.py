@@ -53,7 +53,7 @@ def save(model: nn.Module, folder: str | Path) -> Path:
     cannot be written.
     """
     place = Path(folder)
-    return _save(model, place, str(place))
+    return _save(model, place, place.name if place.expanduser().is_absolute() else str(place))
 
 
 def push_to_hub(
