@@ -8,7 +8,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
-from limner.errors import CheckpointError, InputError
+from limner.errors import CheckpointError
 from limner.train.settings import Settings, marked
 
 CARD = "recipe.json"
