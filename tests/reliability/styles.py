@@ -115,6 +115,75 @@ A alternativa correta é {L}. | Ответ: {L} | Правильный отве�
 Antwoord: {L} | Odpowiedź: {L} | Cevap: {L} | Cevap {L} | Đáp án: {L} | Đáp án đúng là {L}. | Jawaban: {L}
 الإجابة هي {L} | الجواب: {L} | उत्तर: {L} | सही उत्तर {L} है।
 """
+FURTHER = r"""
+The answer is {L}, because the outline of {O} is rounder. | I'd say {L}. | I'm going with {L}. | Going with {L}.
+My final choice: {L} | My pick would be {L}. | {L} seems right. | {L} would be my answer. | {L} is what I see.
+{L} looks right. | I think {L} is the correct option. | I believe it's {L}.
+I believe that the correct answer is option {L}. | It should be {L}. | It has to be {L}. | This is {L}.
+The correct letter is {L}. | Letter: {L} | Selected option: {L} | The option that matches is {L}.
+The matching option is {L}. | The best match is option {L}. | The most appropriate answer is {L}.
+The most likely answer is {L}. | Correct answer: {L} | Correct: {L} | Result: {L} | Ans: {L} | ans. {L}
+Solution: {L} | Conclusion: {L} | Output: {L} | Response: {L} | A: {L} | Q: Which? A: {L}
+**Final Answer**: {L} | {L} | The final answer is $\boxed{{{L}}}$. | Thus the answer is $\mathbf{{{L}}}$.
+$\text{{{L}}}$ | \textbf{{{L}}} | \boxed{{ {L} }} | \boxed{{\text{{Option {L}}}}} | \boxed{{\mathrm{{{L}}}}}
+answer is {L} | THE ANSWER IS {L} | {L}!! | - {L} | * {L} | > {L} | {L} ✅ | ✅ {L} | {L} (the {w}) | {L}; {w}
+{L} = {w} | {L} → {w} | "{L}. {w}" | '{L}' | [{L}] {w} | {{{L}}} | <{L}> | {L}</s> | {L}<|im_end|>
+{L}. The {w} is clearly shown. The {o} is not. | {L}. This shape has five points, unlike {O}.
+{L}, as opposed to {O}. | {L} and not {O} | It is {L}, definitely not {O}.
+Definitely {L}, {O} has the wrong shape. | {L}. ({O} would be a {o}.) | {L}. Note that {O} is a common mistake.
+{L}. Do not confuse with {O}. | {L}. While {O} is similar, it lacks points. | {L}. {O} is close but wrong.
+Answer: {L}. Reason: the {o} has a different outline. | The answer is {L}. {O} is incorrect.
+The answer is {L} since {O} shows a {o}. | The answer is {L}; I considered {O} but the outline differs.
+The correct option is {L}. The other option, {O}, is not supported by the picture. | Choose {L}. Reject {O}.
+I select {L} because {O} does not fit. | Not {O}. {L}. | Not {O}; the answer is {L}.
+{O} can't be right, so it's {L}. | {O} is incorrect, therefore {L}. | {O} is not it. {L} is.
+Since it is not {O}, it must be {L}. | I was going to say {O}, but {L} is better.
+I would have said {O}, but it's {L}. | Some would say {O}. The answer is {L}.
+One might think {O}; however, the answer is {L}. | You may be tempted by {O}. The right one is {L}.
+At first I thought {O}. Looking again, {L}. | Initially {O} seemed right, but the answer is {L}.
+Hmm, {O}? No, {L}. | {O}... no wait, {L}. | {O}. Wait, actually {L}.
+The answer is {O}. No, sorry, the answer is {L}. | Let me check {O}: no. Let me check {L}: yes. So {L}.
+Answer: {L} | The options are {words}. I see a {w}. | Answer: ({L}) | ({L})
+The picture shows a {w}, so the answer is ({L}). | The answer is {w}.
+You gave me four options: {inline}. The correct one is {L}.
+We can choose from {words}. The thing in the picture has the outline of a {w}.
+Looking at the four options (A, B, C, D), {L} is the best. | Out of A, B, C, and D, I choose {L}.
+Options A-D were given; {L} is right. | {judged} | {verdicts} | The thing is a {w}, not a {o}.
+I can see a {w} in the picture. | It appears to be a {w}. | That's a {w}! | {w}, obviously. | The shape is {w}.
+{w} - the outline has that shape | It's the {w}. | Clearly a {w} rather than a {o}. | A {w}, not a {o}.
+There is a {w} and no {o}. | No {o} is visible, only a {w}. | I don't see a {o}; I see a {w}.
+The answer is "{w}". | Answer: the {w} | The answer is {L}. | <answer>{L}</answer>
+<reasoning>{O} is round</reasoning><answer>{L}</answer>
+<SUMMARY>x</SUMMARY><CAPTION>{O}</CAPTION><REASONING>{O} no</REASONING><CONCLUSION>{L}</CONCLUSION>
+[THINK]{O}[/THINK]{L} | {{"answer": "{L}", "confidence": 0.9}} | {{'choice': '{L}'}}
+{{"thought": "maybe {O}", "final_answer": "{L}"}} | 正确答案是选项{L}。 | 正确答案：{L}。{O}不对。 | 答案应选{L} | 选择{L}选项
+选{L}，因为{O}不符合。 | 图中是五角星，因此选择{L}。 | 所以正确答案是{L}，不是{O}。 | {L}。理由：{O}的形状不同。 | {L}项正确 | {L}、因为形状相符 | 我的答案是{L}
+最终答案：{L} | 【{L}】 | （{L}）{w} | 答案选{L} | 故本题答案为{L}。 | 排除{O}后，答案是{L}。 | {O}错，{L}对。 | {O}是错误的，正确的是{L}。 | 应该是{L}吧
+{L}是对的 | {F}。 | 答案：{F} | 選{L} | 答案是{L}，而不是{O} | 正解は{L} | 正解は「{L}」です。 | 答えは{L}。 | {L}だと思います。 | {L}が正しいです。
+{L}を選択します。 | 最も適切なのは{L}です。 | {O}ではありません。{L}です。 | {O}も考えましたが、答えは{L}です。 | 選択肢{L}が正解です。 | 答：{L} | 정답은 {L}.
+정답은 {L}번입니다. | 답은 {L} | {L}라고 생각합니다. | {L}이 정답입니다. | {L}를 고르겠습니다. | 올바른 답은 {L}입니다. | {O}는 아닙니다. {L}입니다. | 보기 {L}
+La respuesta correcta es: {L} | La opción {L} es la correcta. | La letra {L} | Mi respuesta: {L} | Sería la {L}.
+Escojo la opción {L}. | La respuesta es {L}, no {O}. | {L}. La opción {O} no es correcta.
+Primero pensé en {O}, pero la respuesta es {L}. | En conclusión, la respuesta es la {L}. | Respuesta final: {L}
+Die korrekte Antwort ist {L}. | Die richtige Lösung lautet {L}. | Antwortmöglichkeit {L} | {L} ist korrekt.
+{L} stimmt. | Ich entscheide mich für {L}. | Ich würde {L} sagen. | Es handelt sich um {L}.
+{L}. {O} ist falsch. | Zuerst dachte ich {O}, aber die Antwort ist {L}. | Nicht {O}, die Antwort ist {L}.
+Meine Antwort: {L} | La bonne réponse est : {L} | La réponse correcte est la lettre {L}. | L'option {L}
+L'option {L} est correcte. | Il s'agit de {L}. | Je dirais {L}. | {L}. {O} est incorrect.
+Ce n'est pas {O} mais {L}. | D'abord j'ai pensé à {O}, mais la réponse est {L}. | Ma réponse : {L}
+La risposta corretta è la {L}. | A resposta correta é a letra {L}. | Ответ: {L}. | Правильный ответ — {L}
+Правильный вариант: {L} | **Final Answer**\n\n{L} | ## Final Answer\n**{L}**
+Therefore, the correct answer is:\n\n**{L}. {w}** | Answer:\n{L} | {L}\nReason: {O} does not match the outline.
+Answer: {O}\nCorrection: {L}
+Option {O}: a {o}. Not in the picture.\nOption {L}: a {w}. In the picture.\nAnswer: {L}
+Options: {inline}\nAnswer: {L}
+Question: Which shape is it?\n{list}\nAnswer with the option's letter from the given choices directly.\n{L}
+{list}\n\nAnswer: ({L}) | {paren}\n({L}) | {paren}\nThe picture shows a {w}, so the answer is ({L}).
+{list}\nThe answer is {w}.
+<think>\nIt could be {O}. Or {L}? Let me see. The answer is {O}? No.\n</think>\n\n{L}
+<think>{list}</think>\n\nThe answer is {L}. | <think>Answer: {O}</think>\n<answer>{L}</answer> | ```\n{L}\n```
+```json\n{{"answer": "{L}"}}\n```
+"""
 EVERY_LETTER = (
     "ABCD",
     "A B C D",
@@ -155,6 +224,7 @@ FAMILIES = {
     "reasoned": REASONED,
     "copied": COPIED,
     "languages": LANGUAGES,
+    "further": FURTHER,
 }
 
 

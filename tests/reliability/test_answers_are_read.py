@@ -73,6 +73,21 @@ def test_open_answers(question, said, true, right):
     assert same(said, true, question) is right
 
 
+@pytest.mark.parametrize(
+    ("text", "dog", "cat"),
+    [
+        ("The image shows a dog and no cat.", True, False),
+        ("There is no dog, but there is a cat.", False, True),
+        ("There is a table. There is no dog. A cat is sleeping under it.", False, True),
+        ("I see a cat and a dog.", True, True),
+        ("No.", False, False),
+    ],
+)
+def test_sentences_are_heard_where_they_speak_of_what_is_asked(text, dog, cat):
+    assert read_yes_no(text, "Is there a dog in the picture?") is dog
+    assert read_yes_no(text, "Is there a cat in the picture?") is cat
+
+
 def test_probes_are_scored_however_their_labels_are_spelled():
     for yes, no in (("yes", "no"), ("Yes", "No"), ("YES.", "NO."), ("是", "否"), ("true", "false"), ("Sí", "No")):
         items = [Item(str(i), "Is there a dog?", (yes if i % 2 else no,), category="dogs") for i in range(4)]

@@ -2,15 +2,17 @@
 
 Every mention of options is a claim of some weight, read from the words right before and right after it:
 
-    4  marked          \\boxed{B}, <answer>B</answer>
-    3  declared        "the answer is B", "I choose B", "B is right", "so B", or B alone in the last line
-    2  given           B at the beginning, before its explanation; "it is B"
-    1  mentioned       anything else
-    -  denied          "not B", "B is wrong", "rather than B"
+    6  marked          \\boxed{B}, <answer>B</answer>
+    5  declared        "the answer is B", "I choose B", "B is right", "so B", or B alone in the last line
+    4  leading         B at the beginning, before its explanation, or alone
+    3  given           "it is B"
+    2  mentioned       anything else
+    1  doubted         "some would say B", "if it were round, B"
+    0  denied          "not B", "B is wrong", "rather than B"
 
 The heaviest decide. Several options in one claim are no choice; neither are different claims of one weight, unless the
-later one takes the earlier back ("but", "wait", "so"). What "some would say", or "if it were round", is a mention.
-A list of all options, copied from the question, says nothing, but "A: no, B: yes" behind its entries does.
+later one takes the earlier back ("but", "wait", "so"). To name all options is to claim nothing. A list of them, copied
+from the question, says nothing either, but "A: no, B: yes" behind its entries does.
 """
 
 from __future__ import annotations
@@ -54,6 +56,9 @@ _JOIN = (
     r"|(?<![a-z])(?:option|options|choice|the|an?|选项)(?![a-z]))*"
 )
 _GROUP = re.compile(rf"{ITEM}\ue000?(?:{_JOIN}{ITEM}\ue000?)*")
+_VERB = re.compile(
+    r"\s+(?:has|is|was|shows|does|lacks|looks|fits|matches|seems|would|depicts|ist|hat|es|tiene|est|a)\b"
+)
 _ALTERNATIVES = re.compile(rf"(?<![a-z]){tongues.AND}(?![a-z])|[/&|+]")
 _BEGINS = re.compile(
     rf"^(?:\W|{_EDGE}(?:{tongues.FILL}|{tongues.IS}|{tongues.THUS}|i|i'm|going|sure|ok|okay|well|hmm|yes|looks|图中|这|這|它|これ|それ|この|그|이것|c'|ce|esto|eso|dies|das)(?![a-z\u00c0-\u024f]))*$"
@@ -61,6 +66,9 @@ _BEGINS = re.compile(
 _ENDS = re.compile(
     rf"^\s*(?:$|[.,:;!)\]}}\-–—(]|[。、]|[{UNSPACED}]|(?:because|since|as|for|rather|not|over|instead|considering|given|based|due|by|weil|da|denn|porque|ya|parce|car|puisque|perché)\b)"
 )
+
+
+MARKED, DECLARED, LEADING, GIVEN, MENTIONED, DOUBTED, DENIED = range(6, -1, -1)
 
 
 class Passage(NamedTuple):
@@ -92,7 +100,10 @@ def chosen(masked: str, count: int) -> int | None:
     text, judged = _without_lists(text, count)
     found = list(_passages(text))
     claims = [*judged, *_last_alone([_claim(one) for one in found], found)]
-    for weight in (4, 3, 2):
+    if any(len(claim.options) == count > 1 and claim.weight == MARKED for claim in claims):
+        return None
+    claims = [claim for claim in claims if len(claim.options) < max(count, 2)]
+    for weight in (MARKED, DECLARED, LEADING, GIVEN):
         heaviest = [claim for claim in claims if claim.weight == weight]
         if heaviest:
             return _agreed(heaviest, count)
@@ -107,7 +118,7 @@ def _passages(text: str) -> Iterator[Passage]:
         question = bool(match and "?" in match.group())
         if match and question:  # "B? Yes." answers itself
             sentence += " " + re.split(r"[.!?。\n]", text[match.end() : match.end() + 24])[0]
-        groups = [part for group in _GROUP.finditer(sentence) for part in _parts(group)]
+        groups = [part for group in _GROUP.finditer(sentence) for part in _parts(group, sentence[group.end() :])]
         for number, (begin, end) in enumerate(groups):
             left = groups[number - 1][1] if number else 0
             right = groups[number + 1][0] if number + 1 < len(groups) else len(sentence)
@@ -121,11 +132,14 @@ def _passages(text: str) -> Iterator[Passage]:
         start = match.end() if match else len(text)
 
 
-def _parts(group: re.Match[str]) -> Iterator[tuple[int, int]]:
-    """A group, cut where a letter stands a second time ("of A and B, B")."""
-    begin, stop, letters = group.start(), group.start(), set[int]()
-    for at, place, by_letter in items(group.group()):
-        if by_letter and place in letters:
+def _parts(group: re.Match[str], after: str) -> Iterator[tuple[int, int]]:
+    """A group, cut where a letter stands a second time ("of A and B, B"), or begins a sentence ("A, B has lobes")."""
+    begin, stop, letters, there = group.start(), group.start(), set[int](), items(group.group())
+    for at, place, by_letter in there:
+        begins = (
+            at == there[-1][0] and letters and _VERB.match(after) and "," in group.string[stop : group.start() + at]
+        )
+        if by_letter and (place in letters or begins):
             yield begin, stop
             begin, letters = group.start() + at, set()
         letters |= {place} if by_letter else set()
@@ -146,33 +160,31 @@ def _claim(one: Passage) -> OptionClaim:
     before = one.before[-_LEFT:]
     clause = before[max((match.end() for match in _CUT.finditer(before)), default=0) :]
     turn = bool(_TURN.search(one.since))
-    made = OptionClaim(one.options, 1, turn, one.by_letter)
+    made = OptionClaim(one.options, MENTIONED, turn, one.by_letter)
     wrong, right = _WRONG.search(one.after), _RIGHT.search(one.after)
     if _MARKED.search(before):
-        return made._replace(weight=4)
+        return made._replace(weight=MARKED)
     if wrong and _EXCEPT.search(one.before):
-        return made._replace(weight=3)
+        return made._replace(weight=DECLARED)
     if _DENIED.search(clause) or wrong:
-        return made._replace(weight=0)
+        return made._replace(weight=DENIED)
     if one.question and not right:
-        return made._replace(weight=1, options=frozenset())
-    doubted = _DOUBT.search(clause + " " + one.after[:30]) or _DOUBT.search(one.before[-_LEFT:].rpartition(".")[2])
-    if doubted:
-        return made
+        return made._replace(options=frozenset())
+    if _DOUBT.search(clause + " " + one.after[:30]) or _DOUBT.search(before.rpartition(".")[2]):
+        return made._replace(weight=DOUBTED)
     if right or _DECLARED.search(before):
-        return made._replace(weight=3)
-    begins = one.first and _BEGINS.match(one.before) and _ENDS.match(one.after)
-    if begins or one.alone or (_GIVEN.search(before) and not one.after.strip(" .,!)")):
-        return made._replace(weight=2)
-    return made
+        return made._replace(weight=DECLARED)
+    if one.alone or (one.first and _BEGINS.match(one.before) and _ENDS.match(one.after)):
+        return made._replace(weight=LEADING)
+    return made._replace(weight=GIVEN) if _GIVEN.search(before) and not one.after.strip(" .,!)") else made
 
 
 def _last_alone(claims: Sequence[OptionClaim], found: Sequence[Passage]) -> Iterator[OptionClaim]:
     """An option alone in the last sentence, after others that were not alone, is the answer to which they lead."""
     for number, (claim, one) in enumerate(zip(claims, found, strict=True)):
-        leads = number == len(found) - 1 and one.alone and not one.first and claim.weight == 2
+        leads = number == len(found) - 1 and one.alone and not one.first and claim.weight == LEADING
         leads = leads and not any(other.alone for other in found[:-1])
-        yield claim._replace(weight=3, turn=True) if leads else claim
+        yield claim._replace(weight=DECLARED, turn=True) if leads else claim
 
 
 def _agreed(claims: Sequence[OptionClaim], count: int) -> int | None:
@@ -189,11 +201,10 @@ def _agreed(claims: Sequence[OptionClaim], count: int) -> int | None:
 
 def _mentioned(claims: Sequence[OptionClaim], count: int) -> int | None:
     """The only option that is mentioned and not denied, letters before words; or the only one that is not denied."""
-    denied = frozenset(place for claim in claims if claim.weight == 0 for place in claim.options)
-    for by_letter in (True, False):
-        rows = [claim.options for claim in claims if claim.weight and claim.by_letter == by_letter]
-        left = frozenset().union(*(row for row in rows if len(row) < count)) - denied
-        if left or any(len(row) == count for row in rows if by_letter):
+    denied = frozenset(place for claim in claims if claim.weight == DENIED for place in claim.options)
+    for weight, by_letter in ((MENTIONED, True), (MENTIONED, False), (DOUBTED, True), (DOUBTED, False)):
+        rows = [claim.options for claim in claims if claim.weight == weight and claim.by_letter == by_letter]
+        if left := frozenset[int]().union(*rows) - denied:
             return next(iter(left)) if len(left) == 1 else None
     left = frozenset(range(count)) - denied
     return next(iter(left)) if len(left) == 1 and denied else None
@@ -207,9 +218,9 @@ def _without_lists(text: str, count: int) -> tuple[str, list[OptionClaim]]:
         stops = [*run[1:], len(text) if line_end < 0 else line_end]
         verdicts = [_verdict(text[at + 1 : stop]) for at, stop in zip(run, stops, strict=True)]
         if verdicts.count(True) == 1:
-            judged.append(OptionClaim(frozenset([verdicts.index(True)]), 3, False, True))
+            judged.append(OptionClaim(frozenset([verdicts.index(True)]), DECLARED, False, True))
         elif verdicts.count(False) == count - 1 and count > 2:
-            judged.append(OptionClaim(frozenset([verdicts.index(None)]), 3, False, True))
+            judged.append(OptionClaim(frozenset([verdicts.index(None)]), DECLARED, False, True))
         for at, verdict in zip(reversed(run), reversed(verdicts), strict=True):
             rest = at + 1 if verdict is None else stops[run.index(at)]
             text = text[:at] + "\n" + text[rest:]
@@ -231,7 +242,7 @@ def _list_of(text: str, count: int) -> list[int] | None:
 
 def _verdict(text: str) -> bool | None:
     """Does what is said behind an entry of a list call it right or wrong?"""
-    text = re.split(r"answer|答|respuesta|antwort|réponse|정답", text.strip("\ue000 \n"))[0]
+    text = re.split(r"[.!?]\s|answer|答|respuesta|antwort|réponse|정답", text.strip("\ue000 \n"))[0]
     if _WRONG.search(text):
         return False
     if _RIGHT.search(text):

@@ -89,7 +89,7 @@ def same(response: str, true: str, question: str = "") -> bool:
         return response.strip().lower() == true.strip().lower() or bool(words(true))
     polar = label(true)
     if polar is not None:
-        return read_yes_no(response) is polar
+        return read_yes_no(response, question) is polar
     number, text = words(true), normalised(response)
     found = words(text)
     if len(number) == 1 and number[0].isdigit():
@@ -101,9 +101,9 @@ def same(response: str, true: str, question: str = "") -> bool:
     return set(found) <= {*number, *words(question), *tongues.CARRIERS}
 
 
-def official_yes_no(response: str) -> bool:
+def official_yes_no(response: str, question: str = "") -> bool:
     """POPE's official reading (arXiv:2305.10355, ``evaluate.py``): no if the first sentence holds the word "No", "no"
-    or "not", else yes; so an empty answer is a yes."""
+    or "not", else yes; so an empty answer is a yes, and the ``question`` plays no part."""
     return not {"No", "no", "not"} & set(response.split(".")[0].replace(",", "").split(" "))
 
 

@@ -31,17 +31,21 @@ _TAGGED = re.compile(
 )
 _BOX = re.compile(r"<\|begin_of_box\|>(.*?)<\|end_of_box\|>", re.DOTALL)
 _LATEX = re.compile(r"\\(?:text|textbf|textrm|mathrm|mathbf|mathsf|rm|bf|operatorname)\s*\{([^{}]*)\}")
-_DECORATION = re.compile(r"[*`\"“”„$#~]+|(?<!\w)_+|_+(?!\w)|</?[a-zA-Z]+>|[\u200b-\u200f\u2060\ufeff]")
+_DECORATION = re.compile(
+    r"[*`\"“”„$#~]+|(?<!\w)_+|_+(?!\w)|</?[a-zA-Z]{2,}>|</?s>|<\|[^|>\n]{1,24}\|>|[\u200b-\u200f\u2060\ufeff]"
+)
+_QUOTED = re.compile(r"(?<!\w)['‘]([^'’\n]{1,60})['’](?!\w)")
+_ANSWERED = re.compile(r"(^|\n)A:\s*(?=\(?[A-Z]\)?[.)]?\s*(?:$|\n))")  # "Q: ... A: B"
 _LOOKALIKE = {"А": "A", "В": "B", "С": "C", "Е": "E"}  # Cyrillic letters that look like those of options
 _LATIN = "A-Za-z0-9\u00c0-\u024f\u0400-\u04ff"
 _SINGLE = re.compile(rf"(?<![{_LATIN}'’_\-])([A-Za-zАВСЕ])(?![{_LATIN}'’_])(?!-[{_LATIN}])")
 _OPENED, _CLOSED = re.compile(r"[(\[{<«「『【〈]\s*$"), re.compile(r"\s*[)\]}>»」』】〉]")
 _DELIMITER = re.compile(r"\s*[)\]}.:,、](?!\w)|\s*[)\]}:]|\s+[\-–—]\s")
-_ENDS = re.compile(rf"\s*(?:$|[.,:;!?)\]}}/&|、。\n>=)}}–—+]|-\s|[{UNSPACED}])")
+_ENDS = re.compile(rf"\s*(?:$|[.,:;!?)\]}}/&|、。\n>=)}}–—+✅✓✔☑❌✗]|-\s|[{UNSPACED}])")
 _FOLLOWS = re.compile(  # what stands after a letter and never after an article
     r"\s+(?:is|was|are|isn't|because|since|as|and|or|but|nor|for|to|through|rather|over|instead|not|here|shows?|depicts?|matches|fits|fit|has"
     r"|looks?|seems?|appears?|describes?|does|doesn't|can|cannot|can't|would|will|must|should|contains?|fails|best|correctly"
-    r"|wins|applies|it|yes|no|alone|und|statt|anstatt|anstelle|en|plutôt|au|invece|em|oder|ist|weil|da|passt|zeigt|y|o|es|porque|et|ou|est|parce|car|e|è|é|и|или|[A-Z](?![\w'’]))(?![\w'’])"
+    r"|wins|applies|stimmt|sagen|wählen|richtig|falsch|korrekt|better|instead|it|yes|no|alone|und|statt|anstatt|anstelle|en|plutôt|au|invece|em|oder|ist|weil|da|passt|zeigt|y|o|es|porque|et|ou|est|parce|car|e|è|é|и|или|[A-Z](?![\w'’]))(?![\w'’])"
 )
 _CUED = re.compile(
     r"(?:option|choice|letter|opción|opcion|antwort|réponse|lettre|buchstabe|letra|risposta|resposta|ответ|вариант|"
@@ -68,7 +72,8 @@ def normalised(response: str) -> str:
     text = unicodedata.normalize("NFKC", response.replace("\u2028", "\n").replace("\u2029", "\n").replace("\r", "\n"))
     text = _UNENDED.sub("", _AFTER_THOUGHT.sub("", _THOUGHT.sub("\n", text)))
     text = _TAGGED.sub(rf"\n{MARK}\2\n", _BOX.sub(rf"\n{MARK}\1\n", text))
-    return _DECORATION.sub("", _unboxed(text))
+    plain = _QUOTED.sub(r"\1", _DECORATION.sub("", _unboxed(text)))
+    return _ANSWERED.sub(r"\1answer: ", plain)
 
 
 def _unboxed(text: str) -> str:

@@ -20,6 +20,7 @@ from limner.evaluate.extraction import read_yes_no
 from limner.evaluate.yes_no import label
 
 Negatives: TypeAlias = Literal["random", "popular", "adversarial"]
+ReadYesNo: TypeAlias = Callable[[str, str], bool | None]  # (the response, the question) -> yes, no or neither
 KINDS: tuple[Negatives, ...] = get_args(Negatives)
 
 
@@ -96,13 +97,17 @@ class YesNo(NamedTuple):
 
 
 def yes_no_scores(
-    responses: Sequence[str], truth: Sequence[bool], read: Callable[[str], bool | None] = read_yes_no
+    responses: Sequence[str],
+    truth: Sequence[bool],
+    read: ReadYesNo = read_yes_no,
+    questions: Sequence[str] | None = None,
 ) -> YesNo:
-    """Scores of responses, read by ``read`` (`official_yes_no` for POPE's own numbers); precision is 0 where no yes was
-    answered. Raises InputError if there is nothing to score."""
+    """Scores of responses to ``questions``, read by ``read`` (`official_yes_no` for POPE's own numbers); precision is 0
+    where no yes was answered. Raises InputError if there is nothing to score."""
     if not responses or len(responses) != len(truth):
         raise InputError(f"{len(responses)} answers to {len(truth)} questions cannot be scored: give one for each")
-    pairs = Counter((read(text), right) for text, right in zip(responses, truth, strict=True))
+    rows = zip(responses, questions or [""] * len(responses), truth, strict=True)
+    pairs = Counter((read(text, question), right) for text, question, right in rows)
     hits, total = pairs[True, True], len(responses)
     positives, actual = hits + pairs[True, False], sum(truth)
     precision, recall = hits / max(positives, 1), hits / max(actual, 1)
@@ -116,9 +121,7 @@ def yes_no_scores(
     )
 
 
-def probe_scores(
-    items: Sequence[Item], trials: Sequence[Trial], read: Callable[[str], bool | None] = read_yes_no
-) -> dict[str, YesNo]:
+def probe_scores(items: Sequence[Item], trials: Sequence[Trial], read: ReadYesNo = read_yes_no) -> dict[str, YesNo]:
     """Scores of every category in which all questions are open and answered by yes or no, however these are spelled."""
     answers: dict[str, set[bool | None]] = {}
     for item in items:
@@ -126,8 +129,9 @@ def probe_scores(
         answers.setdefault(item.category, set()).update(truths)
     truth = {item.id: label(item.answers[0]) is True for item in items if None not in answers[item.category]}
     category = {item.id: item.category for item in items}
+    question = {item.id: item.question for item in items}
     return {
-        name: yes_no_scores([t.response for t in own], [truth[t.id] for t in own], read)
+        name: yes_no_scores([t.response for t in own], [truth[t.id] for t in own], read, [question[t.id] for t in own])
         for name in answers
         if (own := [trial for trial in trials if trial.id in truth and category[trial.id] == name])
     }

@@ -37,7 +37,7 @@ CHOOSE = either(  # the act of choosing, before what is chosen
     "choisis|sélectionne|dirais|opte pour|prends|scelgo|seleziono|escolho|seleciono|выбираю|kies",
 )
 THUS = either(  # before a conclusion
-    "so|thus|hence|therefore|ergo|consequently|accordingly|conclusion|in conclusion|in short|to conclude|final",
+    "correction|actually|no wait|wait no|so|thus|hence|therefore|ergo|consequently|accordingly|conclusion|in conclusion|in short|to conclude|final",
     "finally|overall",
     "i think|i believe|i'd say|i would say|i'd go|my guess|definitely|clearly|must be|has to be|leaves|leaving",
     "leaves only|matches",
@@ -91,7 +91,7 @@ _VERDICT_IS = (
 _DENIED = r"(?:not?|cannot|can't|n't|never|don't|doesn't|isn't|aren't|nicht|kein|keine|no|n'est pas|pas|non|não|не|不|并不|並不|没有)"
 RIGHT = either(
     (
-        "correct|right|true|accurate|valid|yes|best|matches|match|fits|fit|it|chosen|selected|answer|only one|"
+        "correct|right|true|accurate|valid|yes|best|better|matches|match|fits|fit|it|chosen|selected|answer|only one|"
         "only option"
     ),
     "only choice|only match|suitable|appropriate",
@@ -125,7 +125,7 @@ AFTER_WRONG = (  # "is wrong", "does not match"
     rf"|^\s*(?:{_VERDICT_IS}|does|do|did)\s*{_DENIED}[\s.!]*$"
 )
 DOUBT = either(  # in a clause that only tells what might be thought
-    r"\bif\b|\bwere it\b|at first|first (?:i|glance|sight|look|impression|thought)|initially|\bthought\b|tempt\w*",
+    r"\bif\b|\bwere it\b|was going to|(?:would|could|might) have|at first|first (?:i|glance|sight|look|impression|thought)|initially|\bthought\b|tempt\w*",
     r"\bone (?:may|might|could)\b",
     (
         r"\b(?:some|many|most people|others|people|someone|somebody|they|you|students|a reader|"
@@ -164,7 +164,7 @@ YES = either(
     "exactly|that's right|that is right|that is correct|that's correct|it does|it is|there is|there are|y",
     "是的?|对的?|對的?|有的?|正确|正確|存在|没错|沒錯|当然|當然|确实|確實|可以看到|能看到|嗯|对呀|好的",
     "はい|ええ|うん|そうです|その通り|あります|います|正しい|네|예|응|그렇습니다|그래요|맞습니다|맞아요?|있습니다|있어요?|있다",
-    "sí|si|claro|por supuesto|efectivamente|correcto|verdadero|cierto|ja|jawohl|doch|genau|richtig|wahr|natürlich",
+    "sí|si|claro que sí|claro|por supuesto|efectivamente|correcto|verdadero|cierto|ja|jawohl|doch|genau|richtig|wahr|natürlich",
     "sicher|stimmt",
     "oui|ouais|vrai|exact|bien sûr|tout à fait|effectivement|sì|certo|vero|sim|verdade|да|конечно|верно|evet|tak|نعم",
     "हाँ|हां|ใช่|có|ya|igen|ano|kyllä",
@@ -202,7 +202,7 @@ EXISTS = either(  # in a sentence that does not deny: it affirms
         r"\bare (?:visible|present|shown|seen|there|in|on)\b|\bcan be seen\b|\b(?:it|that|this|they) (?:is|does|do|"
         r"are)\b"
     ),
-    r"\bone can see\b|\bvisible\b|\bpresent\b",
+    r"\b(?:one|you|we) (?:can )?see\b|\b(?:is|are) \w+ing\b|\bvisible\b|\bpresent\b",
     "有|是|存在|看到|看见|可见|あります|います|ある|いる|見え|写って|있|보입니다|보인다|보여|맞",
     r"\bhay\b|\bse ve\b|\bveo\b|\baparece\b|\bmuestra\b|\bexiste\b|\bestá\b|\bes gibt\b|\bgibt es\b|\bich sehe\b",
     r"\bzeigt\b|\bist\b|\bsieht man\b|\bil y a\b|\bje vois\b|\bmontre\b|\bon voit\b|\bcontient\b|\bc'è\b|\bvedo\b",
@@ -233,7 +233,7 @@ IDIOMS = either(  # negations that deny nothing
 )
 OPENERS = either(  # before a yes or no
     r"\b(?:well|hmm|oh|ok|okay|so|thus|hence|therefore|but|and|overall|in conclusion|conclusion|finally|final)\b",
-    r"\b(?:i think|i believe|i would say|i'd say|my|definitely|certainly|absolutely|probably|surely|clearly|likely)\b",
+    r"\b(?:i think|i believe|i would (?:say|answer)|i'd (?:say|answer)|answer|my|definitely|certainly|absolutely|probably|surely|clearly|likely)\b",
     r"\b(?:of course|actually|wait|it's|a|the|also|donc|entonces|por lo tanto)\b|所以|因此|答",
 )
 YES_LABELS = listed(

@@ -11,11 +11,11 @@ import re
 
 from limner.evaluate import tongues
 from limner.evaluate.masking import MARK, normalised
-from limner.evaluate.phrases import UNSPACED
+from limner.evaluate.phrases import UNSPACED, words
 
-_STOPS = r"(?=\s*(?:$|[,.:;!?)、。\-–—\n]))"
+_STOPS = r"(?=\s*(?:$|[,.:;!?)}\]、。\-–—\n]))"
 _OPENERS = rf"^(?:\W|{tongues.OPENERS})*"
-_THIS_IS = r"(?:(?:it|that|this|(?:the|this) (?:statement|claim|sentence)) (?:is|was)\s+)?"
+_THIS_IS = r"(?:(?:it|that|this|(?:the|this) (?:statement|claim|sentence))(?: is| was|'s)\s+)?"
 _ANSWER_IS = rf"{_THIS_IS}(?:{tongues.ANSWER}(?:[^.;!?\n]{{0,60}}?{tongues.IS})?\W*)?"
 _IDIOM, _UNSURE = re.compile(tongues.IDIOMS), re.compile(tongues.UNSURE)
 _NEGATED, _EXISTS = re.compile(tongues.NEGATED), re.compile(tongues.EXISTS)
@@ -32,6 +32,7 @@ _FIRST_YES, _FIRST_NO = _first(tongues.YES, "n'"), _first(tongues.NO, "no", "not
 _SENTENCE = re.compile(rf"[!?。;\n]+\s*|\.(?=\s|$|[{UNSPACED}])\s*")
 _TURN = re.compile(rf"^\W*(?!(?:{tongues.YES}|{tongues.NO})\W*$){tongues.TURN}")
 _BOTH = r"\b(?:{0})\W{{1,3}}(?:or|and|oder|und|ou|et|o|y)?\W{{0,3}}(?:{1})\b"
+_PART = re.compile(r"[,;:，；]|\b(?:and|but|while|though|und|aber|y|pero|et|mais)\b|但|而")
 _EITHER = re.compile(
     "|".join(
         (_BOTH.format("yes|ja|oui|sí|si", "no|nein|non"), r"\b(?:no|nein|non) (?:or|and|oder|ou|o) (?:yes|ja|oui|sí)\b")
@@ -40,12 +41,13 @@ _EITHER = re.compile(
 )
 
 
-def read_yes_no(response: str) -> bool | None:
-    """True for yes, False for no, None where neither or both were said."""
+def read_yes_no(response: str, question: str = "") -> bool | None:
+    """True for yes, False for no, None where neither or both were said. With the ``question``, sentences without an
+    answer word are heard where they speak of what it asks about: "a dog and no cat"."""
     text = _IDIOM.sub(" ", normalised(response).lower().replace("’", "'"))
     marked = [part for part in text.split("\n") if MARK in part]
     answers: list[tuple[bool, bool]] = []  # what each sentence says, and whether it takes the others back
-    tacit: list[bool] = []
+    tacit: list[tuple[str, bool]] = []
     for sentence, asks in _sentences("\n".join(marked) if marked else text):
         if asks or _EITHER.search(sentence):
             continue
@@ -53,11 +55,18 @@ def read_yes_no(response: str) -> bool | None:
         if answer is not None:
             answers.append((answer, bool(_TURN.search(sentence))))
         elif (denies := _denies(sentence)) is not None:
-            tacit.append(not denies)
+            tacit.append((sentence, not denies))
     if answers:
         decided = answers[-1][0] if answers[-1][1] else answers[0][0]
         return decided if answers[-1][1] or len({answer for answer, _ in answers}) == 1 else None
-    return tacit[0] if len(set(tacit)) == 1 else None
+    stated = _about(tacit, set(words(question)) - tongues.CARRIERS) or {states for _, states in tacit}
+    return stated.pop() if len(stated) == 1 else None
+
+
+def _about(tacit: list[tuple[str, bool]], topic: set[str]) -> set[bool]:
+    """What the parts of sentences that have a word of the topic state."""
+    parts = [(part, states) for sentence, states in tacit for part in _PART.split(sentence) if topic & set(words(part))]
+    return {states or not _NEGATED.search(part) for part, states in parts}
 
 
 def label(text: str) -> bool | None:
@@ -67,7 +76,7 @@ def label(text: str) -> bool | None:
 
 
 def first_word(sentence: str) -> bool | None:
-    """What the answer word at the beginning of a sentence says, if there is one."""
+    """What the answer word at the beginning of a sentence says, or of what follows its first comma, if there is one."""
     if _UNSURE.search(sentence):
         return None
     no, yes = _FIRST_NO.match(sentence), _FIRST_YES.match(sentence)
@@ -77,7 +86,9 @@ def first_word(sentence: str) -> bool | None:
             if no.start("word") == yes.start("word")
             else yes.start("word") > no.start("word")
         )
-    return None if no is None and yes is None else yes is not None
+    if no is None and yes is None:
+        return first_word(sentence.partition(",")[2]) if "," in sentence[:80] else None
+    return yes is not None
 
 
 def _denies(sentence: str) -> bool | None:
