@@ -50,14 +50,14 @@ def test_arms_of_one_name_are_one_training():
 def measured(tmp_path):
     """An experiment of three seeds whose arms have these scores on file: no training."""
     from limner.experiments.experiment import Experiment
-    from limner.experiments.world import Arm, folder_of, knobs_of
+    from limner.experiments.world import Arm, folder_of
 
     experiment = Experiment(seeds=(0, 1, 2), scale=0.001, directory=tmp_path, say=lambda line: None)
 
     def arm(name: str, **scores: tuple[float, ...]) -> Arm:
         made = Arm(name, "tokenizers/vae")
         for seed, values in enumerate(zip(*scores.values(), strict=True)):
-            folder = folder_of(experiment, made, seed, knobs_of(experiment, made, seed).images)
+            folder = folder_of(experiment, made, seed)
             folder.mkdir(parents=True)
             (folder / "scores-own.json").write_text(json.dumps(dict(zip(scores, values, strict=True))))
         return made
@@ -66,7 +66,7 @@ def measured(tmp_path):
 
 
 def test_verdicts_follow_the_bounds(measured):
-    from limner.experiments.claims import at_least, better, every, no_worse
+    from limner.experiments.claims import at_least, better, every, no_worse, rises
 
     experiment, arm = measured
     fine, good, near = (
@@ -94,6 +94,10 @@ def test_verdicts_follow_the_bounds(measured):
         at_least(fine, {"psnr": 25.05}): "not held",
         better(fine, blurred): "undecided",
         better(fine, replace(blurred, judged=False)): "held",
+        rises(fine, ("frechet", "psnr")): "held",
+        rises(fine, ("psnr", "frechet")): "not held",
+        rises(fine, ("psnr", "psnr")): "not held",
+        rises(blurred, ("frechet", "psnr")): "undecided",
         every(better(fine, good), better(good, near)): "not held",
         every(better(fine, good), better(fine, near)): "held",
         every(better(fine, good), better(good, blurred)): "undecided",
@@ -106,6 +110,19 @@ def test_verdicts_follow_the_bounds(measured):
     assert reached["fine"]["psnr"]["passed"]
     assert not reached["blurred"]["psnr"]["passed"]
     assert reached["blurred"]["psnr"]["bar"] == 20.0
+
+
+def test_arms_whose_knobs_differ_are_trained_apart(measured):
+    from limner.experiments.world import Arm, folder_of
+
+    experiment, arm = measured
+    plain = arm("plain", psnr=(25.0, 25.1, 25.2))
+    folders = {folder_of(experiment, Arm("plain", plain.path, knobs), 0) for knobs in ({}, {"channels": 4})}
+    assert len(folders) == 2
+    assert folder_of(experiment, plain, 0) in folders
+    assert folder_of(experiment, plain, 1) not in folders
+    moved = replace(experiment, directory=experiment.directory / "elsewhere")
+    assert folder_of(moved, plain, 0).name == folder_of(experiment, plain, 0).name
 
 
 @pytest.fixture

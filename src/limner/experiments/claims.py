@@ -3,6 +3,7 @@
     better(A, B)            the gain of A over B, paired by seed, is beyond doubt above 0
     no_worse(A, B, 0.1)     it is beyond doubt at least -0.1, in the unit of the score; of distances, in parts of B's
     at_least(A, {...})      each score is beyond doubt at least its bound
+    rises(A, [...])         each score is beyond doubt above the one before it
     exact(A)                what A draws with kept keys and values is what it draws without
     every(..., ...)         all of these
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import torch
@@ -136,6 +138,19 @@ def at_least(arm: Arm, bounds: Mapping[str, float]) -> Comparison:
 
     listed = ", ".join(f"{score} >= {bound:.3g}" for score, bound in bounds.items())
     return Comparison((arm,), f"{arm.label}: {listed}", "an interval of any of them that reaches below", measure)
+
+
+def rises(arm: Arm, scores: Sequence[str]) -> Comparison:
+    """Every score of an arm is above the one before it, seed by seed."""
+
+    def measure(experiment: Experiment) -> Measured:
+        values = {score: of_seeds(experiment, arm, score) for score in scores}
+        gains = {f"{later} - {one}": gain_over_seeds(values[later], values[one]) for one, later in pairwise(scores)}
+        measured = {score: over_seeds(found) for score, found in values.items()} | gains
+        return min(gain["interval"][0] for gain in gains.values()) > 0, measured
+
+    refuted = "a gap between neighbours whose interval holds 0"
+    return Comparison((arm,), f"{arm.label}: {' < '.join(scores)}", refuted, measure)
 
 
 def exact(arm: Arm, rounding: float = ROUNDING) -> Comparison:

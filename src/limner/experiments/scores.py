@@ -1,8 +1,9 @@
 """What an arm is worth: the scores of its family on the held-out pictures of the small world, kept beside its training.
 
-tokenizers       psnr (dB); frechet, of rebuilt pictures; prior, of decoded noise; usage, of the codebook; psnr/quarter,
-                 of the first quarter of nested tokens
-generators       frechet; colour, shape, place: the share that the recogniser reads as the caption says; passes
+tokenizers       psnr (dB); frechet, of rebuilt pictures; prior, of decoded noise; usage, of the codebook; of nested
+                 tokens psnr/k, colour/k and shape/k: of images of the first k, and what is read in them
+generators       frechet; colour, shape, place: the share that the recogniser reads as the caption says; passes;
+                 edges: how many pixels of edges are those of the true image (F1)
 encoders         probe/*, zero_shot/*, retrieval/*, and probe, the mean of all linear probes
 understanding    answers and blind, shares answered right with and without the picture; gain, their difference;
                  named, how often the likeliest words of a patch name what it shows
@@ -11,7 +12,6 @@ understanding    answers and blind, shares answered right with and without the p
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -38,19 +38,20 @@ from limner.experiments.world import (
     Arm,
     folder_of,
     held_out,
-    knobs_of,
     prompts,
     questions,
     scaled,
     trained,
 )
+from limner.generators.control import edges
 from limner.lessons.conversations import answers_of
 from limner.models.vision_language import VisionLanguageModel
 from limner.nn.pixels import to_tensor
 from limner.store.folder import load
 from limner.tokenizers.quantizers.quantizer import Discrete
-from limner.types import Image, Rng, derive_seed
+from limner.types import Image, Rng, Tokens, derive_seed
 
+STEEP = 0.25  # of the steepest edge that there can be
 TOP = 5  # words of a patch that are read
 BATCH = 60  # captions drawn at a time
 LOWER = ("frechet", "prior", "passes", "seconds")  # are better; of all others higher ones
@@ -58,7 +59,7 @@ LOWER = ("frechet", "prior", "passes", "seconds")  # are better; of all others h
 
 def scores(experiment: Experiment, arm: Arm, seed: int) -> dict[str, float]:
     """All scores of an arm under a seed, measured or read back."""
-    folder = folder_of(experiment, arm, seed, knobs_of(experiment, arm, seed).images)
+    folder = folder_of(experiment, arm, seed)
     path = folder / f"scores-{name_of(arm.options)}.json"
     if not path.is_file():
         model = trained(experiment, arm, seed)
@@ -89,32 +90,51 @@ def rebuilding(experiment: Experiment, arm: Arm, model: Any, seed: int) -> dict[
     rebuilt = model.decode(tokens)
     found = {"psnr": psnr(rebuilt, real), "frechet": frechet(rebuilt, real)}
     if model.layout.nested:
-        found["psnr/quarter"] = psnr(model.decode(tokens[:, : math.ceil(tokens.shape[1] / 4)]), real)
+        found |= from_the_first(experiment, model, tokens, real)
     if isinstance(model.quantizer, Discrete):
         return found | {"usage": usage(code_shares(tokens, model.quantizer.entries))}
     noise = Rng(derive_seed(seed, "prior")).normal(*tokens.shape)
     return found | {"prior": frechet(model.decode(noise), real)}
 
 
-def psnr(images: Image, real: Image) -> float:
-    """Mean over images in dB."""
-    mse = (images - real).square().mean((1, 2, 3))
-    return float((10 * torch.log10(4 / mse)).mean())
+def from_the_first(experiment: Experiment, model: Any, tokens: Tokens, real: Image) -> dict[str, float]:
+    """Scores of the images that the first 1, 2, 4 ... of nested tokens decode to."""
+    found, count = {}, 1
+    while count <= tokens.shape[1]:
+        image = model.decode(tokens[:, :count])
+        found |= {f"{part}/{count}": share for part, share in read_right(image, prompts(experiment)).items()}
+        found[f"psnr/{count}"] = psnr(image, real)
+        count *= 2
+    return found
+
+
+def psnr(image: Image, real: Image) -> float:
+    """Mean over images in [-1, 1], in dB."""
+    return float((10 * torch.log10(4 / (image - real).square().mean((1, 2, 3)))).mean())
 
 
 def drawing(experiment: Experiment, arm: Arm, model: Any, seed: int) -> dict[str, float]:
     """What a generator draws of held-out captions."""
     wanted = prompts(experiment)
     seeds = [derive_seed(seed, "drawn", index) for index in range(len(wanted))]
-    texts = [prompt.text for prompt in wanted]
-    starts = range(0, len(texts), BATCH)
-    drawn = torch.cat([model.images(texts[at : at + BATCH], seeds[at : at + BATCH], **arm.options) for at in starts])
-    real = to_tensor([prompt.picture for prompt in wanted])
+    parts = []
+    for at in range(0, len(wanted), BATCH):
+        part = wanted[at : at + BATCH]
+        texts = [prompt.text for prompt in part]
+        parts.append(model.images(texts, seeds[at : at + BATCH], **arm.beside(part), **arm.options))
+    drawn, real = torch.cat(parts), to_tensor([prompt.picture for prompt in wanted])
     return {
         "frechet": frechet(drawn, real),
+        "edges": edge_agreement(drawn, real),
         **read_right(drawn, wanted),
         "passes": float(forward_passes(model, arm.options)),
     }
+
+
+def edge_agreement(images: Image, real: Image) -> float:
+    """F1 of the pixels whose edges are steeper than `STEEP`, over all images together: ``2 both / (drawn + true)``."""
+    drawn, true = edges(images) > STEEP, edges(real) > STEEP
+    return float(2 * (drawn & true).sum() / (drawn.sum() + true.sum()))
 
 
 def read_right(images: Image, wanted: Sequence[Prompt]) -> dict[str, float]:

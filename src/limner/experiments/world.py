@@ -12,6 +12,7 @@ about emoji. An `Arm` is a recipe with knobs; a knob whose value is an arm names
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -122,6 +123,11 @@ def same(recipe: Recipe) -> Recipe:
     return recipe
 
 
+def nothing(prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """The caption is all that is received."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Arm:
     """A model that takes part in a comparison; arms of one name are one training.
@@ -132,6 +138,7 @@ class Arm:
         knobs: what is special about its knobs; all others are those of `FAMILIES` and the recipe.
         variant: the recipe with a part exchanged.
         options: how a finished generator draws.
+        beside: what it receives beside captions, such as edges to draw into: arguments of its ``images``.
         judged: it has a bar to reach; a control that lacks by design what its task needs has none.
     """
 
@@ -140,6 +147,7 @@ class Arm:
     knobs: Mapping[str, Any] = field(default_factory=dict, compare=False)
     variant: Callable[[Recipe], Recipe] = field(default=same, compare=False)
     options: DrawOptions = field(default_factory=lambda: DrawOptions(), compare=False)
+    beside: Callable[[Sequence[Prompt]], dict[str, Any]] = field(default=nothing, compare=False)
     judged: bool = field(default=True, compare=False)
 
     @property
@@ -244,24 +252,32 @@ def _row(picture: str | None, question: str, answer: str) -> dict[str, Any]:
     return {"conversations": messages} if picture is None else {"image": picture, "conversations": messages}
 
 
-def knobs_of(experiment: Experiment, arm: Arm, seed: int) -> Any:
-    """All knobs of an arm; models that it needs are trained first, under the experiment's first seed."""
+def chosen(experiment: Experiment, arm: Arm) -> dict[str, Any]:
+    """The knobs that the world and the arm decide, seed and folder apart; models that it needs are trained first, under
+    the experiment's first seed."""
     knobs = find_recipe(arm.path).knobs
     family = {name: value for name, value in FAMILIES[arm.family].items() if name in knobs.__dataclass_fields__}
     values = {**SHARED, **family, **arm.knobs}
-    needed = {name: str(saved(experiment, value)) for name, value in values.items() if isinstance(value, Arm)}
-    values |= needed
+    values |= {name: str(saved(experiment, value)) for name, value in values.items() if isinstance(value, Arm)}
     if arm.family == "understanding":
         values["data"] = str(pictures(experiment) / values.get("data", QUESTIONS))
     elif arm.family != "encoders":
         values["data"] = pictures(experiment)
-    images = max(1, round(values["images"] * experiment.scale))
-    return knobs(**{**values, "seed": seed, "images": images, "out": experiment.directory})
+    return {**values, "images": max(1, round(values["images"] * experiment.scale))}
 
 
-def folder_of(experiment: Experiment, arm: Arm, seed: int, images: int) -> Path:
-    """Where the training of an arm lies."""
-    return experiment.directory / arm.family / f"{arm.name}-{seed}-{images}"
+def knobs_of(experiment: Experiment, arm: Arm, seed: int) -> Any:
+    """All knobs of an arm."""
+    knobs = find_recipe(arm.path).knobs
+    return knobs(**{**chosen(experiment, arm), "seed": seed, "out": experiment.directory})
+
+
+def folder_of(experiment: Experiment, arm: Arm, seed: int) -> Path:
+    """Where the training of an arm lies: arms of one name whose chosen knobs differ, or those of a model that they
+    need, are trained apart."""
+    text = json.dumps(chosen(experiment, arm), sort_keys=True, default=str).replace(str(experiment.directory), "")
+    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    return experiment.directory / arm.family / f"{arm.name}-{seed}-{digest}"
 
 
 @functools.lru_cache(maxsize=4)
@@ -270,7 +286,7 @@ def trained(experiment: Experiment, arm: Arm, seed: int) -> nn.Module:
     knobs = knobs_of(experiment, arm, seed)
     experiment.say(f"{arm.name}, seed {seed}")
     torch.manual_seed(seed)
-    task, folder = arm.variant(find_recipe(arm.path)).task(knobs), folder_of(experiment, arm, seed, knobs.images)
+    task, folder = arm.variant(find_recipe(arm.path)).task(knobs), folder_of(experiment, arm, seed)
     run = train_on(task, knobs, folder, f"{arm.name} seed {seed}")
     if run.images < knobs.images:
         raise KeyboardInterrupt  # saved; the same command goes on
@@ -281,7 +297,7 @@ def saved(experiment: Experiment, arm: Arm) -> Path:
     """Folder of an arm's model under the experiment's first seed, for other arms to build on."""
     seed = experiment.seeds[0]
     knobs = knobs_of(experiment, arm, seed)
-    folder = folder_of(experiment, arm, seed, knobs.images) / "model"
+    folder = folder_of(experiment, arm, seed) / "model"
     if not (folder / CARD).is_file():
         save(trained(experiment, arm, seed), folder, recipe=arm.path, knobs=knobs, facts={"images": knobs.images})
     return folder

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from limner.data.images import extent
 from limner.data.preprocess import Given, read_pixels
+from limner.decode.decoder import Watch
 from limner.decode.options import DrawOptions
 from limner.generators.conditions import Controlled
 from limner.generators.control import edges
-from limner.models.text_to_image import Show, TextToImage, seeds_of
+from limner.models.text_to_image import Pixels, Show, TextToImage, seeds_of
 from limner.nn.pixels import to_tensor
 from limner.types import Image
 
@@ -49,3 +50,17 @@ class ControlledTextToImage(TextToImage):
         image = image.resize(extent(self.tokenizer.size)[::-1], Pillow.Resampling.BICUBIC)
         patches = self.control(to_tensor([np.asarray(image)])).expand(len(ids), -1, -1)
         return self.pictures(Controlled(ids, patches), seeds_of(len(ids) // index(n), n, seed), watch, **options)
+
+    def images(
+        self,
+        captions: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        control: Image | None = None,
+        watch: Watch | None = None,
+        **options: Unpack[DrawOptions],
+    ) -> Pixels:
+        """As `TextToImage.images`; into the edges of ``control``, an image for each."""
+        ids = self.subwords.encode(captions)
+        condition = ids if control is None else Controlled(ids, self.control(control))
+        return self.sample(condition, seeds, watch, **options)

@@ -83,10 +83,15 @@ class FlexTok(nn.Module):
 
 @dataclass(frozen=True)
 class FlowObjective:
-    """Mean squared error of the velocity, plus the penalty of the quantizer. ``drop``: share of images whose tokens are
-    all withheld."""
+    """Mean squared error of the velocity, plus the penalty of the quantizer.
+
+    Args:
+        drop: share of images whose tokens are all withheld.
+        least: tokens that every other image keeps; all of them is training without nested dropout.
+    """
 
     drop: float = 0.2
+    least: int = 1
 
     def __call__(self, model: FlexTok, image: Image, rng: Rng) -> tuple[Tensor, Metrics]:
         """Loss of a batch and its parts."""
@@ -94,7 +99,7 @@ class FlowObjective:
             latents = model.base.encode(image, rng).float()
         bottleneck = model.quantizer(model.encoder(latents), rng)
         batch, decoder = len(image), model.decoder
-        kept = 1 + (rng.uniform(batch) * decoder.count).long()
+        kept = self.least + (rng.uniform(batch) * (decoder.count - self.least + 1)).long()
         registers = decoder.registers(bottleneck.latents, kept)
         registers = decoder.without(registers, rng.uniform(batch) < self.drop)
         t, noise = rng.normal(batch).sigmoid(), rng.normal(*latents.shape)

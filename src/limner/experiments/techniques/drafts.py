@@ -113,7 +113,25 @@ def falls(score: str, arms: dict[str, Change], refuted: str) -> Comparison:
         }
         return min(one["interval"][0] for one in gains.values()) > 0, {"drawings": report} | gains
 
-    return Comparison((), f"{score}: {' > '.join(names)}", refuted, measure, names[0], competence)
+    bound = f"{score}: {' > '.join(names)}"
+    return Comparison((), bound, refuted, measure, names[0], competence, tuple(names))
+
+
+def stays(score: str, arms: dict[str, Change], margin: float) -> Comparison:
+    """A score of which less is better is beyond doubt no larger in the second arm than in the first, but for a
+    ``margin`` of the first's."""
+    (control, plain), (name, change) = arms.items()
+
+    def measure(experiment: Experiment) -> Measured:
+        own, other = (scored(experiment, *arm)[score] for arm in ((name, change), (control, plain)))
+        worse, bound = gain_over_seeds(own, other), margin * sum(other) / len(other)
+        report = {name: over_seeds(own), control: over_seeds(other), f"{name} - {control}": worse, "bound": bound}
+        return worse["interval"][1] <= bound, report
+
+    amount = f"{margin:.0%} of the control's"
+    refuted = f"a gap in {score} whose interval reaches beyond that in favour of {control}"
+    words = f"{score}: {name} no worse than {control} by {amount}"
+    return Comparison((), words, refuted, measure, control, competence, (name, control))
 
 
 def same_images(one: Change, other: Change, bound: str, control: str) -> Comparison:

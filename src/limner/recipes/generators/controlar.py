@@ -31,7 +31,7 @@ from limner.generators.orders import Raster
 from limner.languages.subwords import Subwords
 from limner.models.controlled import ControlledTextToImage
 from limner.nn.norms import gated_hidden
-from limner.recipe import Recipe
+from limner.recipe import Claim, Recipe
 from limner.recipes.generators import family, llamagen
 from limner.train.task import Loss, Task
 from limner.types import Rng
@@ -92,4 +92,15 @@ RECIPE = Recipe(
     lesson=lesson,
     score=family.score,
     tiny={**family.TINY, "depth": 3},
+    claims=(
+        Claim(
+            text="edges of drawings agree with the edges that they are drawn into more than those of the same model "
+            "trained with the edges of other images",
+            source="arXiv:2410.02705, Section 4: consistency of the condition",
+        ),
+        Claim(
+            text="with control it draws as well (within 10 % of the distance) as LlamaGen of as many blocks",
+            source="arXiv:2410.02705, abstract: image quality",
+        ),
+    ),
 )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from limner.errors import InputError
 from limner.nn.norms import gated_hidden
-from limner.recipe import Recipe
+from limner.recipe import Claim, Recipe
 from limner.recipes.tokenizers import family
 from limner.store.folder import load
 from limner.tokenizers.flextok import FlexTok, FlowObjective
@@ -72,4 +72,15 @@ RECIPE = Recipe(
     lesson=lambda knobs, model: family.lesson_by(FlowObjective(), knobs, model),
     score=family.score,
     tiny={"size": 32, "width": 64, "encoder_depth": 1, "decoder_depth": 1, "count": 6, "levels": (4, 3, 3)},
+    claims=(
+        Claim(
+            text="the reconstruction comes nearer with every four times as many of the first tokens, from 1 to 16",
+            source="arXiv:2502.13967, abstract and Section 4: variable-length, ordered tokens",
+        ),
+        Claim(
+            text="the first token alone decodes to a better image, whose shape is read right more often, than of the "
+            "same model trained without nested dropout",
+            source="arXiv:2502.13967, Section 3.1",
+        ),
+    ),
 )
