@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -120,7 +121,11 @@ def test_systems_prints_a_table(command_line):
     assert len(vq_vae[5]) == 2, "not every claim has a verdict"
     assert set(vq_vae[5]) <= set("+-?.")
     assert lines[-2].startswith("16 systems: ")
-    assert lines[-1].startswith("claims: + held")
+    listed = json.loads(command_line("systems", "--family", "tokenizer", "--json").out)
+    found = Counter(claim["verdict"] for row in listed for claim in row["claims"])
+    signs = {"+ held": "held", "- not held": "not held", "? undecided": "undecided", ". not measured": None}
+    counts = ", ".join(f"{sign} {found[verdict]}" for sign, verdict in signs.items())
+    assert lines[-1] == f"{found.total()} claims: {counts}"
 
 
 def test_json_keeps_standard_output_to_itself(capsys):

@@ -65,7 +65,9 @@ def _print_table(rows: list[Listed]) -> None:
     console.print(table)
     counts = Counter(row.state for row in rows)
     console.print(f"\n{len(rows)} systems: " + ", ".join(f"{counts[state]} {state}" for state in MARKS))
-    console.print("claims: + held, - not held, ? undecided, . not measured", style="dim")
+    found = Counter(verdict for row in rows for _, verdict in row.claims)
+    words = [f"{sign} {verdict or 'not measured'} {found[verdict]}" for verdict, sign in SIGNS.items()]
+    console.print(f"{found.total()} claims: " + ", ".join(words), style="dim")
 
 
 def _recipe(row: Listed) -> str:

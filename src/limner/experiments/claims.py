@@ -39,12 +39,13 @@ class Comparison:
     """A claim in terms of arms.
 
     Args:
-        arms: all that take part; the last is the control where there is one.
+        arms: all trainings that take part; the last is the control where there is one.
         bound: the condition under which the claim holds.
         refuted: what would refute it.
         measure: is the bound kept, and the numbers.
         control: label of the arm that the claimed one is held against, or None.
         shipped: competence, as in a `Finding`, of models that ship and take part.
+        ways: names of what is compared beside the arms: ways to use one of them, or a model that ships.
     """
 
     arms: tuple[Arm, ...]
@@ -53,6 +54,7 @@ class Comparison:
     measure: Callable[[Experiment], Measured]
     control: str | None = None
     shipped: Callable[[Experiment], dict[str, Any]] | None = None
+    ways: tuple[str, ...] = ()
 
     def finding(self, experiment: Experiment) -> Finding:
         """Train and measure what is compared."""
@@ -64,7 +66,7 @@ class Comparison:
 
     def described(self) -> dict[str, Any]:
         """Arms, control, bound and what would refute it, ready for JSON."""
-        arms = list(dict.fromkeys(arm.label for arm in self.arms))
+        arms = list(dict.fromkeys([*(arm.label for arm in self.arms), *self.ways]))
         return {"arms": arms, "control": self.control, "bound": self.bound, "refuted_by": self.refuted}
 
 

@@ -99,7 +99,8 @@ def rebuilding(experiment: Experiment, arm: Arm, model: Any, seed: int) -> dict[
 
 def from_the_first(experiment: Experiment, model: Any, tokens: Tokens, real: Image) -> dict[str, float]:
     """Scores of the images that the first 1, 4, 16 ... of nested tokens decode to."""
-    found, count = {}, 1
+    found: dict[str, float] = {}
+    count = 1
     while count <= tokens.shape[1]:
         image = model.decode(tokens[:, :count])
         found |= {f"{part}/{count}": share for part, share in read_right(image, prompts(experiment)).items()}

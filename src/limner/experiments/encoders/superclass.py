@@ -69,6 +69,7 @@ CLAIMS = (
         "an interval of the gap in seconds that holds 0 or favours clip, at either batch",
         steps_cost_less,
         "clip",
+        ways=("superclass", "clip"),
     ),
     Comparison(
         (*SUPERCLASS.values(), *CLIP.values()),

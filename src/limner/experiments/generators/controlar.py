@@ -17,7 +17,8 @@ from limner.models.controlled import ControlledTextToImage
 from limner.nn.pixels import to_tensor
 from limner.recipe import Recipe
 from limner.recipes.generators import family
-from limner.train.task import Loss
+from limner.recipes.generators.controlar import Knobs
+from limner.train.task import Loss, Task
 from limner.types import Rng
 
 
@@ -33,7 +34,11 @@ def shuffled(recipe: Recipe) -> Recipe:
         others = model.control(model.decode(batch["tokens"])).roll(1, 0)
         return model.generator.loss(batch["tokens"], Controlled(batch["text"], others), rng), {}
 
-    return replace(recipe, lesson=lambda knobs, model: replace(family.lesson(knobs, model), loss=loss))
+    def lesson(knobs: Knobs, model: ControlledTextToImage) -> Task[ControlledTextToImage, dict[str, Any]]:
+        task = family.lesson(knobs, model)
+        return Task(model, task.batch, loss, preview=task.preview)
+
+    return replace(recipe, lesson=lesson)
 
 
 EDGES = Arm("controlar", "generators/controlar", RASTER.knobs, beside=true_images)

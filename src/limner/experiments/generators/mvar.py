@@ -40,6 +40,7 @@ CLAIMS = (
         "a larger share",
         carries_less,
         "var",
+        ways=("m-var", "var"),
     ),
     no_worse(MIXED, SCALES, 0.1),
 )

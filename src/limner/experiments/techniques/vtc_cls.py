@@ -115,6 +115,7 @@ CLAIMS = (
         beats_random,
         "random",
         competence,
+        ("attention", "random"),
     ),
     Comparison(
         (),
@@ -123,5 +124,6 @@ CLAIMS = (
         sums_as_well,
         "one layer",
         competence,
+        ("attention", "one layer"),
     ),
 )
