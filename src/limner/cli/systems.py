@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from limner.catalogue.listing import Listed, list_systems
+from limner.catalogue.listing import Listed, Verdict, list_systems
 from limner.cli.command import Flag, parse, print_json
 
 EXAMPLES = """\
@@ -18,7 +18,7 @@ EXAMPLES = """\
   limner systems --json"""
 
 PIPE_WIDTH = 160
-SIGNS = {"held": "+", "not held": "-", "undecided": "?", None: "."}
+SIGNS: dict[Verdict | None, str] = {"held": "+", "not held": "-", "undecided": "?", None: "."}
 MARKS = {"works": "green", "partly": "yellow", "not yet": "dim"}
 
 
