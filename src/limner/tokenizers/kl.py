@@ -151,20 +151,11 @@ def middle(channels: int, groups: int = GROUPS) -> nn.Sequential:
     )
 
 
-class KlEncoder(nn.Module):
-    """Picture to posterior moments, mean and log-variance: ``width`` channels first, then one of ``widths`` per level,
-    finest first. ``kernel``: of the last convolution; ``hidden``: channels before it, where they are not its own."""
+class KlTrunk(nn.Module):
+    """Picture to maps: ``width`` channels first, then one of ``widths`` per level, finest first, and the middle."""
 
     def __init__(
-        self,
-        width: int,
-        widths: Sequence[int],
-        depth: int,
-        moments: int,
-        attention: Sequence[int],
-        kernel: int = 1,
-        hidden: int | None = None,
-        groups: int = GROUPS,
+        self, width: int, widths: Sequence[int], depth: int, attention: Sequence[int], groups: int = GROUPS
     ) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, width, 3, padding=1)
@@ -181,15 +172,37 @@ class KlEncoder(nn.Module):
             for i, width in enumerate(widths)
         )
         self.middle = middle(widths[-1], groups)
+
+    def forward(self, image: Image) -> Resized:
+        """What the middle makes of the last level."""
+        x = self.first(image)
+        for layer in layers(self.levels):
+            x = layer(x)
+        return self.middle(x)
+
+
+class KlEncoder(KlTrunk):
+    """Picture to posterior moments, mean and log-variance. ``kernel``: of the last convolution; ``hidden``: channels
+    before it, where they are not its own."""
+
+    def __init__(
+        self,
+        width: int,
+        widths: Sequence[int],
+        depth: int,
+        moments: int,
+        attention: Sequence[int],
+        kernel: int = 1,
+        hidden: int | None = None,
+        groups: int = GROUPS,
+    ) -> None:
+        super().__init__(width, widths, depth, attention, groups)
         self.norm = group_norm(widths[-1], groups)
         self.last = nn.Conv2d(widths[-1], hidden or moments, 3, padding=1)
         self.moments = nn.Conv2d(hidden or moments, moments, kernel, padding=kernel // 2)
 
     def forward(self, image: Image) -> Resized:
-        x = self.first(image)
-        for layer in layers(self.levels):
-            x = layer(x)
-        return self.moments(self.last(functional.silu(self.norm(self.middle(x)))))
+        return self.moments(self.last(functional.silu(self.norm(super().forward(image)))))
 
 
 class KlDecoder(nn.Module):

@@ -51,7 +51,12 @@ class ReconstructionObjective:
 
     def __call__(self, model: Reconstructing, image: Image, rng: Rng) -> tuple[Tensor, Metrics]:
         """Loss of a batch and its parts."""
-        reconstruction, bottleneck = model(image, rng)
+        return self.of(model, image, *model(image, rng))
+
+    def of(
+        self, model: Reconstructing, image: Image, reconstruction: Image, bottleneck: Bottleneck
+    ) -> tuple[Tensor, Metrics]:
+        """The same of a batch that the model has rebuilt."""
         reconstruction = reconstruction.float()
         difference = reconstruction - image
         mse = difference.square().mean()

@@ -30,6 +30,7 @@ class LlamaTransformer(nn.Module):
         hidden: inner channels of every SwiGLU.
         dropout: of the embedded inputs, and after every attention and SwiGLU.
         muted: queries and keys of the condition are zero, see `PrefixedSequence`.
+        normed: contexts are normalised; else the head does it.
     """
 
     def __init__(
@@ -43,12 +44,13 @@ class LlamaTransformer(nn.Module):
         hidden: int,
         dropout: float = 0.0,
         muted: bool = True,
+        normed: bool = True,
     ) -> None:
         super().__init__()
         self.width = width
         self.sequence = PrefixedSequence(grid, prefix, width, heads, dropout, muted)
         self.blocks = llama_blocks(depth, width, heads, hidden=hidden, dropout=dropout)
-        self.norm = RmsNorm(width)
+        self.norm = RmsNorm(width) if normed else nn.Identity()
         initialise(self)
 
     def cache(self) -> KeyValueCache:

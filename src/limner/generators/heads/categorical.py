@@ -51,21 +51,25 @@ class SoftmaxHead(nn.Module, ABC):
 
     def sample(self, contexts: Contexts, guided: bool, options: SamplingOptions, rng: Rng) -> Int[Tensor, "rows m"]:
         """An id of the distribution, by inverting its distribution function over ids in order of probability."""
-        logits = self.guided_logits(contexts, guided, options)
-        uniform = rng.uniform(*logits.shape[:2])
-        if options.temperature == 0:
-            return logits.argmax(-1)
-        shares, ids = likeliest(logits / options.temperature, options.top_k)
-        shares = shares.softmax(-1)
-        edges = shares.cumsum(-1)
-        last = (edges - shares <= options.top_p).sum(-1, keepdim=True) - 1  # of the tail's cut, as in `cut`
-        place = torch.searchsorted(edges, uniform[..., None] * edges.gather(-1, last), right=True)
-        return ids.gather(-1, place.minimum(last))[..., 0]
+        return drawn(self.guided_logits(contexts, guided, options), options, rng)
 
 
 def gumbel(uniform: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     """Standard Gumbel noise from uniform draws in [0, 1)."""
     return -(-uniform.log()).log()
+
+
+def drawn(logits: Float[Tensor, "rows m v"], options: SamplingOptions, rng: Rng) -> Int[Tensor, "rows m"]:
+    """Ids of ``softmax(cut(logits / T))``, by inverting its distribution function over ids in order of probability."""
+    uniform = rng.uniform(*logits.shape[:2])
+    if options.temperature == 0:
+        return logits.argmax(-1)
+    shares, ids = likeliest(logits / options.temperature, options.top_k)
+    shares = shares.softmax(-1)
+    edges = shares.cumsum(-1)
+    last = (edges - shares <= options.top_p).sum(-1, keepdim=True) - 1  # of the tail's cut, as in `cut`
+    place = torch.searchsorted(edges, uniform[..., None] * edges.gather(-1, last), right=True)
+    return ids.gather(-1, place.minimum(last))[..., 0]
 
 
 class CategoricalHead(SoftmaxHead):

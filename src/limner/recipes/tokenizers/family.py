@@ -18,6 +18,8 @@ from limner.recipe import EvaluationRequest
 from limner.store.files import WEIGHTS, fill, locate, read_weights
 from limner.store.folder import load
 from limner.tokenizers.autoencoder import Autoencoder
+from limner.tokenizers.discriminator import PatchDiscriminator
+from limner.tokenizers.objective import ReconstructionObjective
 from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.tokenizer import Objective, QuantizingTokenizer
 from limner.train.settings import RARE, RUN, SHARED, Settings
@@ -131,12 +133,9 @@ def lesson_by(objective: Objective, knobs: Knobs, model: QuantizingTokenizer, ex
     return tokenizer_task(model, stream, objective, held_out, extra)
 
 
-def lesson(knobs: ReconstructionKnobs, model: QuantizingTokenizer) -> Lesson:
-    """Training by the reconstruction error, see `lesson_by`."""
-    from limner.tokenizers.discriminator import PatchDiscriminator
-    from limner.tokenizers.objective import ReconstructionObjective
-
-    objective = ReconstructionObjective(
+def reconstruction(knobs: ReconstructionKnobs) -> ReconstructionObjective:
+    """The reconstruction error of these knobs."""
+    return ReconstructionObjective(
         l1=knobs.l1,
         l2=knobs.l2,
         perceptual=knobs.perceptual,
@@ -144,6 +143,11 @@ def lesson(knobs: ReconstructionKnobs, model: QuantizingTokenizer) -> Lesson:
         features=load("features").maps if knobs.perceptual else None,
         discriminator=PatchDiscriminator() if knobs.adversarial else None,
     )
+
+
+def lesson(knobs: ReconstructionKnobs, model: QuantizingTokenizer) -> Lesson:
+    """Training by the reconstruction error, see `lesson_by`."""
+    objective = reconstruction(knobs)
     return lesson_by(objective, knobs, model, objective.discriminator)
 
 

@@ -147,15 +147,8 @@ def sizes_of(state: State) -> TiTokSizes:
 
 
 # Our name (a pattern of its beginning or end) and theirs; all that fit are applied, one after the other.
-NAMES = (
-    (r"^encoder\.latents$", "latent_tokens"),
-    (r"^encoder\.patches\b", "encoder.patch_embed"),
-    (r"^encoder\.project\b", "encoder.conv_out"),
-    (r"^decoder\.embed\b", "decoder.decoder_embed"),
-    (r"^decoder\.mask$", "decoder.mask_token"),
-    (r"\.trunk\.summary$", ".class_embedding"),
+TRUNK_NAMES = (
     (r"\.trunk\.position$", ".positional_embedding"),
-    (r"\.trunk\.latent_position$", ".latent_token_positional_embedding"),
     (r"\.trunk\.first_norm\b", ".ln_pre"),
     (r"\.trunk\.last_norm\b", ".ln_post"),
     (r"\.trunk\.blocks\.(\d+)\.norm(\d)\b", r".transformer.\1.ln_\2"),
@@ -163,6 +156,16 @@ NAMES = (
     (r"\.trunk\.blocks\.(\d+)\.attn\.proj\b", r".transformer.\1.attn.out_proj"),
     (r"\.trunk\.blocks\.(\d+)\.mlp\.fc1\b", r".transformer.\1.mlp.c_fc"),
     (r"\.trunk\.blocks\.(\d+)\.mlp\.fc2\b", r".transformer.\1.mlp.c_proj"),
+)
+NAMES = (
+    (r"^encoder\.latents$", "latent_tokens"),
+    (r"^encoder\.patches\b", "encoder.patch_embed"),
+    (r"^encoder\.project\b", "encoder.conv_out"),
+    (r"^decoder\.embed\b", "decoder.decoder_embed"),
+    (r"^decoder\.mask$", "decoder.mask_token"),
+    (r"\.trunk\.summary$", ".class_embedding"),
+    *TRUNK_NAMES,
+    (r"\.trunk\.latent_position$", ".latent_token_positional_embedding"),
     (r"^quantizer\.codebook$", "quantize.embedding.weight"),
     (r"^decoder\.pixels\.cells\b", "decoder.ffn.0"),
     (r"^decoder\.pixels\.last\b", "decoder.conv_out"),

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from limner.errors import InputError
+
+
+@runtime_checkable
+class Composed(Protocol):
+    """A quantizer whose ids have digits, each less than its radix."""
+
+    radices: tuple[int, ...]
 
 
 def capacity(radices: Sequence[int]) -> int:
