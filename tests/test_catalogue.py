@@ -104,7 +104,8 @@ def test_the_listing_joins_systems_recipes_and_proofs(tmp_path):
         json.dumps({"claims": [{"text": "masked beats raster", "verdict": "not held"}, {"text": "old", "held": True}]})
     )
     rows = list_systems(recipes=recipes, proofs=tmp_path / "proofs")
-    assert len(rows) == 216
+    assert len(rows) == 216 + 1  # the baseline
+    assert (rows[-1].system.id, rows[-1].system.family, rows[-1].system.tier) == ("raster", "generator", "recipe")
     by_id = {row.system.id: row.to_json() for row in rows}
     assert by_id["mar"] == {
         "id": "mar",

@@ -1,5 +1,18 @@
 """The one family of errors that limner raises on purpose: a sentence that names the input, the cause and the remedy."""
 
+from __future__ import annotations
+
+import re
+
+# What a terminal obeys or a file cannot hold: control characters but for tab and new line, marks that turn the
+# direction of writing, halves of characters.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """A text as a terminal or a page may show it: what would act on them is spelled as Python spells it."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
 
 class LimnerError(Exception):
     """Base of every error limner raises on purpose; the command line prints its one sentence and exits with 2."""

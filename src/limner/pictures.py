@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from limner.errors import InputError
+from limner.errors import InputError, printable
 
 Picture: TypeAlias = Image.Image | np.ndarray  # an RGB picture, or an array [h, w, 3] of uint8
 Rgb: TypeAlias = tuple[int, int, int]
@@ -97,6 +97,15 @@ def check_place(path: Path) -> None:
         raise InputError(f"{str(path)!r} cannot be written ({error.strerror}): choose another place") from None
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise InputError(f"{str(path)!r} cannot be written: choose another place")
+
+
+def free_name(path: Path) -> Path:
+    """``path``, or where something is there ``name-2``, ``name-3`` ...: nothing is written over."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
 
 
 def save(image: Image.Image, path: Path, **options: Any) -> None:
@@ -193,7 +202,7 @@ def _write(draw: ImageDraw.ImageDraw, lines: Sequence[str], centre: float, top: 
 def _wrap(text: str, font: Any, width: int) -> list[str]:
     """Breaks between words; what does not fit into three lines ends in an ellipsis."""
     lines = [""]
-    for word in text.split():
+    for word in printable(text).split():
         longer = f"{lines[-1]} {word}".strip()
         if font.getlength(longer) <= width or not lines[-1]:
             lines[-1] = longer

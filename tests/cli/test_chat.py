@@ -63,6 +63,7 @@ class Both:
 
     def __init__(self, reader: Any, drawer: Any) -> None:
         self.size, self.see, self.words, self.draw = reader.size, reader.see, reader.words, drawer.draw
+        self.unseen, self.naming = drawer.unseen, drawer.naming
 
 
 @pytest.fixture(scope="module")

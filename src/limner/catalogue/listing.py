@@ -14,6 +14,7 @@ from limner.errors import InputError
 
 TABLE = PACKAGE / "catalogue" / "systems.tsv"
 STATES = ("works", "partly", "not yet")
+BESIDE = "recipe"  # the tier of what is built here without a row of its own in the table
 Verdict = Literal["held", "not held", "undecided"]
 VERDICTS: tuple[Verdict, ...] = ("held", "not held", "undecided")
 UNDECIDED = VERDICTS[2]
@@ -21,7 +22,8 @@ UNDECIDED = VERDICTS[2]
 
 @dataclass(frozen=True)
 class System:
-    """A published system: one row of the table. ``tier`` is 1 (first) to 3, or "survey" for what is only listed."""
+    """A published system: one row of the table. ``tier`` is 1 (first) to 3, "survey" for what is only listed, or
+    ``BESIDE`` for a recipe that the table has no row of: what others are compared with, and limner's own."""
 
     id: str
     name: str
@@ -97,7 +99,8 @@ def list_systems(
     recipes: tuple[RecipeEntry, ...] | None = None,
     proofs: Path | None = None,
 ) -> list[Listed]:
-    """The rows of the catalogue with state and claims, all or those of one ``family`` or ``state``.
+    """The rows of the catalogue with state and claims, and after them the recipes that it has no row of; all or those
+    of one ``family`` or ``state``.
 
     ``systems``, ``recipes`` and ``proofs`` default to what is in the package. Raises InputError for an unknown family.
     """
@@ -107,14 +110,23 @@ def list_systems(
     if family is not None and family not in families:
         raise InputError(f"there is no family {family!r} in the catalogue: choose one of {', '.join(families)}")
     of_system = {recipe.system: recipe for recipe in recipes}
-    rows = (_row(system, of_system.get(system.id), proofs) for system in systems if family in (None, system.family))
+    beside = {_beside(recipe, families): recipe for recipe in recipes if recipe.system is None}
+    every = [(system, of_system.get(system.id)) for system in systems] + list(beside.items())
+    rows = (_row(system, recipe, proofs) for system, recipe in every if family in (None, system.family))
     return [row for row in rows if state in (None, row.state)]
+
+
+def _beside(recipe: RecipeEntry, families: list[str]) -> System:
+    """A recipe as a row of its own."""
+    folder, _, name = recipe.path.partition("/")
+    known = next((family for family in families if family.split("-")[0] == folder.removesuffix("s")), folder)
+    return System(name.replace("_", "-"), name, recipe.purpose, known, BESIDE)
 
 
 def _row(system: System, recipe: RecipeEntry | None, proofs: Path | None) -> Listed:
     if recipe is None:
         return Listed(system, None, ())
-    verdicts = _verdicts(proof_path(system, proofs))
+    verdicts = _verdicts(proof_of(recipe, proofs) if recipe.system is None else proof_path(system, proofs))
     return Listed(system, recipe, tuple((text, verdicts.get(text)) for text in recipe.claims))
 
 

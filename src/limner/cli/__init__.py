@@ -5,15 +5,17 @@ The overview below is printed without importing anything: it answers before torc
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from limner import __version__
-from limner.errors import InputError, LimnerError
+from limner.errors import InputError, LimnerError, printable
 
 VERBS = {
     "demo": "draw a page of prompts, tokenize images and reconstruct them",
@@ -30,6 +32,7 @@ VERBS = {
     "systems": "list the published systems and how far each has come",
     "prove": "run the small experiment behind a recipe's claims",
     "data": "show, check, pack or build a data set",
+    "completion": "print a script by which a shell completes verbs and options",
 }
 
 EXAMPLES = """\
@@ -57,15 +60,41 @@ def entry() -> None:
     sys.exit(main(sys.argv[1:]))
 
 
+class Printable(io.TextIOBase):
+    """Standard output on which no text acts: file names, prompts and answers may hold what a terminal obeys.
+
+    Args:
+        stream: where it goes; what draws a table in colours writes there itself.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__()
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        self.stream.write(printable(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+    def isatty(self) -> bool:
+        return bool(self.stream.isatty())
+
+    def fileno(self) -> int:
+        return int(self.stream.fileno())
+
+
 def main(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code: 0, 2 for what limner refuses (one sentence on standard error),
     130 when interrupted. Unexpected exceptions keep their traceback."""
     try:
-        code = _run(list(arguments))
+        with contextlib.redirect_stdout(Printable(sys.stdout)):
+            code = _run(list(arguments))
         sys.stdout.flush()
         return code
     except LimnerError as error:
-        print(f"limner: {error}", file=sys.stderr)
+        print(printable(f"limner: {error}"), file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
         print("limner: interrupted", file=sys.stderr)

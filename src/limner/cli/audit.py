@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from limner.cli.command import Flag, parse, print_json, standard_output_kept
+from limner.cli.command import Flag, console, parse, print_json, standard_output_kept
 from limner.errors import InputError
 
 EXAMPLES = """\
@@ -95,12 +94,14 @@ def audit(options: AuditOptions) -> tuple[Any, dict[str, Any]]:
     from limner.data.question_sets import read_answers, read_questions
     from limner.evaluate import audit as auditing
     from limner.evaluate.asking import read_first_letter
-    from limner.evaluate.audit_page import notes, write_page
+    from limner.evaluate.audit_page import check_report, notes, write_page
     from limner.evaluate.extraction import read_option
     from limner.evaluate.probes import probe_scores
 
     if options.answers is None or options.blind is None or not options.base:
         raise InputError("an audit needs --answers, --blind and --base: `limner audit --help` says what they are")
+    if options.report is not None:
+        check_report(options.report)  # before the audit, which may take long
     items = read_questions(options.questions)
     seen, blind = read_answers(options.answers, items), read_answers(options.blind, items)
     bases = [read_answers(file, items) for file in options.base]
@@ -118,12 +119,11 @@ def audit(options: AuditOptions) -> tuple[Any, dict[str, Any]]:
 
 def print_tables(result: Any, report: dict[str, Any]) -> None:
     """The audit on the terminal."""
-    from rich.console import Console
     from rich.table import Table
 
     from limner.evaluate.audit_page import found_table, points, score_table, summary_table, verdict
 
-    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    out = console(PIPE_WIDTH)
     made = [summary_table(result.total), score_table(result), found_table(result)]
     if report["yes_no"]:
         rows = [[name, *map(points, scores.values())] for name, scores in report["yes_no"].items()]
@@ -135,8 +135,8 @@ def print_tables(result: Any, report: dict[str, Any]) -> None:
                 table.add_column(cell, justify="right" if place else "left", no_wrap=True)
             for row in rows:
                 table.add_row(*row)
-            console.print(table, "")
+            out.print(table, "")
     for line in [verdict(result.total), *report["notes"]]:
-        console.print(line)
+        out.print(line)
     if "files" in report:
-        console.print("wrote " + " and ".join(report["files"]))
+        out.print("wrote " + " and ".join(report["files"]))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from limner.cli.command import parse
+from limner.cli.command import console, parse
 from limner.cli.see import MODEL, load_seeing, write_words
 from limner.errors import InputError, LimnerError
 
@@ -102,13 +102,16 @@ class Chat:
 
         if not hasattr(self.model, "draw"):
             raise InputError(f"{self.name} sees but does not draw: start with a model that does, such as {MODEL}")
+        from limner.cli.draw import unseen_words
+
         file = self._free("drawing")
         pictures.check_place(file)
+        strange = unseen_words(self.model, self.name, [prompt])
         (picture,) = self.model.draw(prompt, n=1, seed=self.seed)
         pictures.save(picture, file)
         self.seed += 1
         self.picture, self.last_turn = picture, ("", "")
-        return str(file)
+        return "\n".join([*strange, str(file)])
 
     def words(self, _: str) -> str:
         """A page of what each patch says, and the heaviest words of all."""
@@ -137,31 +140,29 @@ class Chat:
 def run(arguments: list[str]) -> None:
     """Answers line after line until there is none."""
     options = parse(ChatOptions, "limner chat", EXAMPLES, arguments)
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True)
+    out = console(soft_wrap=True)
     chat = Chat(load_seeing(options.model), options.model, options.out, options.seed)
     if options.image is not None:
-        console.print(chat.open(str(options.image)), style="dim")
+        out.print(chat.open(str(options.image)), style="dim")
     if sys.stdin.isatty():
-        console.print(f"{options.model} is here. /help says what to type, /quit leaves.", style="dim")
-    for line in _lines(console):
+        out.print(f"{options.model} is here. /help says what to type, /quit leaves.", style="dim")
+    for line in _lines(out):
         try:
             reply = chat.reply(line)
-            console.print(reply, markup=False, style="dim" if line.startswith("/") else "bold")
+            out.print(reply, style="dim" if line.startswith("/") else "bold")
         except LimnerError as error:
-            console.print(str(error), markup=False, style="red")
+            out.print(str(error), style="red")
 
 
-def _lines(console: Any) -> Iterator[str]:
+def _lines(out: Any) -> Iterator[str]:
     """What is typed, or comes through a pipe, up to /quit, the end, or Ctrl-C."""
     typed = sys.stdin.isatty()
     if typed:
         with contextlib.suppress(ImportError):  # Windows has line editing of its own
             import readline  # noqa: F401
     with contextlib.suppress(EOFError, KeyboardInterrupt):
-        while (line := console.input("[bold cyan]> [/]" if typed else "")).strip() not in ("/quit", "/exit", "/q"):
+        while (line := out.input("> " if typed else "")).strip() not in ("/quit", "/exit", "/q"):
             yield line
         return
     if typed:
-        console.print()
+        out.print()

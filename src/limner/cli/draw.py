@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from PIL.Image import Image
-from PIL.Image import open as open_image
 from tyro.conf import Positional, arg
 
-from limner.cli.command import Flag, Techniques, parse, print_json, standard_output_kept
-from limner.errors import InputError
+from limner.cli.command import Flag, Precision, Techniques, parse, print_json, standard_output_kept
+from limner.errors import InputError, printable
 
 EXAMPLES = """\
   limner draw "a red heart left of a blue star"
@@ -25,6 +25,7 @@ EXAMPLES = """\
   limner draw "a large purple ring" -n 16 -o rings/
   limner draw "a blue star" -n 8 --solver dpm++ --head-steps 10      # in about half the time
   limner draw "a red heart" --model var-emoji-64 --with smooth       # a technique; knobs as in --with NAME:knob=value
+  limner draw "a red heart" --image photo.png --mask hole.png        # drawn into a picture
   limner draw --model var_d16.pth --tokenizer vae_ch160v4096z32.pth --classes 207 360 -n 4"""
 
 STRIP_STEPS, STRIP_ROWS = 12, 8
@@ -42,12 +43,17 @@ class Draw:
 
     prompt: Annotated[Positional[tuple[str, ...]], arg(metavar="PROMPT [PROMPT ...]", help_behavior_hint="")]
     """What to draw; each prompt in quotation marks. With --show-steps it may be left out: four are drawn then."""
+    prompts: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """A text file of prompts, one a line, after those that are named here; - reads them from standard input."""
     classes: Annotated[tuple[int, ...], arg(help_behavior_hint="")] = ()
     """In place of prompts, for models that draw classes: their numbers, as 207 and 360 of ImageNet; -1 is none."""
     count: Annotated[int, arg(aliases=["-n"])] = 1
     """Pictures per prompt."""
-    out: Annotated[Path, arg(aliases=["-o"])] = Path("drawing.png")
-    """Where to write: a picture file (several pictures become one captioned page), or a folder (one file each)."""
+    out: Annotated[
+        Path | None, arg(aliases=["-o"], help_behavior_hint="(default: drawing.png, or drawing-2.png ...)")
+    ] = None
+    """Where to write: a picture file (several pictures become one captioned page), or a folder (one file each). What
+    is named here is written over; without it a name that is free is chosen."""
     model: Annotated[str, arg(aliases=["-m"])] = "mar-emoji-64"
     """A model that ships with limner, the folder of one that you trained, or a file that its authors released."""
     tokenizer: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
@@ -77,6 +83,14 @@ class Draw:
     """A technique that changes how the model draws, such as smooth; repeated, they apply from left to right."""
     control: Annotated[Path | None, arg(metavar="IMAGE", help_behavior_hint="(default: none)")] = None
     """Of a model such as controlar: an image whose edges are followed."""
+    image: Annotated[Path | None, arg(metavar="IMAGE", help_behavior_hint="(default: none)")] = None
+    """A picture to draw into, by one prompt, where --mask is white; the rest of it stays."""
+    mask: Annotated[Path | None, arg(metavar="IMAGE", help_behavior_hint="(default: none)")] = None
+    """With --image: a black picture, white where it is to be drawn anew."""
+    device: Annotated[str, arg(metavar="DEVICE")] = "cpu"
+    """Where to draw: cpu, cuda, mps."""
+    dtype: Precision = "fp32"
+    """Arithmetic of matrix products; fp32 draws what ships to the bit."""
     show_steps: Flag = False
     """Also write how the first eight pictures came about: a strip (-steps.png) and an animation (-steps.gif)."""
     json: Flag = False
@@ -88,6 +102,8 @@ def run(arguments: list[str]) -> None:
     options = parse(Draw, "limner draw", EXAMPLES, arguments)
     if options.show_steps and not (options.prompt or options.classes or options.tokenizer):
         options = replace(options, prompt=PROMPTS)
+    if options.prompts is not None:
+        options = replace(options, prompt=(*options.prompt, *read_prompts(options.prompts)))
     _check(options)
     started = time.monotonic()
     with standard_output_kept(options.json):
@@ -111,26 +127,37 @@ def draw(options: Draw) -> list[Path]:
     """Draws what ``options`` ask for and returns the files written."""
     import limner
     from limner.decode.options import DrawOptions
-    from limner.pictures import check_place
+    from limner.nn.devices import arithmetic, find_device
+    from limner.pictures import check_place, free_name
     from limner.store.techniques import with_techniques
 
-    check_place(options.out / "0000.png" if _is_folder(options.out) else options.out)
+    out = free_name(Path("drawing.png")) if options.out is None else options.out
+    check_place(out / "0000.png" if _is_folder(out) else out)
+    device, given = (
+        find_device(options.device),
+        _pictures(options),
+    )  # before the model: what is wrong is answered at once
     steps: list[tuple[int, int, list[Image]]] = []
     model = limner.load(options.model, tokenizer=options.tokenizer, side=options.side)
-    model = with_techniques(model, options.techniques)
+    model = with_techniques(model, options.techniques).to(device)
     subjects = _subjects(options, model)
-    images = model.draw(
-        subjects,
-        n=options.count,
-        seed=options.seed,
-        watch=(lambda step, total, seen: steps.append((step, total, seen))) if options.show_steps else None,
-        **{name: getattr(options, name) for name in DrawOptions.__annotations__},
-        **_control(options, model),
-    )
+    chosen = {name: getattr(options, name) for name in DrawOptions.__annotations__}
+    with arithmetic(device, options.dtype):
+        if options.image is not None:
+            images = _inpainted(options, model, given, chosen)
+        else:
+            images = model.draw(
+                subjects,
+                n=options.count,
+                seed=options.seed,
+                watch=(lambda step, total, seen: steps.append((step, total, seen))) if options.show_steps else None,
+                **chosen,
+                **_control(options, model, given),
+            )
     named = options.prompt or [f"class {label}" for label in options.classes]
     captions = [name for name in named for _ in range(options.count)]
-    files = _write(images, captions, options.out, options.count)
-    return files + (_write_steps(steps, options.out) if steps else [])
+    files = _write(images, captions, out, options.count)
+    return files + (_write_steps(steps, out) if steps else [])
 
 
 def _subjects(options: Draw, model: Any) -> list[str] | list[int]:
@@ -148,25 +175,61 @@ def _subjects(options: Draw, model: Any) -> list[str] | list[int]:
         return list(options.classes)
     if options.classes:
         raise InputError(f'{options.model} draws prompts, not classes: say what, as in `limner draw "a red heart"`')
-    unknown = [word for prompt in options.prompt for word in model.subwords.unknown(prompt)]
-    if unknown:
-        print(f"limner: {options.model} cannot read {', '.join(unknown)}", file=sys.stderr)
+    for sentence in unseen_words(model, options.model, options.prompt):
+        print(printable(f"limner: {sentence}"), file=sys.stderr)
     return list(options.prompt)
 
 
-def _control(options: Draw, model: Any) -> dict[str, Image]:
-    """The image that is followed, if one is; raises `InputError` if it cannot be read, or the model follows none."""
+def unseen_words(model: Any, name: str, prompts: Sequence[str]) -> list[str]:
+    """What is to be said of words that a model never saw: which they are, and what it knows that is like them."""
+    unseen = list(dict.fromkeys(word for prompt in prompts for word in model.unseen(prompt)))
+    if not unseen:
+        return []
+    alike = list(dict.fromkeys(near for word in unseen for near in model.naming.alike(word)))
+    known = f"it knows {', '.join(alike[:6])}" if alike else "it knows what its captions name, such as a red heart"
+    return [f"{name} never saw {', '.join(unseen)}, so what it draws for it is chance; {known}"]
+
+
+def read_prompts(file: Path) -> list[str]:
+    """The lines of a text file, or of standard input, that are not empty; raises `InputError` if there is none."""
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8"
+        raise InputError(f"{str(file)!r} cannot be read ({reason}): give a text file of prompts, one a line") from None
+    if not (lines := [line.strip() for line in text.removeprefix("\ufeff").split("\n") if line.strip()]):
+        raise InputError(f"{str(file)!r} holds no prompt: write one a line")
+    return lines
+
+
+def _pictures(options: Draw) -> dict[str, Any]:
+    """The picture files that are named, by option."""
+    from limner.data.images import read_image
+
+    named = {name: getattr(options, name) for name in ("control", "image", "mask")}
+    return {name: read_image(file) for name, file in named.items() if file is not None}
+
+
+def _inpainted(options: Draw, model: Any, given: dict[str, Any], chosen: dict[str, Any]) -> list[Image]:
+    """The picture with its mask drawn anew."""
+    from limner.models.inpainting import inpaint
+    from limner.models.text_to_image import TextToImage
+
+    if not isinstance(model, TextToImage):
+        raise InputError(f"{options.model} draws no captions into a picture: choose a model such as mar-emoji-64")
+    (prompt,) = options.prompt
+    return inpaint(model, prompt, given["image"], given["mask"], n=options.count, seed=options.seed, **chosen)
+
+
+def _control(options: Draw, model: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The image that is followed, if one is; raises `InputError` if the model follows none."""
     from limner.models.controlled import ControlledTextToImage
 
     if options.control is None:
         return {}
     if not isinstance(model, ControlledTextToImage):
         raise InputError(f"{options.model} follows no image: leave out --control, or choose a controlar")
-    try:
-        with open_image(options.control) as image:
-            return {"control": image.convert("RGB")}
-    except OSError:
-        raise InputError(f"{options.control} is no image that can be read: give a PNG or JPEG file") from None
+    return {"control": given["control"]}
 
 
 def _check(options: Draw) -> None:
@@ -174,6 +237,10 @@ def _check(options: Draw) -> None:
         raise InputError("draw a prompt or --classes, not both: leave one out")
     if not (options.classes or options.prompt) or not all(prompt.strip() for prompt in options.prompt):
         raise InputError('there is nothing to draw: say what, as in `limner draw "a red heart"`')
+    if (options.image is None) != (options.mask is None):
+        raise InputError("--image and --mask belong together: the picture, and where it is to be drawn anew")
+    if options.image is not None and (len(options.prompt) != 1 or options.show_steps or options.control):
+        raise InputError("with --image there is one prompt, and neither --show-steps nor --control")
     if options.count < 1:
         raise InputError(f"-n is {options.count}, but must be at least 1")
     if options.steps is not None and options.steps < 1:

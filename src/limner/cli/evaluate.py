@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from limner.cli.command import Flag, parse, print_json, standard_output_kept
+from limner.cli.command import Flag, Precision, parse, print_json, standard_output_kept
 from limner.data.images import MAX_PIXELS
 from limner.errors import InputError
 
@@ -38,6 +38,10 @@ class Evaluate:
     """Of a JSON file: the folder that its pictures' paths start from; without it, the file's own."""
     max_pixels: int = MAX_PIXELS
     """Pictures of yours with more pixels are refused before they are decoded."""
+    device: Annotated[str, arg(metavar="DEVICE")] = "cpu"
+    """Where to compute: cpu, cuda, mps. Scores of other devices may differ in the last digits."""
+    dtype: Precision = "fp32"
+    """Arithmetic of matrix products; scores that are compared are of fp32."""
     json: Flag = False
     """Print one object {"model", "protocol", "weights", "scores", "hash"} and nothing else."""
 
@@ -58,6 +62,7 @@ def run(arguments: list[str]) -> None:
 
 def evaluate(options: Evaluate) -> dict[str, Any]:
     """``{"model", "protocol", "weights", "scores", "hash"}``; the scores are named as in ``psnr/emoji``."""
+    from limner.nn.devices import arithmetic, find_device
     from limner.recipe import EvaluationRequest
     from limner.store.files import locate, read_card
     from limner.store.folder import load, recipe_of
@@ -66,7 +71,7 @@ def evaluate(options: Evaluate) -> dict[str, Any]:
         raise InputError(f"--count is {options.count}, but must be at least 1")
     if options.pictures is not None and options.data is None:
         raise InputError("--pictures belongs to a JSON file of --data: name that, or leave it out")
-    folder = locate(options.model)
+    device, folder = find_device(options.device), locate(options.model)
     recipe = recipe_of(read_card(folder), folder)
     if recipe.score is None:
         raise InputError(f"{options.model} is a measure itself and has no scores: evaluate a tokenizer or a generator")
@@ -79,4 +84,5 @@ def evaluate(options: Evaluate) -> dict[str, Any]:
         options.pictures,
         options.max_pixels,
     )
-    return recipe.score(load(options.model), request)
+    with arithmetic(device, options.dtype):
+        return recipe.score(load(options.model).to(device), request)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from limner.cli.command import Flag, Techniques, parse, print_json, standard_output_kept
+from limner.cli.command import Flag, Precision, Techniques, parse, print_json, standard_output_kept
 from limner.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ class See:
     """Write a page that shows the heaviest words of every patch beside the picture."""
     techniques: Techniques = ()
     """A technique that changes how the model sees; repeated, they apply from left to right."""
+    device: Annotated[str, arg(metavar="DEVICE")] = "cpu"
+    """Where to look: cpu, cuda, mps."""
+    dtype: Precision = "fp32"
+    """Arithmetic of matrix products."""
     json: Flag = False
     """Print one object with the answer, and with --words the words, and nothing else."""
 
@@ -62,6 +66,7 @@ def run(arguments: list[str]) -> None:
 def see(options: See) -> dict[str, Any]:
     """Looks and writes the page; returns what ``--json`` prints."""
     from limner.data.images import read_image
+    from limner.nn.devices import arithmetic, find_device
     from limner.pictures import check_place
 
     if options.question is not None and not options.question.strip():
@@ -69,14 +74,17 @@ def see(options: See) -> dict[str, Any]:
     if options.words is not None:
         check_place(options.words)
     pixels = read_image(options.image)  # before the model: a wrong path is answered at once
-    model = load_seeing(options.model, options.techniques)
+    device = find_device(options.device)
+    model = load_seeing(options.model, options.techniques).to(device)
     started = time.monotonic()
+    with arithmetic(device, options.dtype):
+        answer = model.see(pixels, options.question)
     report: dict[str, Any] = {
         "model": options.model,
         "image": str(options.image),
         "question": options.question,
         **({"with": list(options.techniques)} if options.techniques else {}),
-        "answer": model.see(pixels, options.question),
+        "answer": answer,
         "seconds": round(time.monotonic() - started, 2),
     }
     if options.words is not None:
@@ -85,7 +93,7 @@ def see(options: See) -> dict[str, Any]:
     return report
 
 
-def load_seeing(name: str, techniques: tuple[str, ...] = ()) -> Sees:
+def load_seeing(name: str, techniques: tuple[str, ...] = ()) -> Any:
     """A model that sees, with techniques; raises `InputError` for others."""
     import limner
     from limner.models.vision_language import Sees

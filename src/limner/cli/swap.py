@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from limner.cli.command import Flag, parse, print_json, standard_output_kept
+from limner.cli.command import Flag, console, parse, print_json, standard_output_kept
 from limner.errors import InputError
 
 EXAMPLES = """\
@@ -89,7 +89,6 @@ def swap(options: Swap) -> dict[str, Any]:
 
 def print_table(report: dict[str, Any]) -> None:
     """A column per model and a row per kind of question, in per cent."""
-    from rich.console import Console
     from rich.table import Table
 
     scores = report["scores"]
@@ -101,10 +100,10 @@ def print_table(report: dict[str, Any]) -> None:
     for kind in kinds:
         cells = [f"{100 * of[kind]:.1f}" for of in scores.values()]
         table.add_row(kind, *cells, style="bold" if kind == "overall" else None, end_section=kind == kinds[-2])
-    console = Console(soft_wrap=True)
-    console.print(table)
-    console.print(kept(scores), markup=False)
-    console.print(f"wrote {report['file']}", markup=False)
+    out = console(soft_wrap=True)
+    out.print(table)
+    out.print(kept(scores))
+    out.print(f"wrote {report['file']}")
 
 
 def kept(scores: dict[str, dict[str, float]]) -> str:

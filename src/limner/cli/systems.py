@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from limner.catalogue.listing import Listed, Verdict, list_systems
-from limner.cli.command import Flag, parse, print_json
+from limner.catalogue.listing import BESIDE, VERDICTS, Listed, list_systems
+from limner.cli.command import Flag, console, parse, print_json
 
 EXAMPLES = """\
   limner systems
@@ -18,7 +17,6 @@ EXAMPLES = """\
   limner systems --json"""
 
 PIPE_WIDTH = 160
-SIGNS: dict[Verdict | None, str] = {"held": "+", "not held": "-", "undecided": "?", None: "."}
 MARKS = {"works": "green", "partly": "yellow", "not yet": "dim"}
 
 
@@ -47,27 +45,32 @@ def run(arguments: list[str]) -> None:
 
 
 def _print_table(rows: list[Listed]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True, collapse_padding=True)
-    for heading in ("id", "family", "tier", "state", "recipe", "claims"):
+    for heading in ("id", "family", "tier", "state", "recipe", "claims held"):
         table.add_column(heading, no_wrap=True)
     table.add_column("title", no_wrap=True, ratio=1)
     for row in rows:
         system, recipe = row.system, _recipe(row)
         state = Text(row.state, style=MARKS[row.state])
         table.add_row(
-            system.id, system.family, str(system.tier), state, recipe, _verdicts(row), Text(system.title, style="dim")
+            system.id, system.family, str(system.tier), state, recipe, _held(row), Text(system.title, style="dim")
         )
-    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
-    console.print(table)
-    counts = Counter(row.state for row in rows)
-    console.print(f"\n{len(rows)} systems: " + ", ".join(f"{counts[state]} {state}" for state in MARKS))
+    out = console(PIPE_WIDTH)
+    out.print(table)
+    published = [row for row in rows if row.system.tier != BESIDE]
+    counts = Counter(row.state for row in published)
+    beside = len(rows) - len(published)
+    out.print(
+        f"\n{len(published)} systems: "
+        + ", ".join(f"{counts[state]} {state}" for state in MARKS)
+        + (f"; and {beside} recipes beside them" if beside else "")
+    )
     found = Counter(verdict for row in rows for _, verdict in row.claims)
-    words = [f"{sign} {verdict or 'not measured'} {found[verdict]}" for verdict, sign in SIGNS.items()]
-    console.print(f"{found.total()} claims: " + ", ".join(words), style="dim")
+    words = [f"{verdict or 'not measured'} {found[verdict]}" for verdict in (*VERDICTS, None)]
+    out.print(f"{found.total()} claims of their papers, tried here: " + ", ".join(words), style="dim")
 
 
 def _recipe(row: Listed) -> str:
@@ -77,6 +80,6 @@ def _recipe(row: Listed) -> str:
     return f"--with {row.recipe.path.rpartition('/')[2]}" if row.recipe.kind == "technique" else row.recipe.path
 
 
-def _verdicts(row: Listed) -> str:
-    """A sign per claim of the recipe, in its order; see ``SIGNS``."""
-    return "".join(SIGNS[verdict] for _, verdict in row.claims)
+def _held(row: Listed) -> str:
+    """How many claims of the recipe were found to hold, as "1 of 3"."""
+    return f"{sum(verdict == 'held' for _, verdict in row.claims)} of {len(row.claims)}" if row.claims else ""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from tyro.conf import Positional, arg
 
-from limner.cli.command import Flag, parse, print_json, standard_output_kept
+from limner.cli.command import Flag, Precision, parse, print_json, standard_output_kept
 from limner.errors import InputError
+from limner.pictures import free_name
 
 EXAMPLES = """\
   limner tokens photo.jpg
@@ -29,12 +30,17 @@ class Tokens:
     image: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="")]
     """Picture files, or folders and tar shards, of which the first pictures are taken; each is cut to the model's shape
     and brought to its size."""
-    out: Annotated[Path, arg(aliases=["-o"])] = Path("tokens.png")
-    """Where to write the page: original, reconstructions and map of the tokens, one row per picture."""
+    out: Annotated[Path | None, arg(aliases=["-o"], help_behavior_hint="(default: a free tokens.png)")] = None
+    """Where to write the page: original, reconstructions and map of the tokens, one row per picture. What is named here
+    is written over; without it a name that is free is chosen."""
     model: Annotated[str, arg(aliases=["-m"])] = "vq-vae-64"
     """A tokenizer that ships with limner, or the folder of one that you trained."""
     count: Annotated[int, arg(aliases=["-n"])] = 16
     """Pictures that are taken of a folder or of shards."""
+    device: Annotated[str, arg(metavar="DEVICE")] = "cpu"
+    """Where to compute: cpu, cuda, mps."""
+    dtype: Precision = "fp32"
+    """Arithmetic of matrix products."""
     json: Flag = False
     """Print one object with the tokens themselves and nothing else."""
 
@@ -66,6 +72,7 @@ def run(arguments: list[str]) -> None:
     options = parse(Tokens, "limner tokens", EXAMPLES, arguments)
     if not options.image:
         raise InputError("there is no image to tokenize: name one, as in `limner tokens photo.jpg`")
+    options = replace(options, out=options.out or free_name(Path("tokens.png")))
     with standard_output_kept(options.json):
         names, parts = tokenize(options)
     if options.json:
@@ -83,15 +90,19 @@ def tokenize(options: Tokens) -> tuple[list[str], list[Tokenized]]:
     import limner
     from limner import pictures
     from limner.data.images import fit
+    from limner.nn.devices import arithmetic, find_device
     from limner.types import Tokenizer
 
+    assert options.out is not None
     pictures.check_place(options.out)
     named = [pair for path in options.image for pair in read(path, options.count)]  # before the model: errors at once
     names, images = [name for name, _ in named], [image for _, image in named]
-    model = limner.load(options.model)
+    device = find_device(options.device)
+    model = limner.load(options.model).to(device)
     if not isinstance(model, Tokenizer):
         raise InputError(f"{options.model} is no tokenizer: choose one, such as vae-64 or vq-vae-64")
-    parts = tokenize_sources(model, [fit(image, model.size) for image in images])
+    with arithmetic(device, options.dtype):
+        parts = tokenize_sources(model, [fit(image, model.size) for image in images])
     cells = [cell for part in parts for cell in _row(part)]
     page, captions = [picture for picture, _ in cells], [text for _, text in cells]
     pictures.save(pictures.grid(page, len(cells) // len(parts), captions, cell=192), options.out)

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from limner.data.av1 import frame_pixels
 from limner.errors import InputError
 
 MAX_BYTES = 2**29
@@ -88,6 +87,8 @@ def _whole(value: object) -> int:
 
 
 def _avif(image: Image.Image, data: bytes) -> str:
+    from limner.data.av1 import frame_pixels
+
     visible = max(image.width * image.height, LARGE_TILE)
     return "holds a frame of far more pixels than it shows" if frame_pixels(data) > visible else ""
 

@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
-from limner.data.guard import check_cost, read_file
 from limner.errors import InputError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
@@ -65,6 +64,8 @@ def read_image(
 
 def read_picture(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Picture:
     """``read_image`` that also tells the format."""
+    from limner.data.guard import check_cost, read_file
+
     name = name or ("the picture in memory" if isinstance(source, bytes) else f"'{source}'")
     data = source if isinstance(source, bytes) else read_file(Path(source), name)
     with _damage_named(name, max_pixels, data), _open(data) as image:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase as LETTERS
@@ -126,6 +127,20 @@ def read_answers(path: str | Path, items: Sequence[Item]) -> tuple[Trial, ...]:
             "answer all, if only with an empty string"
         )
     return tuple(trials.values())
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a file whole: until that is done what was there stays. Halves of characters, which no file holds, are
+    written as ``\\ud800``, as JSON spells them. Raises InputError if it cannot be written."""
+    aside = path.with_name(f".writing-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(text.encode("utf-8", "backslashreplace"))
+        aside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            aside.unlink()
+        raise InputError(f"'{path}' cannot be written ({error.strerror}): choose another place") from None
 
 
 def inline_options(question: str) -> tuple[str, tuple[str, ...]]:

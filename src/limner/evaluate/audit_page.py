@@ -7,12 +7,14 @@ one with them. The blue line between the last two is the multi-modal gain, the o
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import quote
 
-from limner.data.question_sets import FLAGS, Item
-from limner.errors import InputError
+from limner.data.question_sets import FLAGS, Item, replace_text
+from limner.errors import InputError, printable
 from limner.evaluate.audit import ARMS, Audit, Part, withheld
 from limner.evaluate.statistics import Interval
 
@@ -24,6 +26,7 @@ MEANINGS = {
 }
 COLOURS = {"with_image": "#2b6cb0", "without_image": "#dd7a1f", "base": "#8a8f98"}
 Table: TypeAlias = tuple[list[str], list[list[str]]]  # heading and rows; the first column is words
+_MARKS = re.compile(r"[\\`*_{}\[\]()#+!|~&$>-]")
 LISTED = 40  # flagged questions that a page shows
 ROW, TOP, LEFT, WIDTH = 34, 72, 190, 760  # pixels of the plot
 STYLE = (
@@ -37,19 +40,21 @@ STYLE = (
 def write_page(path: Path, result: Audit, items: Sequence[Item], *, title: str) -> list[Path]:
     """Write ``.html``, or ``.md`` with an ``.svg`` beside it; returns the files. Raises InputError for another ending
     or a place that cannot be written."""
+    check_report(path)
+    drawing = path.with_suffix(".svg")
+    if path.suffix.lower() == ".html":
+        pages = {path: _as_html(result, items, title)}
+    else:
+        pages = {path: _as_markdown(result, items, title, drawing.name), drawing: plot(result)}
+    for file, text in pages.items():
+        replace_text(file, printable(text))
+    return [*pages]
+
+
+def check_report(path: Path) -> None:
+    """Raises InputError for an ending that `write_page` does not know."""
     if path.suffix.lower() not in (".html", ".md"):
         raise InputError(f"'{path}' does not end like a report: end it with .html or .md")
-    drawing = path.with_suffix(".svg")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix.lower() == ".html":
-            path.write_text(_as_html(result, items, title), encoding="utf-8")
-            return [path]
-        drawing.write_text(plot(result), encoding="utf-8")
-        path.write_text(_as_markdown(result, items, title, drawing.name), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be written ({error.strerror}): choose another place") from None
-    return [path, drawing]
 
 
 def points(value: float) -> str:
@@ -193,9 +198,15 @@ def _as_html(result: Audit, items: Sequence[Item], title: str) -> str:
 
 
 def _as_markdown(result: Audit, items: Sequence[Item], title: str, drawing: str) -> str:
-    body = [f"# {title}", verdict(result.total), f"![scores by category]({drawing})"]
+    body = [f"# {marked(title)}", verdict(result.total), f"![scores by category]({quote(drawing)})"]
     for heading, rows in _tables(result, items):
         lines = [heading, ["---", *["---:"] * (len(heading) - 1)], *rows]
-        cells = ([cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines)
-        body.append("\n".join("| " + " | ".join(line) + " |" for line in cells))
-    return "\n\n".join([*body, *notes(result)]) + "\n"
+        rule = lines.pop(1)
+        cells = [[marked(cell) for cell in line] for line in lines]
+        body.append("\n".join("| " + " | ".join(line) + " |" for line in (cells[0], rule, *cells[1:])))
+    return "\n\n".join([*body, *map(marked, notes(result))]) + "\n"
+
+
+def marked(text: str) -> str:
+    """A text as Markdown shows it: nothing in it is a mark, a tag, a cell's end or a line's."""
+    return _MARKS.sub(r"\\\g<0>", " ".join(text.split())).replace("<", "&lt;").replace("://", ":&#47;/")

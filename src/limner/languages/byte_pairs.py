@@ -27,6 +27,7 @@ from tokenizers import AddedToken, Regex, models, pre_tokenizers
 from torch import Tensor
 
 from limner.errors import InputError
+from limner.languages.spelling import whole_texts
 
 START, END = "<start_of_text>", "<end_of_text>"
 WORD_END = "</w>"
@@ -74,7 +75,9 @@ class BytePairs:
     def encode(self, captions: Sequence[str]) -> Int[Tensor, "b k"]:
         """Ids ``[b, length]``."""
         rows = np.zeros((len(captions), self.length), dtype=np.int64)
-        for row, encoded in zip(rows, self.vocabulary.encode_batch([clean(text) for text in captions]), strict=True):
+        for row, encoded in zip(
+            rows, self.vocabulary.encode_batch([clean(text) for text in whole_texts(captions)]), strict=True
+        ):
             ids = [self.start, *encoded.ids[: self.length - 2], self.end]
             row[: len(ids)] = ids
         return torch.from_numpy(rows)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from limner.errors import InputError
+from limner.languages.spelling import no_panic, whole_texts
 from limner.nn import pretrained_folder
 
 QUESTION = "{}"  # what stands for the question in a prompt
@@ -58,7 +59,11 @@ class PretrainedSubwords:
 
     def _ids(self, text: str, *, plain: bool) -> list[int]:
         """``plain``: control signs are read as text."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=plain)) if text else []
+        if not text:
+            return []
+        with no_panic():
+            (sound,) = whole_texts([text])
+            return list(self.tokenizer.encode(sound, add_special_tokens=False, split_special_tokens=plain))
 
     def _has_control(self, text: str) -> bool:
         return any(sign in text for sign in self._control)
@@ -66,7 +71,8 @@ class PretrainedSubwords:
     def text(self, ids: Sequence[int]) -> str:
         """The text of subwords, up to the sign for the end."""
         ended = ids[: list(ids).index(self.end())] if self.end() in ids else ids
-        return str(self.tokenizer.decode(list(ended), skip_special_tokens=True)).strip()
+        with no_panic():
+            return str(self.tokenizer.decode(list(ended), skip_special_tokens=True)).strip()
 
     def word(self, row: int) -> str:
         """A subword as a person writes it: " red" is "red", and a part within a word is "-angle"."""

@@ -16,6 +16,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 
 from limner.errors import CheckpointError, InputError
+from limner.languages.spelling import no_panic, whole_texts
 
 PAD, UNKNOWN, END = "[pad]", "[unknown]", "[end]"
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
@@ -43,7 +44,7 @@ class Subwords(nn.Module):
         """
         subwords, given = cls(length), list(captions)
         marks = [PAD, UNKNOWN, END] if speaks else [PAD, UNKNOWN]
-        letters = len(_alphabet(subwords.vocabulary, given))
+        letters = len(_alphabet(subwords.vocabulary, whole_texts(given)))
         by_bytes = letters > size - len(marks)
         room = (size - len(marks) - len(BYTES)) * 3 // 4 if by_bytes else size - len(marks)
         if room < 1:
@@ -58,14 +59,16 @@ class Subwords(nn.Module):
             limit_alphabet=room,
             show_progress=False,
         )
-        vocabulary.train_from_iterator(given, trainer)
+        with no_panic():
+            vocabulary.train_from_iterator(given, trainer)
         subwords.vocabulary = _without_control(vocabulary)
         return subwords
 
     def encode(self, captions: Sequence[str]) -> Int[Tensor, "b k"]:
         """Ids ``[b, length]``; captions that are longer raise `InputError`."""
         rows = np.zeros((len(captions), self.length), dtype=np.int64)
-        parts = [encoded.ids for encoded in self.vocabulary.encode_batch(list(captions))]
+        with no_panic():
+            parts = [encoded.ids for encoded in self.vocabulary.encode_batch(whole_texts(captions))]
         for row, ids, caption in zip(rows, parts, captions, strict=True):
             if len(ids) > self.length:
                 raise InputError(
@@ -88,7 +91,8 @@ class Subwords(nn.Module):
 
     def ids(self, text: str) -> list[int]:
         """Subwords of a text of any length."""
-        return list(self.vocabulary.encode(text).ids)
+        with no_panic():
+            return list(self.vocabulary.encode(whole_texts([text])[0]).ids)
 
     def prompt_ids(self, question: str) -> list[int]:
         """Subwords of a question, which nothing sets apart from its answer."""
@@ -98,7 +102,8 @@ class Subwords(nn.Module):
         """The text of subwords, up to the sign for the end. Vocabularies of before, which set a blank before every
         stop and comma, lose it."""
         ended = ids[: list(ids).index(self.end())] if self.end() in ids else ids
-        decoded = self.vocabulary.decode(list(ended))
+        with no_panic():
+            decoded = self.vocabulary.decode(list(ended))
         splits = self.vocabulary.pre_tokenizer.pre_tokenize_str("a.")[-1][0] != "."
         return _STOPS.sub(r"\1", decoded) if splits else decoded
 
@@ -110,7 +115,8 @@ class Subwords(nn.Module):
 
     def unknown(self, caption: str) -> list[str]:
         """Words of a caption with a letter that no training caption had; the model reads a blank in its place."""
-        encoded = self.vocabulary.encode(caption)
+        with no_panic():
+            encoded = self.vocabulary.encode(whole_texts([caption])[0])
         spelled = zip(encoded.tokens, encoded.word_ids, strict=True)
         words = dict.fromkeys(word for token, word in spelled if token == UNKNOWN and word is not None)
         spans = [encoded.word_to_chars(word) or (0, 0) for word in words]
@@ -123,7 +129,8 @@ class Subwords(nn.Module):
     def set_extra_state(self, state: Any) -> None:
         """Read it back; raises `CheckpointError` if it is no vocabulary."""
         try:
-            self.vocabulary = _without_control(tokenizers.Tokenizer.from_str(bytes(state.cpu().numpy()).decode()))
+            with no_panic():
+                self.vocabulary = _without_control(tokenizers.Tokenizer.from_str(bytes(state.cpu().numpy()).decode()))
         except Exception as error:  # the library raises no other class
             raise CheckpointError(f"the vocabulary of a saved model is damaged ({error}): save it again") from None
 

@@ -14,6 +14,7 @@ from typing import Any, SupportsIndex, overload
 
 from torch import nn
 
+from limner.data.naming import AS_WRITTEN, Naming
 from limner.data.preprocess import Given
 from limner.generators.generator import Generator
 from limner.languages.subwords import Subwords
@@ -32,7 +33,7 @@ class Limner(TextToImage):
         vision_language: sees; holds the language model, which is saved with it.
         generator: draws, with a backbone and a condition made of that language model (`limner.unified.drawing`).
         subwords: of captions.
-        tokenizer, patch, guidance: see `TextToImage`.
+        tokenizer, patch, guidance, naming: see `TextToImage`.
     """
 
     former_names: Mapping[str, str] = {
@@ -50,8 +51,9 @@ class Limner(TextToImage):
         *,
         patch: int = 1,
         guidance: float = 1.0,
+        naming: Naming = AS_WRITTEN,
     ) -> None:
-        super().__init__(generator, subwords, tokenizer, patch=patch, guidance=guidance)
+        super().__init__(generator, subwords, tokenizer, patch=patch, guidance=guidance, naming=naming)
         self.vision_language = vision_language
 
     @property

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from PIL import Image as Pillow
 from torch import Tensor, nn
 
+from limner.data.naming import AS_WRITTEN, Naming
 from limner.decode.decoder import Accelerator, Decoder, Watch
 from limner.decode.options import DrawOptions, with_options
 from limner.errors import InputError
@@ -157,6 +158,7 @@ class TextToImage(ImageGenerator):
         tokenizer, patch: see `ImageGenerator`.
         guidance, temperature, steps: those of ``draw``, unless its options say otherwise.
         decoder: how the generator is decoded besides: schedules, step, cuts.
+        naming: how its captions name things, by which prompts are read.
     """
 
     def __init__(
@@ -170,9 +172,10 @@ class TextToImage(ImageGenerator):
         temperature: float = 1.0,
         steps: int | None = None,
         decoder: Callable[[Generator], Decoder] = Decoder,
+        naming: Naming = AS_WRITTEN,
     ) -> None:
         super().__init__(generator, tokenizer, decoder=decoder, patch=patch)
-        self.subwords = subwords
+        self.subwords, self.naming = subwords, naming
         self.guidance, self.temperature, self.steps = guidance, temperature, steps
 
     def own_decoder(self) -> Decoder:
@@ -195,6 +198,9 @@ class TextToImage(ImageGenerator):
         and ``head_steps`` are of models with a diffusion head: ``solver="dpm++", head_steps=10`` takes a fraction of
         the time and is approximate, see `limner.processes.solvers`.
 
+        Models of limner's worlds read emoji characters and their names in 14 languages as the English names, see
+        `limner.data.naming`; `unseen` says which words of a prompt mean nothing to the model.
+
         Args:
             prompt: one caption or several.
             n: pictures per caption, at least 1.
@@ -215,7 +221,14 @@ class TextToImage(ImageGenerator):
         if not prompts or any(not text.strip() for text in prompts):
             raise InputError("there is nothing to draw: give a prompt such as 'a red heart'")
         times = whole(n, "the number of pictures of each prompt, n,", 1)
-        return self.subwords.encode([text for text in prompts for _ in range(times)])
+        read = [self.naming.read(text) for text in prompts]
+        return self.subwords.encode([text for text in read for _ in range(times)])
+
+    def unseen(self, prompt: str) -> list[str]:
+        """Words of a prompt that no caption had from which the model learned: what it draws for them is chance. Empty
+        where that is not known, as of captions of one's own, but for letters that none had."""
+        read = self.naming.read(prompt)
+        return list(dict.fromkeys([*self.subwords.unknown(read), *self.naming.unseen(read)]))
 
     def images(
         self,

@@ -7,11 +7,15 @@ What was downloaded once is read from the cache, also offline (``HF_HUB_OFFLINE=
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from limner.errors import InputError
 
+REACHED_IN = 3.0  # seconds, or the Hub is not reached
 REPOSITORY = r"[\w.-]+/[\w.-]+?"
 ADDRESS = re.compile(rf"hf:(?P<repository>{REPOSITORY})(?:@(?P<revision>[\w.-]+))?(?:/(?P<file>.+))?")
 
@@ -25,17 +29,32 @@ def download(address: str) -> Path:
     if match is None:
         raise InputError(f"{address!r} is no address on the Hub: write hf:owner/name or hf:owner/name/file.pth")
     client = _client()
+    from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     repository, revision, file = match["repository"], match["revision"], match["file"]
+    cached = constants.HF_HUB_OFFLINE or not reachable(constants.ENDPOINT)
     try:
         if file is None:
-            return Path(client.snapshot_download(repository, revision=revision))
-        return Path(client.hf_hub_download(repository, file, revision=revision))
+            return Path(client.snapshot_download(repository, revision=revision, local_files_only=cached))
+        return Path(client.hf_hub_download(repository, file, revision=revision, local_files_only=cached))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        reason = "the Hub is not reached, and it was not downloaded before" if cached else _reason(error)
         raise InputError(
-            f"{address} cannot be downloaded ({_reason(error)}): check name and network, or give a local path"
+            f"{address} cannot be downloaded ({reason}): check name and network, or give a local path"
         ) from None
+
+
+def reachable(endpoint: str) -> bool:
+    """Does the Hub's name lead anywhere? Its client would ask for half a minute. Behind a proxy it decides itself."""
+    host = urlsplit(endpoint)
+    if getproxies() or not host.hostname:
+        return True
+    try:
+        socket.create_connection((host.hostname, host.port or 443), REACHED_IN).close()
+    except OSError:
+        return False
+    return True
 
 
 def upload(folder: Path, repository: str, *, private: bool, message: str, token: str = "") -> None:

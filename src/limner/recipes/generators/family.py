@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from limner.data.images import MAX_PIXELS
+from limner.data.naming import AS_WRITTEN, Worlds
 from limner.decode.decoder import Decoder
 from limner.errors import InputError
 from limner.generators.conditions import TextCondition
@@ -113,6 +114,7 @@ def text_to_image(
         temperature=temperature,
         steps=steps,
         decoder=decoder,
+        naming=Worlds() if knobs.data is None else AS_WRITTEN,
     )
 
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from limner.connectors.basis import LanguageBasis
+from limner.data.naming import Worlds
 from limner.generators.generator import Generator
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.orders import RandomMasked
@@ -119,7 +120,7 @@ def build(knobs: Knobs) -> Limner:
         condition=WordCondition(language, knobs.text_length),
         embed=WordSpan(channels, language.words, knobs.rank),
     )
-    return Limner(model, generator, subwords, tokenizer, patch=knobs.folded, guidance=knobs.guidance)
+    return Limner(model, generator, subwords, tokenizer, patch=knobs.folded, guidance=knobs.guidance, naming=Worlds())
 
 
 def lesson(knobs: Knobs, model: Limner) -> Task[Limner, list[Any]]:
