@@ -25,7 +25,8 @@ RICH = "[/] [/red] [bold] [link=x]"
 @pytest.fixture
 def recorded(tmp_path: Path) -> dict[str, Path]:
     """Questions and answers that hold what acts."""
-    asked = {"id": "q[/]1", "question": ACTING, "options": ["red", "blue"], "answer": "red", "category": ACTING}
+    acting = ACTING.replace("\ud800", "")
+    asked = {"id": "q[/]1", "question": acting, "options": ["red", "blue"], "answer": "red", "category": acting}
     files = {"questions": [asked], "answer": [{"id": "q[/]1", "answer": "A"}]}
     for name, rows in files.items():
         (tmp_path / f"{name}[red].jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
