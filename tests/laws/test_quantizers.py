@@ -12,6 +12,7 @@ from vector_quantize_pytorch import FSQ, LFQ, ResidualVQ, VectorQuantize
 
 from limner.errors import InputError
 from limner.tokenizers.autoencoder import Autoencoder
+from limner.tokenizers.quantizers.bernoulli import BernoulliQuantizer
 from limner.tokenizers.quantizers.binary import LookupFreeQuantizer
 from limner.tokenizers.quantizers.digits import capacity, compose, decompose
 from limner.tokenizers.quantizers.learned import LearnedCodebook
@@ -287,3 +288,32 @@ def test_a_training_batch_keeps_1_to_n_first_tokens_equally_often() -> None:
         assert torch.equal(bottleneck.penalty, whole.penalty)
     assert all(55 <= kept.count(count) <= 110 for count in range(1, 6))
     assert torch.equal(quantizer.tokens(features), inner.tokens(features))
+
+
+# Bits that are drawn
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_bits_are_set_as_often_as_they_are_likely_and_ids_are_the_likelier_ones(signed: bool) -> None:
+    torch.manual_seed(0)
+    quantizer = BernoulliQuantizer(3, 3, codes=3, signed=signed)
+    quantizer.rows.data.copy_(torch.eye(3))
+    log_odds = torch.tensor([-1.0, 0.2, 2.0])
+    features = log_odds[None, :, None, None].expand(1, 3, 50, 50).clone().requires_grad_()
+    latents = quantizer(features, Rng(0)).latents
+    assert set(latents.detach().round().unique().tolist()) == ({-1.0, 1.0} if signed else {0.0, 1.0})
+    share = ((latents.round() > 0).float()).mean((0, 2, 3))
+    likely = 0.5 * log_odds.tanh() + 0.5 if signed else log_odds.sigmoid()
+    assert (share - likely).abs().max() < 0.03
+    (gradient,) = torch.autograd.grad(latents.sum(), features)
+    slope = 1 - log_odds.tanh() ** 2 if signed else log_odds.sigmoid() * (1 - log_odds.sigmoid())
+    torch.testing.assert_close(gradient[0, :, 0, 0], slope)
+    assert (quantizer.tokens(features) == 0b110).all()
+    everything = quantizer.latents(torch.arange(8)[None], 2, 4).flatten(2)[0].T
+    assert len(everything.unique(dim=0)) == 8
+
+
+def test_codes_divide_the_bits() -> None:
+    assert BernoulliQuantizer(12, 4, codes=3).radices == (16, 16, 16)
+    with pytest.raises(InputError, match="12 bits do not divide into 5 codes"):
+        BernoulliQuantizer(12, 4, codes=5)

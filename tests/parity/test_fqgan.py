@@ -200,7 +200,7 @@ def digits(golden: Golden, name: str) -> Tensor:
 def test_generator_s_loss_and_gradients(golden: Golden) -> None:
     model = generator(golden).train()
     tokens, drop = compose(digits(golden, "ids"), model.head.radices), golden["in.train.drop_rand"]
-    steps = model.order.training_steps(*tokens.shape, Rng(0))
+    steps = model.order.training_steps(len(tokens), model.layout, Rng(0))
     everything = torch.arange(tokens.shape[1]).expand_as(tokens)
     condition = model.condition(golden["in.labels"], drop < model.drop)
     contexts = model.contexts(tokens, steps, condition, everything)

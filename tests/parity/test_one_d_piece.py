@@ -33,8 +33,8 @@ def kept_of(golden: Golden) -> list[int]:
 
 def recorded(golden: Golden) -> Replay:
     """The draw of how many tokens a training batch keeps."""
-    images, count = len(golden["in.image"]), golden.config["model"]["vq_model"]["num_latent_tokens"]
-    return Replay(uniform=[((golden["in.train.keep_k"] - 0.5) / count).expand(images)])
+    count = golden.config["model"]["vq_model"]["num_latent_tokens"]
+    return Replay(uniform=[(golden["in.train.keep_k"] - 0.5) / count])
 
 
 @pytest.mark.parametrize("golden", CASES)

@@ -3,7 +3,7 @@
 tokenizers       psnr (dB); frechet, of rebuilt pictures; prior, of decoded noise; usage, of the codebook; of nested
                  tokens psnr/k, colour/k and shape/k: of images of the first k, and what is read in them
 generators       frechet; colour, shape, place: the share that the recogniser reads as the caption says; passes;
-                 edges: how many pixels of edges are those of the true image (F1)
+                 parameters; edges: how many pixels of edges are those of the true image (F1)
 encoders         probe/*, zero_shot/*, retrieval/*, and probe, the mean of all linear probes
 understanding    answers and blind, shares answered right with and without the picture; gain, their difference;
                  named, how often the likeliest words of a patch name what it shows
@@ -54,7 +54,7 @@ from limner.types import Image, Rng, Tokens, derive_seed
 STEEP = 0.25  # of the steepest edge that there can be
 TOP = 5  # words of a patch that are read
 BATCH = 60  # captions drawn at a time
-LOWER = ("frechet", "prior", "passes", "seconds")  # are better; of all others higher ones
+LOWER = ("frechet", "prior", "passes", "seconds", "parameters")  # are better; of all others higher ones
 
 
 def scores(experiment: Experiment, arm: Arm, seed: int) -> dict[str, float]:
@@ -129,6 +129,7 @@ def drawing(experiment: Experiment, arm: Arm, model: Any, seed: int) -> dict[str
         "edges": edge_agreement(drawn, real),
         **read_right(drawn, wanted),
         "passes": float(forward_passes(model, arm.options)),
+        "parameters": float(sum(weight.numel() for weight in model.parameters())),
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -10,11 +11,22 @@ from torch import Tensor, nn
 
 from limner.errors import InputError
 from limner.nn.borrowed import Borrowed
+from limner.tokenizers.free_scales import FreeScaleQuantizer
 from limner.tokenizers.pyramid import Pyramid
 from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
 from limner.types import Tokens
 
-Scaling: TypeAlias = MultiScaleQuantizer | Pyramid
+Scaling: TypeAlias = MultiScaleQuantizer | Pyramid | FreeScaleQuantizer
+
+
+def scale_inputs(quantizer: MultiScaleQuantizer | Pyramid, tokens: Tokens) -> Float[Tensor, "b n c"]:
+    """The image so far at each position, as the quantizer has it."""
+    return quantizer.scale_inputs(tokens)
+
+
+def rows(quantizer: FreeScaleQuantizer, tokens: Tokens) -> Float[Tensor, "b n c"]:
+    """Each token's own row: what a position reads, its backbone makes of them."""
+    return quantizer.rows(tokens)
 
 
 class ScaleEmbedding(nn.Module):
@@ -26,11 +38,14 @@ class ScaleEmbedding(nn.Module):
         channels: of the quantizer.
         width: of the backbone.
         quantizer: the tokenizer's; frozen, and no part of this module's state.
+        read: what of the tokens is embedded, `scale_inputs` or `rows`.
     """
 
-    def __init__(self, channels: int, width: int, quantizer: Scaling | None = None) -> None:
+    def __init__(
+        self, channels: int, width: int, quantizer: Scaling | None = None, read: Callable[..., Any] = scale_inputs
+    ) -> None:
         super().__init__()
-        self.project = nn.Linear(channels, width)
+        self.project, self.read = nn.Linear(channels, width), read
         self.borrowed: Borrowed[Scaling] | None = None
         if quantizer is not None:
             self.attach(quantizer)
@@ -51,5 +66,5 @@ class ScaleEmbedding(nn.Module):
 
     def forward(self, tokens: Tokens) -> Float[Tensor, "b n d"]:
         with torch.no_grad():
-            inputs = self.quantizer.scale_inputs(tokens)
+            inputs = self.read(self.quantizer, tokens)
         return self.project(inputs.to(self.project.weight.dtype))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from operator import index
 from typing import SupportsIndex, TypeAlias, Unpack
 
@@ -85,11 +86,12 @@ class ImageGenerator(nn.Module):
         do the first tokens of a nested layout; other tokens of a line have no place, so the whole image comes out of
         the grey as they become known.
         """
-        layout = self.tokenizer.layout
-        if layout.nested or len(layout.grids) > 1:
-            first = int(known.all(0).cumprod(0).sum())
-            ends = (max(first, 1),) if layout.nested else [end for end in layout.ends if end <= first]
-            return self.decode(tokens[:, : ends[-1]], rng)
+        layout, everywhere = self.tokenizer.layout, known.all(0)
+        if layout.nested:
+            return self.decode(tokens[:, : max(int(everywhere.cumprod(0).sum()), 1)], rng)
+        if len(layout.grids) > 1:
+            end = [end for start, end in pairwise((0, *layout.ends)) if everywhere[start:end].all()][-1]
+            return self.decode(tokens[:, :end], rng)
         (grid,), image, revealed = layout.grids, self.decode(tokens, rng), known.float()
         if len(grid) == 1:
             revealed = revealed.mean(1).reshape(-1, *(1 for _ in image.shape[1:]))
@@ -136,7 +138,8 @@ class ImageGenerator(nn.Module):
 
         def show(step: int, total: int, tokens: Tokens, steps: Steps) -> None:
             if watch is not None:
-                watch(step, total, to_pictures(self.sketch(tokens, steps <= step, self.noise(seeds[part]))))
+                known = (steps > 0) & (steps <= step)
+                watch(step, total, to_pictures(self.sketch(tokens, known, self.noise(seeds[part]))))
 
         pictures: list[Pillow.Image] = []
         for at in range(0, len(seeds), BATCH):

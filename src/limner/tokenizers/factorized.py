@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.nn.blocks import vit_blocks
+from limner.nn.whole_batch import Coupling
 from limner.tokenizers.kl import GROUPS, group_norm
 from limner.tokenizers.objective import ReconstructionObjective
 from limner.tokenizers.quantizers.factorized import FactorizedQuantizer
@@ -128,6 +129,11 @@ class FactorizedObjective:
     readers: nn.ModuleList
     teachers: Sequence[Teacher]
     weight: float = 0.5
+
+    @property
+    def coupling(self) -> Coupling | None:
+        """An image is found among those of its batch."""
+        return Coupling("its images are each other's negatives", 2)
 
     def __call__(self, model: Codec, image: Image, rng: Rng) -> tuple[Tensor, Metrics]:
         """Loss of a batch and its parts."""

@@ -10,6 +10,7 @@ and values of coarser scales never change and are kept, as are the modulations, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
@@ -80,12 +81,13 @@ class ScaleBlock(Block):
         return Modulation(shift1, scale1, gate1, shift2, scale2, gate2)
 
 
-class ScaleTransformer(nn.Module):
-    """For orders that predict one grid after the other, see `Scales`; rows take the same steps.
+class ScaleTrunk(nn.Module, ABC):
+    """What backbones of scales share: blocks under modulations of the condition, and the mask; a subclass says what a
+    position reads (`inputs`) and which of its parameters say where (`places`).
 
     Args:
-        layout: grids from coarse to fine.
         width, depth, heads: of the transformer.
+        count: tokens of an image at most.
         prefix: condition tokens that every position also sees; 0 is the paper's, where the condition acts through the
             start and the modulations alone.
         shared: one layer makes the vectors of all blocks' modulations, as in the largest of the paper's models.
@@ -94,15 +96,13 @@ class ScaleTransformer(nn.Module):
         visible: the mask of attention, `coarser` or `own`.
     """
 
-    levels: Tensor
-
     def __init__(
         self,
         *,
-        layout: Layout,
         width: int,
         depth: int,
         heads: int,
+        count: int,
         prefix: int = 0,
         shared: bool = False,
         drop_path: float = 0.0,
@@ -110,12 +110,7 @@ class ScaleTransformer(nn.Module):
         visible: Callable[[Tensor, int], Tensor | None] = coarser,
     ) -> None:
         super().__init__()
-        self.width, self.layout, self.prefix, self.visible = width, layout, prefix, visible
-        levels = [level for level, length in enumerate(layout.lengths) for _ in range(length)]
-        self.register_buffer("levels", torch.tensor(levels), persistent=False)
-        self.start = nn.Parameter(torch.zeros(1, levels.count(0), width))
-        self.position = nn.Parameter(torch.zeros(1, layout.length, width))
-        self.level = nn.Parameter(torch.zeros(len(layout.grids), width))
+        self.width, self.count, self.prefix, self.visible = width, count, prefix, visible
         self.blocks = Stack(
             block(width, heads, shared=shared, drop_path=drop_path * index / max(depth - 1, 1))
             for index in range(depth)
@@ -123,7 +118,16 @@ class ScaleTransformer(nn.Module):
         self.shared = nn.Linear(width, 3 * self._block(0).branches * width) if shared else None
         self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
         self.modulation = nn.Linear(width, 2 * width)
-        self.initialise()
+
+    @abstractmethod
+    def places(self) -> tuple[nn.Parameter, ...]:
+        """Parameters that are neither matrices nor of a block, and begin as noise."""
+
+    @abstractmethod
+    def inputs(
+        self, x: Embedded, steps: Int[Tensor, "end"], condition: Float[Tensor, "b d"], start: int
+    ) -> Float[Tensor, "b new d"]:
+        """Inputs of positions from ``start`` on, for all those of ``steps``."""
 
     @torch.no_grad()
     def initialise(self) -> None:
@@ -134,7 +138,7 @@ class ScaleTransformer(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=std)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for weight in (self.start, self.position, self.level):
+        for weight in self.places():
             nn.init.trunc_normal_(weight, std=std)
         self.modulation.weight.mul_(OTHERS)
         for block in map(self._block, range(len(self.blocks))):
@@ -154,7 +158,7 @@ class ScaleTransformer(nn.Module):
 
     def cache(self) -> KeyValueCache:
         """Room for the keys and values of the whole sequence."""
-        return KeyValueCache(self.prefix + self.layout.length, len(self.blocks), self.prefix)
+        return KeyValueCache(self.prefix + self.count, len(self.blocks), self.prefix)
 
     def forward(
         self,
@@ -166,7 +170,9 @@ class ScaleTransformer(nn.Module):
     ) -> Contexts:
         done, end = resume(cache, self.prefix + int(targets.min())), int(targets.max()) + 1
         vector = condition.vector()
-        y = self._inputs(x, condition.prefix, vector, done, end)
+        y = self.inputs(x[:, :end], steps[0, :end], vector, max(done - self.prefix, 0))
+        if not done and self.prefix:
+            y = torch.cat([condition.prefix, y], dim=1)
         silent = functional.silu(vector)
         made = self._vectors(silent) if cache is None else cache.ahead(len(x), 0, 1, lambda: self._vectors(silent))
         # Condition tokens belong to the first scale.
@@ -175,15 +181,6 @@ class ScaleTransformer(nn.Module):
         y = self.blocks(y, context)
         scale, shift = self.modulation(silent)[:, None].chunk(2, dim=-1)
         return modulate(self.norm(take(y, targets + (self.prefix - done))), shift, scale)
-
-    def _inputs(
-        self, x: Embedded, prefix: Float[Tensor, "b k d"], condition: Float[Tensor, "b d"], done: int, end: int
-    ) -> Float[Tensor, "b new d"]:
-        """Inputs of positions not yet computed, up to ``end``, after the condition tokens that all see."""
-        start, first = max(done - self.prefix, 0), self.start.shape[1]
-        y = torch.cat([(condition[:, None] + self.start)[:, start:], x[:, max(start, first) : end].to(prefix.dtype)], 1)
-        y = y + self.position[:, start:end] + self.level[self.levels[start:end]]
-        return y if done or not self.prefix else torch.cat([prefix, y], dim=1)
 
     def _vectors(self, condition: Float[Tensor, "b d"]) -> list[Vectors]:
         """Gates, scales and shifts of every block's branches: a third of all weights makes them, so once for a whole
@@ -195,3 +192,59 @@ class ScaleTransformer(nn.Module):
             vectors = rearrange(vectors, "b (k d) -> b 1 k d", k=3 * block.branches)
             made.append(vectors if block.offsets is None else vectors + block.offsets)
         return made
+
+
+class ScaleTransformer(ScaleTrunk):
+    """For orders that predict one grid after the other, see `Scales`; rows take the same steps.
+
+    Args:
+        layout: grids from coarse to fine; every position, and every grid, has a vector of its own.
+        width, depth, heads, prefix, shared, drop_path, block, visible: see `ScaleTrunk`.
+    """
+
+    levels: Tensor
+
+    def __init__(
+        self,
+        *,
+        layout: Layout,
+        width: int,
+        depth: int,
+        heads: int,
+        prefix: int = 0,
+        shared: bool = False,
+        drop_path: float = 0.0,
+        block: Callable[..., nn.Module] = ScaleBlock,
+        visible: Callable[[Tensor, int], Tensor | None] = coarser,
+    ) -> None:
+        super().__init__(
+            width=width,
+            depth=depth,
+            heads=heads,
+            count=layout.length,
+            prefix=prefix,
+            shared=shared,
+            drop_path=drop_path,
+            block=block,
+            visible=visible,
+        )
+        self.layout = layout
+        levels = [level for level, length in enumerate(layout.lengths) for _ in range(length)]
+        self.register_buffer("levels", torch.tensor(levels), persistent=False)
+        self.start = nn.Parameter(torch.zeros(1, levels.count(0), width))
+        self.position = nn.Parameter(torch.zeros(1, layout.length, width))
+        self.level = nn.Parameter(torch.zeros(len(layout.grids), width))
+        self.initialise()
+
+    def places(self) -> tuple[nn.Parameter, ...]:
+        """Start, positions and levels."""
+        return self.start, self.position, self.level
+
+    def inputs(
+        self, x: Embedded, steps: Int[Tensor, "end"], condition: Float[Tensor, "b d"], start: int
+    ) -> Float[Tensor, "b new d"]:
+        """The condition in the first scale, then what the embedding has made of coarser ones."""
+        end, first = x.shape[1], self.start.shape[1]
+        known = x[:, max(start, first) :].to(condition.dtype)
+        y = torch.cat([(condition[:, None] + self.start)[:, start:end], known], 1)
+        return y + self.position[:, start:end] + self.level[self.levels[start:end]]

@@ -40,7 +40,7 @@ def build(knobs: Knobs, head: type[FactorizedHead] = FactorizedHead) -> TextToIm
         raise InputError(f"an id of {knobs.tokenizer} is one code: choose a tokenizer of several, such as fqgan-64")
     width, heads, hidden = knobs.width, knobs.heads, gated_hidden(knobs.width)
     generator = Generator(
-        count=grid[0] * grid[1],
+        layout=tokenizer.layout,
         order=Raster(),
         backbone=LlamaTransformer(
             grid=grid,

@@ -36,8 +36,6 @@ class Knobs(family.Codebook, family.Convolutional):
     """Rows of each codebook: there are entries^codes ids."""
     codes: int = 2
     """Codes of a cell."""
-    branch_depth: int = 1
-    """Blocks of each branch."""
     disentangle: float = 0.1
     """Weight of the squared cosine between two codes of a cell."""
     meaning: float = 0.5
@@ -45,9 +43,9 @@ class Knobs(family.Codebook, family.Convolutional):
 
 
 def branch_sizes(knobs: Knobs, width: int, *, summary: bool = False) -> BranchSizes:
-    """A transformer over the cells, and a summary."""
+    """A block over the cells, and a summary."""
     (grid,) = cells(knobs.size, 2 ** len(knobs.widths)).grids
-    return BranchSizes(width, knobs.branch_depth, max(width // 32, 1), grid[0] * grid[1] + summary)
+    return BranchSizes(width, 1, max(width // 32, 1), grid[0] * grid[1] + summary)
 
 
 def build(knobs: Knobs) -> Codec:

@@ -34,6 +34,7 @@ from limner.tokenizers.kl import GROUPS, KlDecoder, KlTrunk
 from limner.tokenizers.quantizers.factorized import FactorizedQuantizer
 from limner.tokenizers.quantizers.learned import LearnedCodebook
 from limner.tokenizers.tokenizer import Codec, cells
+from limner.types import Layout
 
 PARTS = (("visual_head", "vis"), ("semantic_head", "sem"))
 THREE = (("visual_head", "vis"), ("semantic_head_mid", "sem_mid"), ("semantic_head_high", "sem_high"))
@@ -175,7 +176,14 @@ def official_generator(sizes: FarSizes) -> Generator:
         dropout=sizes.dropout,
     )
     condition = ClassCondition(sizes.classes, width, 1)
-    return Generator(count=side**2, order=Raster(), backbone=backbone, head=head, condition=condition, drop=sizes.drop)
+    return Generator(
+        layout=Layout(((side, side),)),
+        order=Raster(),
+        backbone=backbone,
+        head=head,
+        condition=condition,
+        drop=sizes.drop,
+    )
 
 
 def generator_sizes_of(state: State) -> FarSizes:

@@ -24,7 +24,7 @@ class TailDrop(Discrete):
     def forward(self, features: Features, rng: Rng) -> Bottleneck:
         """Latents ``[b c 1 k]`` of the tokens that are kept, and the penalty of all."""
         whole = self.quantizer(features, rng)
-        kept = 1 + int(rng.uniform(len(features))[0] * features.shape[-1])
+        kept = 1 + int(rng.along(None).uniform(1) * features.shape[-1])
         return whole._replace(latents=whole.latents[..., :kept])
 
     def tokens(self, features: Features, rng: Rng | None = None) -> Ids:
