@@ -20,6 +20,9 @@ from limner.data.source import Example, Source
 from limner.data.stream import CachedSource, Padded, Stream, Variation, chain, mirrored, recoloured, shifted
 from limner.nn.pixels import to_tensor
 from limner.nn.whole_batch import coupling_of
+from limner.store.folder import load
+from limner.tokenizers.discriminator import PatchDiscriminator
+from limner.tokenizers.objective import ReconstructionObjective
 from limner.tokenizers.tokenizer import Objective, QuantizingTokenizer
 from limner.train.task import Task
 from limner.types import Image
@@ -87,6 +90,18 @@ def learning_from(
     side = min(extent(size))
     emoji, scenes = Emoji("heldout", size=side), Scenes(0, split="heldout", size=side, objects=(1, 4))
     return worlds(size, seed), {"emoji": Padded(emoji, size), "scenes": Padded(scenes, size)}
+
+
+def reconstruction(l1: float, l2: float, perceptual: float, adversarial: float) -> ReconstructionObjective:
+    """The reconstruction error of these weights, with the shipped feature net and a discriminator where they count."""
+    return ReconstructionObjective(
+        l1=l1,
+        l2=l2,
+        perceptual=perceptual,
+        adversarial=adversarial,
+        features=load("features").maps if perceptual else None,
+        discriminator=PatchDiscriminator() if adversarial else None,
+    )
 
 
 TokenizerTask: TypeAlias = Task[Any, Image]

@@ -16,10 +16,7 @@ from torch import nn
 from limner.data.images import MAX_PIXELS
 from limner.recipe import EvaluationRequest
 from limner.store.files import WEIGHTS, fill, locate, read_weights
-from limner.store.folder import load
 from limner.tokenizers.autoencoder import Autoencoder
-from limner.tokenizers.discriminator import PatchDiscriminator
-from limner.tokenizers.objective import ReconstructionObjective
 from limner.tokenizers.quantizers.quantizer import Quantizer
 from limner.tokenizers.tokenizer import Objective, QuantizingTokenizer
 from limner.train.settings import RARE, RUN, SHARED, Settings
@@ -133,21 +130,11 @@ def lesson_by(objective: Objective, knobs: Knobs, model: QuantizingTokenizer, ex
     return tokenizer_task(model, stream, objective, held_out, extra)
 
 
-def reconstruction(knobs: ReconstructionKnobs) -> ReconstructionObjective:
-    """The reconstruction error of these knobs."""
-    return ReconstructionObjective(
-        l1=knobs.l1,
-        l2=knobs.l2,
-        perceptual=knobs.perceptual,
-        adversarial=knobs.adversarial,
-        features=load("features").maps if knobs.perceptual else None,
-        discriminator=PatchDiscriminator() if knobs.adversarial else None,
-    )
-
-
 def lesson(knobs: ReconstructionKnobs, model: QuantizingTokenizer) -> Lesson:
     """Training by the reconstruction error, see `lesson_by`."""
-    objective = reconstruction(knobs)
+    from limner.lessons.pictures import reconstruction
+
+    objective = reconstruction(knobs.l1, knobs.l2, knobs.perceptual, knobs.adversarial)
     return lesson_by(objective, knobs, model, objective.discriminator)
 
 

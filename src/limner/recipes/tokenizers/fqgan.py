@@ -66,10 +66,12 @@ def build(knobs: Knobs) -> Codec:
 
 def lesson(knobs: Knobs, model: Codec) -> family.Lesson:
     """Training by the reconstruction error and by what the feature net sees."""
-    reconstruction, features = family.reconstruction(knobs), load("features")
+    from limner.lessons.pictures import reconstruction
+
+    whole, features = reconstruction(knobs.l1, knobs.l2, knobs.perceptual, knobs.adversarial), load("features")
     readers = nn.ModuleList([MeaningReader(knobs.channels, branch_sizes(knobs, features.pooled_dim, summary=True))])
-    objective = FactorizedObjective(reconstruction, readers, [features.pooled], knobs.meaning)
-    extra = nn.ModuleList([readers, *filter(None, [reconstruction.discriminator])])
+    objective = FactorizedObjective(whole, readers, [features.pooled], knobs.meaning)
+    extra = nn.ModuleList([readers, *filter(None, [whole.discriminator])])
     return family.lesson_by(objective, knobs, model, extra)
 
 
