@@ -14,6 +14,7 @@ from torch import Tensor
 
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import cooling
+from limner.decode.step import by_order
 from limner.errors import InputError
 from limner.generators.generator import Generator
 from limner.generators.heads.categorical import SoftmaxHead
@@ -23,10 +24,12 @@ from limner.generators.heads.codes import MixingHead
 def smoothed(decoder: Decoder, codebook: Float[Tensor, "v c"]) -> Decoder:
     """The decoder drawing mixtures of the rows of ``codebook``: its tokens are latents ``[b, n, c]``, which the
     tokenizer decodes as it does ids. The generator's embedding must read latents; raises `InputError` if its head is no
-    `SoftmaxHead`."""
+    `SoftmaxHead`, or if the decoder has a step of its own."""
     generator = decoder.generator
     if not isinstance(generator.head, SoftmaxHead):
         raise InputError(f"a {type(generator.head).__name__} has no codes to mix: leave this technique out, or once")
+    if decoder.step is not by_order:
+        raise InputError("another technique decides what a step draws, which are no mixtures: leave one of them out")
     mixing = Generator(
         layout=generator.layout,
         order=generator.order,

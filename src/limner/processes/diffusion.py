@@ -9,7 +9,7 @@ Eq. 15-16) with the cosine schedule (Eq. 17). The network is any ``(x [..., c], 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -199,6 +199,32 @@ def _log_likelihood_of_pixel(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tens
     return torch.where(x < -0.999, lowest, torch.where(x > 0.999, highest, middle))
 
 
+class Reversed(NamedTuple):
+    """After a step of the reverse process: the state, its mean before noise, and the log of its variance."""
+
+    x: Float[Tensor, "*rows c"]
+    mean: Float[Tensor, "*rows c"]
+    log_variance: Float[Tensor, "*rows c"]
+
+
+def steps_back(
+    network: Network,
+    schedule: Schedule,
+    x: Float[Tensor, "*rows c"],
+    draw: Callable[[], Float[Tensor, "*rows c"]],
+    *,
+    temperature: float = 1.0,
+) -> Iterator[Reversed]:
+    """Ancestral sampling from noise ``x`` (arXiv:2006.11239, Algorithm 2): one fresh ``draw()`` per step, its deviation
+    times ``temperature``; no noise is added at the last step, though it is drawn. All rows share one t."""
+    for index in reversed(range(len(schedule))):
+        t = torch.full((1,) * (x.ndim - 1), int(schedule.timesteps[index]), device=x.device)
+        mean, log_variance = _reverse(_Step.of(schedule, index), network(x, t).float(), x)
+        noise = draw()
+        x = mean + (0.5 * log_variance).exp() * noise * temperature if index else mean
+        yield Reversed(x, mean, log_variance)
+
+
 def sample(
     network: Network,
     schedule: Schedule,
@@ -207,11 +233,7 @@ def sample(
     *,
     temperature: float = 1.0,
 ) -> Float[Tensor, "*rows c"]:
-    """Ancestral sampling from noise ``x`` (arXiv:2006.11239, Algorithm 2): one fresh ``draw()`` per step, its deviation
-    times ``temperature``; no noise is added at the last step, though it is drawn. All rows share one t."""
-    for index in reversed(range(len(schedule))):
-        t = torch.full((1,) * (x.ndim - 1), int(schedule.timesteps[index]), device=x.device)
-        mean, log_variance = _reverse(_Step.of(schedule, index), network(x, t).float(), x)
-        noise = draw()
-        x = mean + (0.5 * log_variance).exp() * noise * temperature if index else mean
+    """What `steps_back` ends with."""
+    for state in steps_back(network, schedule, x, draw, temperature=temperature):
+        x = state.x
     return x

@@ -6,7 +6,8 @@ reverse process from noise. So p(x | z) of a continuous token needs no codebook.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -108,6 +109,16 @@ class ModulationsAhead:
         return self.made[timestep]
 
 
+class Traced(NamedTuple):
+    """Tokens with the end of the reverse process that drew them: the Gaussian of its last step, whose mean they are,
+    and the sum of the log deviations of all steps before."""
+
+    x: Float[Tensor, "rows m c"]
+    mean: Float[Tensor, "rows m c"]
+    deviation: Float[Tensor, "rows m c"]
+    before: Float[Tensor, "rows m c"]
+
+
 class DiffusionHead(nn.Module):
     """Continuous tokens by diffusion.
 
@@ -182,32 +193,56 @@ class DiffusionHead(nn.Module):
         """All noise levels for the reverse process; for a solver those that are not all noise."""
         return len(self.schedule) if solver is None else quiet_levels(self.schedule) - 1
 
+    def count_steps(self, options: SamplingOptions) -> int:
+        """Of the reverse process under these options."""
+        steps = self.steps if options.head_steps is None else options.head_steps
+        return steps if isinstance(steps, int) else len(steps)
+
     def sample(self, contexts: Contexts, guided: bool, options: SamplingOptions, rng: Rng) -> Float[Tensor, "rows m c"]:
         """Reverse diffusion; guidance acts on epsilon, the variance stays the conditional one's. A solver follows the
         flow instead, in which the noise at the start is the only one that ``temperature`` can scale."""
         shape = (len(contexts) // 2 if guided else len(contexts), contexts.shape[1], self.channels)
         steps, start = self.steps if options.head_steps is None else options.head_steps, rng.normal(*shape)
-        schedule = diffusion.respaced(self.schedule, steps)
-        timesteps = schedule.timesteps[::-1].tolist()
-        if options.solver is not None:
-            timesteps = quiet_timesteps(self.schedule, steps) if isinstance(steps, int) else sorted(steps, reverse=True)
-        ahead, levels = ModulationsAhead(self.network, timesteps, contexts), iter(timesteps)
+        if options.solver is None:
+            return self.trace(contexts, guided, options, start, lambda: rng.normal(*shape)).x
+        timesteps = quiet_timesteps(self.schedule, steps) if isinstance(steps, int) else sorted(steps, reverse=True)
+        answer = self._answers(contexts, guided, options, timesteps)
 
-        def answer(x: Tensor, t: Tensor, level: int) -> Tensor:
+        def epsilon(x: Tensor, t: int) -> Tensor:
+            return answer(x, torch.full((1, 1), t, device=x.device)).float().chunk(2, dim=-1)[0]
+
+        return options.solver(epsilon, self.schedule, timesteps, options.temperature * start)
+
+    def trace(
+        self,
+        contexts: Contexts,
+        guided: bool,
+        options: SamplingOptions,
+        start: Float[Tensor, "rows m c"],
+        draw: Callable[[], Float[Tensor, "rows m c"]],
+    ) -> Traced:
+        """Reverse diffusion from ``start``, with a fresh ``draw()`` per step, and how it ended."""
+        schedule = diffusion.respaced(self.schedule, self.steps if options.head_steps is None else options.head_steps)
+        network = self._answers(contexts, guided, options, schedule.timesteps[::-1].tolist())
+        before, last = torch.zeros_like(start), None
+        for state in diffusion.steps_back(network, schedule, start, draw, temperature=options.temperature):
+            before = before if last is None else before + 0.5 * last.log_variance
+            last = state
+        assert last is not None, "a schedule has a step"
+        return Traced(last.x, last.mean, (0.5 * last.log_variance).exp() * options.temperature, before)
+
+    def _answers(
+        self, contexts: Contexts, guided: bool, options: SamplingOptions, timesteps: Sequence[int]
+    ) -> diffusion.Network:
+        """``[epsilon | v]`` under guidance, at these timesteps one after the other."""
+        ahead = ModulationsAhead(self.network, timesteps, contexts)
+
+        def answer(x: Tensor, t: Tensor) -> Tensor:
             x = torch.cat([x, x]) if guided else x
-            predicted = self._noise(self.network.denoise(x, ahead.at(level)), x, t)
+            predicted = self._noise(self.network.denoise(x, ahead.at(int(t.flatten()[0]))), x, t)
             if not guided:
                 return predicted
             epsilon, v = predicted.chunk(2, dim=-1)
             return torch.cat([guide(epsilon, options.guidance), v.chunk(2)[0]], dim=-1)
 
-        def epsilon(x: Tensor, t: int) -> Tensor:
-            return answer(x, torch.full((1, 1), t, device=x.device), t).float().chunk(2, dim=-1)[0]
-
-        if options.solver is not None:
-            return options.solver(epsilon, self.schedule, timesteps, options.temperature * start)
-
-        def network(x: Tensor, t: Tensor) -> Tensor:
-            return answer(x, t, next(levels))
-
-        return diffusion.sample(network, schedule, start, lambda: rng.normal(*shape), temperature=options.temperature)
+        return answer
