@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from limner.store.described import CONFIG
 from limner.types import Rng
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -61,6 +62,11 @@ class Golden:
     def state(self) -> dict[str, Tensor]:
         """The official state dict."""
         return self.under("state.")
+
+
+def described(**config: Any) -> dict[str, Tensor]:
+    """A config.json as it lies among the tensors of a file beside it."""
+    return {CONFIG: torch.tensor(list(json.dumps(config).encode()), dtype=torch.uint8)}
 
 
 def goldens(*names: str, having: str = "") -> list[Any]:

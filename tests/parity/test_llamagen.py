@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tests.parity.drawing import Replaying
-from tests.parity.goldens import Golden, Replay, agree, goldens
+from tests.parity.goldens import Golden, Replay, agree, described, goldens
 from torch import Tensor
 
 from limner.decode.decoder import Decoder
@@ -296,13 +296,13 @@ def test_a_tokenizer_is_recognised_and_measured(golden: Golden) -> None:
         for case in (c.values[0] for c in goldens(name))
     ],
 )
-def test_a_generator_is_recognised_but_its_width_must_have_been_published(part: str, golden: Golden) -> None:
+def test_a_generator_is_recognised_and_a_config_beside_it_tells_its_heads(part: str, golden: Golden) -> None:
     state = golden.under(f"state.{part}.")
     release = recognise(state, Path("c2i.pt"))
     assert release is RELEASES[0]
-    assert sizes(golden, part=part).width not in HEADS
-    with pytest.raises(CheckpointError, match="no width of"):
-        release.build(prepared(state))
+    wanted = sizes(golden, part=part)
+    made = release.build(prepared({**state, **described(**golden.config["gpt"])}))
+    assert made.backbone.blocks[0].attn.heads == wanted.heads
     del state["output.weight"]
     with pytest.raises(CheckpointError, match=r"lacks output\.weight"):
         llamagen.RELEASES[0].fill(official_generator(sizes(golden, part=part)), state)

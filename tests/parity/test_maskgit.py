@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.parity.goldens import TESTS, Golden, Replay, agree, goldens
+from tests.parity.goldens import TESTS, Golden, Replay, agree, described, goldens
 from torch import Tensor, nn
 
 from limner.decode.decoder import Decoder
@@ -243,8 +243,14 @@ def test_releases_tell_which_and_how_large(golden: Golden) -> None:
     state = {key: value.clone() for key, value in golden.state().items()}
     fitting = [release for release in RELEASES if release.fits(state)]
     assert len(fitting) == 1
-    with pytest.raises(CheckpointError, match="heads are unknown"):
-        fitting[0].build(fitting[0].prepare(state))
+    made = fitting[0].build(fitting[0].prepare({**state, **described(**golden.config)}))
+    wanted = official_generator(sizes(golden))
+    assert {name: value.shape for name, value in made.state_dict().items()} == {
+        name: value.shape for name, value in wanted.state_dict().items()
+    }
+    heads = [{part.heads for part in one.modules() if hasattr(part, "heads")} for one in (made, wanted)]
+    assert heads[0] == heads[1]
+    assert heads[0]
 
 
 @pytest.mark.parametrize("size", [TITOK_L32, TITOK_S128])

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.parity.goldens import Golden, agree, goldens
+from tests.parity.goldens import Golden, agree, described, goldens
 from torch import Tensor, multiprocessing
 
 from limner.encoders.objectives.subword_set import SubwordFrequency
 from limner.encoders.subwords import SubwordClassifier
 from limner.errors import CheckpointError
 from limner.store.official.superclass import (
-    HEAD_WIDTH,
     NAMES,
     RELEASES,
     VIT_B_16,
@@ -82,7 +81,8 @@ def test_every_official_tensor_has_its_place(golden: Golden) -> None:
 @pytest.mark.parametrize("golden", MODELS)
 def test_a_release_is_recognised_and_measured(golden: Golden) -> None:
     (release,) = RELEASES
-    state, config = golden.state(), golden.config
+    config = golden.config
+    state = {**golden.state(), **described(**config)}
     assert release.fits(state)
     found = sizes_of(state)
     assert (found.width, found.depth, found.patch, found.size) == tuple(
@@ -90,7 +90,7 @@ def test_a_release_is_recognised_and_measured(golden: Golden) -> None:
     )
     assert (found.hidden, found.vocabulary) == (int(config["width"] * config["mlp_ratio"]), config["vocab"])
     assert found.head_depth == config["head_layers"]
-    assert found.heads == max(1, config["width"] // HEAD_WIDTH)
+    assert found.heads == config["heads"]
     with pytest.raises(CheckpointError, match="make no SuperClass"):
         release.build({**state, "visual.positional_embedding": state["visual.positional_embedding"][:-1]})
 

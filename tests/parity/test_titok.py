@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.parity.goldens import Golden, Replay, agree, goldens
+from tests.parity.goldens import Golden, Replay, agree, described, goldens
 from torch import Tensor
 
 from limner.errors import CheckpointError
@@ -286,5 +286,6 @@ def test_a_first_stage_alone_is_no_release() -> None:
     state = {key: value for key, value in official_shapes(TITOK_B64).items() if not key.startswith("pixel_")}
     assert not any(release.fits(state) for release in RELEASES)
     state["encoder.positional_embedding"] = state["encoder.positional_embedding"][:, :700]
-    with pytest.raises(CheckpointError, match="width 700 was never published"):
+    with pytest.raises(CheckpointError, match="width 700 was never published, and nothing says how many heads"):
         sizes_of(state)
+    assert sizes_of({**state, **described(encoder_num_heads=7)}).encoder.heads == 7

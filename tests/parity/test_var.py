@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.parity.goldens import TESTS, Golden, Replay, agree, directory, goldens
+from tests.parity.goldens import TESTS, Golden, Replay, agree, described, directory, goldens
 from torch import Tensor
 
 from limner.decode.decoder import Decoder
@@ -321,6 +321,7 @@ def test_releases_tell_which_and_how_large(golden: Golden) -> None:
     if len(golden.config["patch_nums"]) != len(SIDES_256):
         with pytest.raises(CheckpointError, match="scales was never published"):
             tokenizer.build(prepared)
+    assert list(tokenizer_sizes({**prepared, **described(**golden.config)}).sides) == golden.config["patch_nums"]
     prepared["quantize.ema_vocab_hit_SV"] = torch.zeros(len(SIDES_256), golden.config["V"])
     found = tokenizer_sizes(prepared)
     assert found.sides == SIDES_256

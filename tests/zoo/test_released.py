@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,23 @@ def test_what_is_no_known_release_is_refused(tmp_path: Path) -> None:
         limner.load(saved({"weight": torch.ones(2)}, tmp_path / "own.pth"))
     with pytest.raises(CheckpointError, match="holds no tensors"):
         limner.load(saved({"epoch": 1}, tmp_path / "empty.pth"))
-    with pytest.raises(CheckpointError, match="width 64 was never published"):
-        limner.load(saved(Golden(TESTS / "golden" / "mar_respaced-a.json").state(), tmp_path / "small.pth"))
+
+
+def test_a_config_beside_the_weights_tells_heads(tmp_path: Path) -> None:
+    golden = Golden(TESTS / "golden" / "mar_respaced-a.json")
+    path = saved(golden.state(), tmp_path / "small.pth")
+    with pytest.warns(UserWarning, match="1 of 64 channels are taken for granted"):
+        assert limner.load(path).backbone.encoder_blocks[0].attn.heads == 1
+    (tmp_path / "config.json").write_text(json.dumps(golden.config))
+    model = limner.load(path)
+    assert model.backbone.encoder_blocks[0].attn.heads == golden.config["mar"]["encoder_num_heads"]
+    assert model.backbone.decoder_blocks[0].attn.heads == golden.config["mar"]["decoder_num_heads"]
+    assert load_released(path).report.skipped == ("config.json",)
+    again = limner.load(limner.save(model, tmp_path / "saved"))
+    assert again.backbone.encoder_blocks[0].attn.heads == golden.config["mar"]["encoder_num_heads"]
+    (tmp_path / "config.json").write_text(json.dumps({"encoder_num_heads": 7}))
+    with pytest.raises(CheckpointError, match="7 heads do not divide that"):
+        limner.load(path)
 
 
 def test_converting_keeps_the_weights_and_loses_the_pickle(tmp_path: Path, state: dict, command_line: Any) -> None:

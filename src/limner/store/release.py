@@ -19,6 +19,7 @@ from limner.decode.decoder import Decoder
 from limner.errors import CheckpointError
 from limner.generators.generator import Generator
 from limner.nn.weights import buildable, contradictions, misfits
+from limner.store.described import CONFIG
 from limner.tokenizers.tokenizer import QuantizingTokenizer
 
 State: TypeAlias = Mapping[str, Tensor]
@@ -90,7 +91,11 @@ class Release:
 
     def keeps(self, key: str) -> bool:
         """Is a key that holds nothing of the model saved with it: one of the signature, or of what was beside?"""
-        return self.beside is not None or any(_matches(_signed(entry)[0], key) for entry in self.signature)
+        return (
+            key == CONFIG
+            or self.beside is not None
+            or any(_matches(_signed(entry)[0], key) for entry in self.signature)
+        )
 
     def prepared(self, state: State) -> State:
         """A state dict as ``build`` reads it; raises `CheckpointError` if it lacks what is split or joined."""
@@ -147,11 +152,15 @@ def fill(model: nn.Module, state: State, names: Names, *, skip: str = r"(?!)") -
     naming every key or shape that does not fit, and changes nothing then."""
     theirs = official_names(model, state, names)
     own = model.state_dict()
-    found = {key: value for key, value in state.items() if not re.search(skip, key)}
+    found = {key: value for key, value in state.items() if not _skipped(key, skip)}
     if problems := misfits({key: own[name] for name, key in theirs.items()}, found):
         raise CheckpointError(f"{STATE} does not fit: {problems}: give the sizes it was trained with")
     model.load_state_dict({name: state[key] for name, key in theirs.items()}, strict=False)
-    return KeyReport(tuple(theirs), tuple(key for key in state if re.search(skip, key)))
+    return KeyReport(tuple(theirs), tuple(key for key in state if _skipped(key, skip)))
+
+
+def _skipped(key: str, skip: str) -> bool:
+    return key == CONFIG or re.search(skip, key) is not None
 
 
 def official_names(model: nn.Module, state: State, names: Names) -> dict[str, str]:

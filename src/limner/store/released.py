@@ -18,6 +18,7 @@ from limner.models.class_to_image import ClassToImage
 from limner.nn.tensor_files import read_tensors
 from limner.nn.weights import listed
 from limner.store import official
+from limner.store.described import config_beside
 from limner.store.origin import Origin
 from limner.store.release import KeyReport, Names, Release, State, official_name
 from limner.tokenizers.tokenizer import QuantizingTokenizer
@@ -101,8 +102,7 @@ def load_released(path: Path, *, side: int | None = None) -> Released:
     """
     tensors = read_tensors(path)
     release, state, prefix = recognise_below(tensors, path)
-    if release.beside is not None:
-        state = {**release.beside(path), **state}
+    state = {**(release.beside or config_beside)(path), **state}
     try:
         released = _filled(release, state, release.prepared(state), side)
     except CheckpointError as error:

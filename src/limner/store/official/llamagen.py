@@ -30,6 +30,7 @@ from limner.generators.heads.categorical import LinearCategoricalHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Raster
 from limner.nn.norms import gated_hidden
+from limner.store.described import heads_of
 from limner.store.official.mar import CONVOLUTIONAL_NAMES
 from limner.store.release import Draws, Names, Release, State, depth_of
 from limner.tokenizers.quantizers.learned import LearnedCodebook
@@ -124,18 +125,16 @@ def prepared(state: State) -> dict[str, Tensor]:
 
 
 def sizes_of(state: State) -> LlamaGenSizes:
-    """The sizes of a prepared state dict; raises `CheckpointError` if its width is none of the published ones."""
+    """The sizes of a prepared state dict, with heads as `heads_of` has them."""
     entries, width = state["tok_embeddings.weight"].shape
-    if width not in HEADS:
-        raise CheckpointError(f"no width of {width} was published: build it by official_generator(LlamaGenSizes(...))")
     projection = "cls_embedding.cap_proj.fc1.weight"
     captioned = projection in state
     return LlamaGenSizes(
         width=width,
         depth=depth_of(state, "layers"),
-        heads=HEADS[width],
+        heads=heads_of(state, width, HEADS),
         hidden=len(state["layers.0.feed_forward.w1.weight"]),
-        side=_side(state, 16 if captioned else SIDES[width]),
+        side=_side(state, 16 if captioned else SIDES.get(width, 16)),
         entries=entries,
         classes=0 if captioned else len(state["cls_embedding.classes"]),
         words=len(state["cls_embedding.nothing"]) if captioned else 0,

@@ -22,13 +22,14 @@ from functools import partial
 from torch import nn
 
 from limner.decode.decoder import Decoder
-from limner.errors import CheckpointError
 from limner.generators.backbones.masked import MaskedAutoencoder
 from limner.generators.conditions import ClassCondition
 from limner.generators.generator import Generator
 from limner.generators.heads.diffusion import DiffusionHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import RandomMasked
+from limner.store.described import HEADS as NAMES_OF_HEADS
+from limner.store.described import heads_of
 from limner.store.release import Draws, Names, Release, State, depth_of
 from limner.tokenizers.kl import KlAutoencoder
 from limner.types import Layout
@@ -161,19 +162,17 @@ STEPS = 64  # the code's own number; its scores are of 256
 
 
 def sizes_of(state: State) -> MarSizes:
-    """The sizes of an official generator; raises `CheckpointError` if its width is none of the published ones."""
-    width = state["z_proj.weight"].shape[0]
-    if width not in HEADS:
-        raise CheckpointError(
-            f"a MAR of width {width} was never published: build it by official_generator(MarSizes(...))"
-        )
+    """The sizes of an official generator, with heads as `heads_of` has them."""
+    width, decoder_width = state["z_proj.weight"].shape[0], state["decoder_embed.weight"].shape[0]
     blocks = {name: depth_of(state, name) for name in ("encoder_blocks", "decoder_blocks", "diffloss.net.res_blocks")}
     count = state["diffusion_pos_embed_learned"].shape[1]
     return MarSizes(
         width=width,
         encoder_depth=blocks["encoder_blocks"],
         decoder_depth=blocks["decoder_blocks"],
-        heads=HEADS[width],
+        heads=heads_of(state, width, HEADS, names=("encoder_num_heads", *NAMES_OF_HEADS)),
+        decoder_width=decoder_width,
+        decoder_heads=heads_of(state, decoder_width, HEADS, names=("decoder_num_heads", *NAMES_OF_HEADS)),
         head_width=state["diffloss.net.input_proj.weight"].shape[0],
         head_depth=blocks["diffloss.net.res_blocks"],
         count=count,
@@ -185,7 +184,11 @@ def sizes_of(state: State) -> MarSizes:
 
 def drawing(state: State) -> Callable[[Generator], Decoder]:
     """How the authors draw: guidance that grows with what is known, up to that of the model's width."""
-    return partial(Decoder, options=SamplingOptions(guidance=GUIDANCE[sizes_of(state).width]), steps=STEPS)
+    return partial(
+        Decoder,
+        options=SamplingOptions(guidance=GUIDANCE.get(state["z_proj.weight"].shape[0], GUIDANCE[1024])),
+        steps=STEPS,
+    )
 
 
 def tokenizer_of(state: State, side: int = 16) -> KlAutoencoder:

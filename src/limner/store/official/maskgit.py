@@ -33,6 +33,7 @@ from limner.generators.generator import Generator
 from limner.generators.heads.categorical import LinearCategoricalHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import ArccosMasked
+from limner.store.described import heads_of
 from limner.store.release import Draws, Release, State, depth_of
 from limner.types import Layout
 
@@ -203,17 +204,12 @@ def sizes_of_uvit(state: State) -> MaskGitSizes:
 
 def _sizes(state: State, count: int, depth: int, mlp: str, *, long_skips: bool) -> MaskGitSizes:
     (entries, width), classes = state["codes"].shape, len(state["classes"])
-    if width not in HEADS:
-        raise CheckpointError(
-            f"no generator of width {width} was published, so its heads are unknown: "
-            "use official_generator(MaskGitSizes(...))"
-        )
     return MaskGitSizes(
         width=width,
         depth=depth,
         hidden=len(state[mlp]),
         count=count,
-        heads=HEADS[width],
+        heads=heads_of(state, width, HEADS),
         entries=entries,
         classes=classes,
         long_skips=long_skips,

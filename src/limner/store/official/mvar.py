@@ -23,11 +23,12 @@ from limner.generators.generator import Generator
 from limner.generators.heads.codes import CodeHead
 from limner.generators.orders import Scales
 from limner.nn.cosine import BiasedAttention, CosineAttention
+from limner.store.described import heads_of
 from limner.store.official import var
 from limner.store.release import Draws, Release, State, depth_of
 
 SCALE = "blocks.0.attn.scale_mul_1H11"
-HEAD = 64  # channels, where nothing in the file says how many
+HEADS = {64 * depth: depth for depth in (16, 20, 24, 30)}  # by width, where nothing in the file says how many
 
 
 def official_generator(state: State, *, heads: int | None = None, drop: float = 0.1) -> Generator:
@@ -35,7 +36,7 @@ def official_generator(state: State, *, heads: int | None = None, drop: float = 
 
     Args:
         state: with the names of the authors, "no class" apart from the classes.
-        heads: of the attention, where the state has no ``scale_mul``; width / 64 unless given.
+        heads: of the attention, where the state has no ``scale_mul``; as `heads_of` has them unless given.
         drop: share of training images whose class is withheld.
     """
     width, channels = state["word_embed.weight"].shape
@@ -46,7 +47,7 @@ def official_generator(state: State, *, heads: int | None = None, drop: float = 
         layout=layout,
         width=width,
         depth=depth_of(state, "blocks"),
-        heads=state[SCALE].shape[1] if angles else heads or width // HEAD,
+        heads=state[SCALE].shape[1] if angles else heads or heads_of(state, width, HEADS),
         block=partial(MixedScaleBlock, attention=CosineAttention if angles else BiasedAttention),
         visible=own,
     )

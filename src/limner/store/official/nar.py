@@ -71,8 +71,7 @@ def prepared(state: State) -> dict[str, Tensor]:
 
 
 def sizes_of(state: State) -> LlamaGenSizes:
-    """The sizes of a prepared state dict, for 16 x 16 tokens where weights do not tell; raises `CheckpointError` if its
-    width is none of the published ones."""
+    """The sizes of a prepared state dict, for 16 x 16 tokens where weights do not tell."""
     sizes = llamagen.sizes_of(state)
     return replace(sizes, depth=sizes.depth - 1, side=sizes.side if "freqs_cis" in state else 16)
 

@@ -38,7 +38,7 @@ from limner.encoders.aimv2 import Aimv2
 from limner.encoders.encoder import VisionEncoder
 from limner.encoders.navit import NativeTransformer
 from limner.encoders.vit import VisionTransformer
-from limner.errors import CheckpointError
+from limner.store.described import heads_of
 from limner.store.release import Release, State, depth_of
 from limner.types import Image
 
@@ -261,17 +261,15 @@ TOWER_HEADS = {768: 12, 1024: 16, 1152: 16, 1280: 16}  # CLIP and SigLIP B, L, s
 AIM_HEADS = {1024: 8, 1536: 12, 2048: 16, 3072: 24}  # AIMv2 L, H, 1B and 3B (arXiv:2411.14402, Table 1)
 
 
+SEEING = ("backbone_config", "visual_tokenizer_config", "vit_config", "vision_config")  # of a config.json
+
+
 def sizes_of(
     state: State, embed: str, position: str, blocks: str, hidden: str, heads: dict[int, int], head: str, table: str
 ) -> OvisSizes:
     """The sizes of a prepared state dict; the arguments after it are the names of what tells them, but ``heads``, which
-    are those of published widths: nothing tells them. Raises
-    `CheckpointError` if the encoder's width is none of the published ones."""
+    are those of published widths, see `heads_of`."""
     width, _, patch, _ = state[embed].shape
-    if width not in heads:
-        raise CheckpointError(
-            f"an Ovis of width {width} was never published: build it by official_eyes(OvisSizes(...))"
-        )
     entries, inputs = state[head].shape
     gated = heads is AIM_HEADS
     rows, words = state[table].shape
@@ -281,7 +279,7 @@ def sizes_of(
         patch=patch,
         width=width,
         depth=depth,
-        heads=heads[width],
+        heads=heads_of(state, width, heads, within=SEEING),
         hidden=len(state[f"{blocks}.0.{hidden}"]),
         entries=entries,
         words=words,

@@ -24,6 +24,7 @@ from limner.encoders.objectives.subword_set import SubwordFrequency
 from limner.encoders.subwords import SubwordClassifier, SubwordHead
 from limner.encoders.vit import VisionTransformer
 from limner.errors import CheckpointError
+from limner.store.described import heads_of
 from limner.store.release import Release, State, depth_of
 from limner.types import Image
 
@@ -49,7 +50,7 @@ VIT_B_16 = SuperClassSizes(width=768, depth=12, patch=16, heads=12, hidden=3072)
 VIT_L_16 = SuperClassSizes(width=1024, depth=24, patch=16, heads=16, hidden=4096)
 VIT_L_14 = SuperClassSizes(width=1024, depth=24, patch=14, heads=16, hidden=4096)
 
-HEAD_WIDTH = 64  # channels of a head of attention, the official code's default; no shape tells them
+HEADS = {sizes.width: sizes.heads for sizes in (VIT_B_16, VIT_L_16)}  # by width, which no shape tells
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's pixels in [0, 1], as the official code's constants have them
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
@@ -77,7 +78,7 @@ def official_pixels(image: Image) -> Image:
 
 
 def sizes_of(state: State) -> SuperClassSizes:
-    """The sizes that the shapes of a state dict tell, with heads of 64 channels as all of theirs have; raises
+    """The sizes that the shapes of a state dict tell, with heads as `heads_of` has them; raises
     `CheckpointError` where they tell none."""
     width, _, patch, _ = state["visual.conv1.weight"].shape
     tokens, depth = len(state["visual.positional_embedding"]), depth_of(state, "visual.transformer.resblocks")
@@ -92,7 +93,7 @@ def sizes_of(state: State) -> SuperClassSizes:
         depth=depth,
         patch=patch,
         size=grid * patch,
-        heads=max(1, width // HEAD_WIDTH),
+        heads=heads_of(state, width, HEADS),
         hidden=len(state["visual.transformer.resblocks.0.mlp.c_fc.weight"]),
         vocabulary=len(state["text_decoder.text_projection.weight"]),
         head_depth=head_depth,

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from limner.errors import CheckpointError
+from limner.store.described import heads_of
 from limner.store.official import maskgit_vqgan
 from limner.store.official.maskgit_vqgan import MASKGIT_VQGAN
 from limner.store.release import Release, State, depth_of
@@ -118,17 +118,14 @@ def with_proxy(state: State, proxy: State) -> State:
 
 
 def vit_of(state: State, part: str, size: int) -> Vit:
-    """Sizes of one half for pictures of ``size`` pixels; raises `CheckpointError` if its width was never published."""
+    """Sizes of one half for pictures of ``size`` pixels; with heads as `heads_of` has them."""
     cells, width = state[f"{part}.positional_embedding"].shape
-    if width not in HEADS:
-        raise CheckpointError(
-            f"a TiTok of width {width} was never published: build it by official_tokenizer(TiTokSizes(...))"
-        )
-    return Vit(width, depth_of(state, f"{part}.transformer"), HEADS[width], size // math.isqrt(cells - 1))
+    heads = heads_of(state, width, HEADS, names=(f"{part}_num_heads", f"{part}_heads", "num_heads"))
+    return Vit(width, depth_of(state, f"{part}.transformer"), heads, size // math.isqrt(cells - 1))
 
 
 def sizes_of(state: State) -> TiTokSizes:
-    """The sizes of an official tokenizer; raises `CheckpointError` if it is of none of the published widths."""
+    """The sizes of an official tokenizer."""
     patch, cells = state["encoder.patch_embed.weight"].shape[-1], len(state["encoder.positional_embedding"]) - 1
     size = patch * math.isqrt(cells)
     codebook = state.get("quantize.embedding.weight")

@@ -31,6 +31,7 @@ from limner.generators.heads.codes import CodeHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Scales
 from limner.nn.convolution import channels_last
+from limner.store.described import sides_of
 from limner.store.official.mar import TOKENIZER_NAMES as KL_NAMES
 from limner.store.release import Draws, Release, State, depth_of
 from limner.tokenizers import kl
@@ -158,11 +159,12 @@ def prepared_generator(state: State) -> dict[str, Tensor]:
 def tokenizer_sizes(state: State, side: int = SIDES_256[-1]) -> VarTokenizerSizes:
     """The sizes of a prepared tokenizer; weights tell the number of scales, not how many codes a side has: ``side`` is
     that of the last one. Raises `CheckpointError` for scales that were never published."""
-    scales, sides = len(state["quantize.ema_vocab_hit_SV"]), PUBLISHED_SIDES.get(side, ())
+    scales = len(state["quantize.ema_vocab_hit_SV"])
+    sides = sides_of(state, ("v_patch_nums", "patch_nums"), scales) or PUBLISHED_SIDES.get(side, ())
     if scales != len(sides):
         raise CheckpointError(
             f"a tokenizer of {scales} scales was never published for {side} x {side} codes, and its weights do not "
-            "tell their sides: build it by official_tokenizer(VarTokenizerSizes(sides=...))"
+            "tell their sides: put a config.json with their patch_nums beside them"
         )
     width = len(state["encoder.conv_in.weight"])
     levels = range(depth_of(state, "encoder.down"))

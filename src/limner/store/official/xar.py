@@ -24,13 +24,13 @@ from torch import Tensor
 
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import with_steps
-from limner.errors import CheckpointError
 from limner.generators.backbones.cells import CellTransformer
 from limner.generators.conditions import ClassCondition
 from limner.generators.generator import Generator
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.heads.trunk import Flow, TrunkHead
 from limner.generators.orders import Cells
+from limner.store.described import heads_of
 from limner.store.release import Draws, Release, State, depth_of
 from limner.types import Layout
 
@@ -88,15 +88,11 @@ def official_generator(sizes: XarSizes) -> Generator:
 
 
 def sizes_of(state: State) -> XarSizes:
-    """The sizes of an official generator; raises `CheckpointError` if its width is none of the published ones and no
-    rotary table, which has a frequency per 4 channels of a head, tells the heads."""
+    """The sizes of an official generator; a rotary table, which has a frequency per 4 channels of a head, tells the
+    heads, and without one `heads_of` does."""
     width, channels = state["z_proj.weight"].shape
     frequencies = state.get("encoder_blocks.0.attn.rope.freqs")
-    heads = HEADS.get(width, 0) if frequencies is None else width // (4 * len(frequencies))
-    if not heads:
-        raise CheckpointError(
-            f"an xAR of width {width} was never published: build it by official_generator(XarSizes(...))"
-        )
+    heads = heads_of(state, width, HEADS) if frequencies is None else width // (4 * len(frequencies))
     grid = math.isqrt(state["encoder_pos_embed_learned"].shape[1])
     return XarSizes(
         width=width,
