@@ -44,7 +44,7 @@ CELLS = (0, 2, 6, 8)  # of the 3x3 grid
 PICTURES, HELD_OUT = 4_000, 240
 LEAST = 8  # pictures of a rehearsal
 ATTRIBUTES = ("What colour", "What shape", "Where")  # a guess is right once in 6, 6 and 4 times
-QUESTIONS, SHUFFLED, READING, CAPTIONS = "questions.json", "shuffled.json", "reading.json", "captions.json"
+QUESTIONS, SHUFFLED, READING, CAPTIONS = "questions.json", "shuffled.json", "reading.json", "captioning.json"
 NEVER = 10**9
 
 SHARED: dict[str, Any] = {
@@ -221,7 +221,7 @@ def pictures(experiment: Experiment) -> Path:
     CAPTIONS ask for the caption.
     """
     count = scaled(experiment, PICTURES)
-    folder = experiment.directory / f"world-{count}"
+    folder = experiment.directory / f"scenes-{count}"
     if folder.is_dir():
         return folder
     aside = folder.with_suffix(".writing")
