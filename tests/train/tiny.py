@@ -91,9 +91,9 @@ def train(directory: Path, **changed: object) -> loop.Run:
     return loop.train(task(), settings(**changed), directory, bar=False)
 
 
-def killed_at_random(directory: Path, precision: str, kills: int) -> int:
+def killed_at_random(directory: Path, precision: str, kills: int, seed: int = 0) -> int:
     """Kill the training up to ``kills`` times, then let it finish; returns how often it was killed."""
-    rng, deaths = random.Random(precision), 0
+    rng, deaths = random.Random(f"{precision} {seed}" if seed else precision), 0
     while True:
         child = os.fork()
         if child == 0:

@@ -351,7 +351,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(album, tmp_path, weights):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
+    assert process.returncode == 130, err
     assert out.startswith("stopped after ")
     assert "the same command" in out
     assert not (run / "model").exists()

@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from limner.cli.command import Flag, parse, print_json, standard_output_kept
 from limner.errors import InputError
+from limner.train.interruption import UNFINISHED
 
 EXAMPLES = """\
   limner compare raster maskgit mar --budget 20m --seeds 3
@@ -55,22 +56,23 @@ class Compare:
     """Print comparison.json on one line and nothing else."""
 
 
-def run(arguments: list[str]) -> None:
-    """Compares, writes the folder and prints the table."""
+def run(arguments: list[str]) -> int:
+    """Compares, writes the folder and prints the table; returns the exit code."""
     options = parse(Compare, "limner compare", EXAMPLES, arguments)
     _check(options)
     with standard_output_kept(options.json):
         result = compare(options)
     if result is None:
         print(f"stopped, and saved in {options.out}: the same command goes on from there", file=sys.stderr)
-        return
+        return UNFINISHED
     if options.json:
         print_json(result)
-        return
+        return 0
     from limner.compare.comparison import files
 
     print((options.out / "table.md").read_text(encoding="utf-8"))
     print("wrote " + ", ".join(str(path) for path in files(options.out)))
+    return 0
 
 
 def compare(options: Compare) -> dict[str, Any] | None:

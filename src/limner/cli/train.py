@@ -16,12 +16,12 @@ EXAMPLES = """\
   limner train generators/mar --out runs/mar --images 500000"""
 
 
-def run(arguments: list[str]) -> None:
-    """Finds the recipe, reads its knobs from the remaining arguments and trains."""
+def run(arguments: list[str]) -> int:
+    """Finds the recipe, reads its knobs from the remaining arguments and trains; returns the exit code."""
     recipes = find_recipes()
     if not arguments or arguments[0] in ("-h", "--help"):
         print(explain(tuple(entry for entry in recipes if entry.trains)))
-        return
+        return 0
     name, *rest = arguments
     if name.startswith("-"):
         raise InputError(f"the recipe comes first, before {name}: `limner train RECIPE {name} ...`")
@@ -33,29 +33,30 @@ def run(arguments: list[str]) -> None:
     from limner.store.folder import find_recipe
 
     recipe = find_recipe(entry.path)
-    train(entry, recipe, read_knobs(entry, recipe, rest))
+    return train(entry, recipe, read_knobs(entry, recipe, rest))
 
 
-def train(entry: RecipeEntry, recipe: Any, knobs: Any) -> None:
-    """Trains, and saves the averaged weights as a model in ``OUT/model`` once all images were seen."""
+def train(entry: RecipeEntry, recipe: Any, knobs: Any) -> int:
+    """Trains, and saves the averaged weights as a model in ``OUT/model`` once all images were seen; returns 0 then, and
+    `limner.train.interruption.exit_code` where it stopped before."""
     import torch
 
     from limner.store.folder import save
-    from limner.train import loop
+    from limner.train.interruption import exit_code
+    from limner.train.lock import locked
+    from limner.train.loop import train_in
 
     directory = knobs.out or Path("runs") / entry.path.rpartition("/")[2]
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {directory} cannot be written ({error.strerror}): choose another place") from None
-    torch.manual_seed(knobs.seed)
-    run = loop.train(recipe.task(knobs), knobs, directory, label=entry.path)
-    if run.images < knobs.images:
-        print(f"stopped after {run.images:,} of {knobs.images:,} images: the same command goes on from there")
-        return
-    facts = {"images": run.images, "steps": run.steps, "commit": commit()}
-    folder = save(run.average.model, directory / "model", recipe=entry.path, knobs=knobs, facts=facts)
+    with locked(directory):
+        torch.manual_seed(knobs.seed)
+        run = train_in(directory, recipe.task(knobs), knobs, label=entry.path)
+        if run.images < knobs.images:
+            print(f"stopped after {run.images:,} of {knobs.images:,} images: the same command goes on from there")
+            return exit_code(run.stopped_by)
+        facts = {"images": run.images, "steps": run.steps, "commit": commit()}
+        folder = save(run.average.model, directory / "model", recipe=entry.path, knobs=knobs, facts=facts)
     print(f"trained on {run.images:,} images: {folder}")
+    return 0
 
 
 def explain(recipes: tuple[RecipeEntry, ...]) -> str:
@@ -64,7 +65,8 @@ def explain(recipes: tuple[RecipeEntry, ...]) -> str:
     lines = "\n".join(f"  {entry.path:<{width}}  {entry.purpose}" for entry in recipes)
     return (
         "usage: limner train RECIPE [knobs]\n\nTrain a recipe, or go on with an interrupted run: the same command with "
-        "the same --out resumes it.\nCtrl-C saves and stops.\n\n"
+        "the same --out resumes it.\nCtrl-C, SIGTERM and --minutes save and stop. Exit codes: 0 finished, 2 refused, "
+        "75 stopped by --minutes,\n128 + signal stopped by one (130 Ctrl-C, 143 SIGTERM): the same command goes on.\n\n"
         f"Recipes (the last part of a name is enough if it is the only one):\n{lines}\n\nExamples:\n{EXAMPLES}\n\n"
         "`limner train RECIPE --help` explains the knobs of a recipe."
     )

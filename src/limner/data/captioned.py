@@ -48,6 +48,15 @@ class CaptionedPictures:
         """The request and the caption of each; no picture is read."""
         return (Turn(DESCRIBE, self.captions[index], "caption") for index in self.indices)
 
+    def asked(self) -> Iterator[tuple[str, str, bool]]:
+        """Of each picture its name and the request; and that it has a picture."""
+        names = self.own.names()
+        return ((names[index], DESCRIBE, True) for index in self.indices)
+
+    def only(self, indices: Sequence[int]) -> CaptionedPictures:
+        """These pictures."""
+        return CaptionedPictures(self.own, [self.indices[index] for index in indices], self.size, self.mode)
+
     def pictured(self) -> CaptionedPictures:
         """All of them have a picture."""
         return self

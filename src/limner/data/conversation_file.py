@@ -19,6 +19,7 @@ import numpy as np
 from limner.data import coco, llava
 from limner.data.conversations import Conversation, Conversations, Turn, Written
 from limner.data.images import MAX_PIXELS, fit, read_image
+from limner.data.readable import Readable
 from limner.data.rows import ConversationRow
 from limner.errors import InputError
 
@@ -93,6 +94,14 @@ class ConversationFile:
         """The turns of all rows; no picture is read."""
         return (turn for row in self.rows for turn in row.turns)
 
+    def asked(self) -> Iterator[tuple[str, str, bool]]:
+        """Of each row its name, its first question, and whether it has a picture."""
+        return ((row.name, row.turns[0].question, row.picture is not None) for row in self.rows)
+
+    def only(self, indices: Sequence[int]) -> ConversationFile:
+        """These conversations."""
+        return self._of([self.rows[index] for index in indices])
+
     def pictured(self) -> ConversationFile:
         """The conversations that have a picture."""
         return self._of([row for row in self.rows if row.picture is not None])
@@ -112,10 +121,13 @@ class Reshuffled:
     Args:
         source: of as many conversations as there are.
         seed: of the orders.
+        notices: where a sentence about each conversation goes whose picture turns out to be broken; it is left out.
+            None: it raises `InputError`.
     """
 
-    def __init__(self, source: Conversations, seed: int) -> None:
+    def __init__(self, source: Conversations, seed: int, notices: list[str] | None = None) -> None:
         self.source, self.seed = source, seed
+        self._readable = source if notices is None else Readable(source, notices)
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, dtype=np.int64))
 
     def __len__(self) -> int:
@@ -131,7 +143,7 @@ class Reshuffled:
         epoch, place = divmod(index, len(self.source))
         if self._order[0] != epoch:
             self._order = epoch, np.random.default_rng((self.seed, epoch)).permutation(len(self.source))
-        return self.source[int(self._order[1][place])]
+        return self._readable[int(self._order[1][place])]
 
 
 def list_conversations(file: str | Path) -> ConversationListing:

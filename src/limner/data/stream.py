@@ -90,6 +90,7 @@ class Stream:
         shares: relative frequency of each; equal if not given.
         vary: augmentation per data set, or None.
         seed: of everything drawn.
+        notices: sentences on examples that are left out, as far as they are known by now.
     """
 
     def __init__(
@@ -99,7 +100,9 @@ class Stream:
         *,
         vary: Sequence[Variation | None] | None = None,
         seed: int = 0,
+        notices: list[str] | None = None,
     ) -> None:
+        self.notices = [] if notices is None else notices
         weights = np.asarray(shares if shares is not None else [1.0] * len(sources), dtype=np.float64)
         self.sources, self.seed = list(sources), seed
         self.edges = np.cumsum(weights / weights.sum())

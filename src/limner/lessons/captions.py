@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from limner.data.emoji import Emoji
 from limner.data.images import MAX_PIXELS, extent
 from limner.data.own import open_own
+from limner.data.readable import Readable
 from limner.data.scenes import HELD_OUT_NAMES, PHRASINGS, Scenes
 from limner.data.source import Source
 from limner.data.stream import Padded, Subset
@@ -86,18 +88,25 @@ class TokenizedPictures:
         sources: captioned images.
         cache: folder that keeps the result; used again only for the same tokenizer and data.
         identity: whatever determines what the sources hold, for the name of the file in it.
+        notices: sentences on images that are left out.
     """
 
     def __init__(
-        self, tokenizer: QuantizingTokenizer, sources: Sequence[Source], cache: Path, identity: dict[str, object]
+        self,
+        tokenizer: QuantizingTokenizer,
+        sources: Sequence[Source],
+        cache: Path,
+        identity: dict[str, object],
+        notices: list[str] | None = None,
     ) -> None:
+        self.notices = [] if notices is None else notices
         assert isinstance(tokenizer, nn.Module)
         whole = [weights_hash(tokenizer), [len(source) for source in sources], identity]
         digest = hashlib.blake2b(json.dumps(whole, sort_keys=True).encode(), digest_size=8).hexdigest()
         path = cache / f"tokens-{digest}.safetensors"
         if not path.is_file():
             cache.mkdir(parents=True, exist_ok=True)
-            aside = path.with_suffix(".writing")
+            aside = path.with_suffix(f".writing-{os.getpid()}")
             save_file(tokenize_sources(tokenizer, sources), aside)
             aside.rename(path)
         self.kept = load_file(path)
@@ -156,7 +165,8 @@ def captioned(
     captions = tuple(dict.fromkeys(caption for caption in own.captions if caption))
     if not captions:
         raise InputError(f"no picture in {data} has a caption: write it into a .txt of the picture's name")
-    pictures = TokenizedPictures(tokenizer, [own], cache, {"pictures": own.fingerprint()})
+    notices: list[str] = []
+    pictures = TokenizedPictures(tokenizer, [Readable(own, notices)], cache, {"pictures": own.fingerprint()}, notices)
     return Captioned(pictures, (1.0,), captions[:16])
 
 
@@ -231,6 +241,7 @@ def text_to_image_task(
         loss,
         preview=lambda model: draw_prompts(model, preview),
         coupling=model.generator.coupling,
+        notices=pictures.notices,
     )
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from limner.data.captioned import OwnConversations
 from limner.data.conversation_file import Reshuffled
 from limner.data.conversations import Conversation, Conversations, SceneConversations, Turn, Written
+from limner.data.readable import readable
 from limner.data.scenes import Scenes
 from limner.errors import InputError
 from limner.evaluate.answering import AnswersFn, Picture, answering_scores, questions_of
@@ -53,12 +54,35 @@ def scene_split(size: int, turns: int, seed: int) -> Split:
     return Split(scene_sources(size, turns, seed), scene_held_out(size))
 
 
-def split_of(conversations: OwnConversations, data: str, *, seed: int) -> Split:
-    """The user's own conversations, one of twenty held out; raises `InputError` if there is none."""
+def split_of(conversations: OwnConversations, data: str, notices: list[str], *, seed: int) -> Split:
+    """The user's own conversations, one of twenty held out; a broken picture is named in ``notices`` when it is met,
+    and left out. Raises `InputError` if there is none."""
     training, last = conversations.parted(min(HELD_OUT, len(conversations) // EVERY))
     if not len(training):
         raise InputError(f"--data {data} has no row with a picture, and aligning takes no others: give another")
-    return Split([Reshuffled(training, seed)], [last[index] for index in range(len(last))])
+    return Split([Reshuffled(training, seed, notices)], readable(last, notices))
+
+
+def within(
+    conversations: OwnConversations, model: VisionLanguageModel, length: int, notices: list[str]
+) -> OwnConversations:
+    """The conversations of which a row of ``length`` tokens holds the picture, the first question and a token of its
+    answer; ``notices`` gets a sentence on the others. Raises `InputError` if none is left."""
+    around, kept, first = len(model.vocabulary.prompt_ids("")), [], ""
+    for index, (name, question, pictured) in enumerate(conversations.asked()):
+        room = length - 1 - (model.image_tokens if pictured else 0)
+        short = question.isascii() and len(question) + around + 8 < room  # no subword is shorter than a letter
+        if short or len(model.vocabulary.prompt_ids(question)) <= room:
+            kept.append(index)
+        else:
+            first = first or name
+    left = len(conversations) - len(kept)
+    problem = f"{left} of {len(conversations)} rows of --data leave no room for an answer in --length {length}"
+    if not kept:
+        raise InputError(f"{problem}, as {first}: raise it")
+    if left:
+        notices.append(f"left out: {problem}, as {first}")
+    return conversations.only(kept)
 
 
 def scene_sources(
@@ -126,6 +150,7 @@ class ConversationLesson:
         reconstruction: a further loss on hidden states at images; trained beside the model and not shipped.
         weight: of that loss.
         length: most tokens of a row; None leaves rows as long as they are.
+        notices: see `Task`.
     """
 
     def __init__(
@@ -136,8 +161,9 @@ class ConversationLesson:
         reconstruction: Reconstruction | None = None,
         weight: float = 1.0,
         length: int | None = None,
+        notices: list[str] | None = None,
     ) -> None:
-        self.model = model
+        self.model, self.notices = model, [] if notices is None else notices
         self.sources, self.held_out = sources, held_out
         self.reconstruction, self.weight, self.length = reconstruction, weight, length
 
@@ -160,7 +186,7 @@ class ConversationLesson:
         """What the loop trains; without a reconstruction there is nothing to preview."""
         extra = self.reconstruction
         preview, coupling = (None, None) if extra is None else (self.preview, extra.coupling)
-        return Task(self.model, self.batch, self.loss, extra, preview, self.validate, coupling)
+        return Task(self.model, self.batch, self.loss, extra, preview, self.validate, coupling, self.notices)
 
     def loss(self, model: VisionLanguageModel, batch: dict[str, Tensor], rng: Rng) -> Loss:
         """Cross-entropy of the answers, and the weighted reconstruction."""

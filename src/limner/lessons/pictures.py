@@ -15,6 +15,7 @@ from limner.data.emoji import Emoji
 from limner.data.images import MAX_PIXELS, Size, extent
 from limner.data.own import held_out, open_own
 from limner.data.photos import Photos
+from limner.data.readable import Readable, readable
 from limner.data.scenes import Scenes
 from limner.data.source import Example, Source
 from limner.data.stream import CachedSource, Padded, Stream, Variation, chain, mirrored, recoloured, shifted
@@ -85,8 +86,11 @@ def learning_from(
     of which `limner.data.own.held_out` keeps some back."""
     if data is not None:
         training, kept = held_out(open_own(data, size, max_pixels=max_pixels))
-        stream = Stream([CachedSource(training)], vary=[chain(mirrored, shifted)], seed=seed)
-        return stream, {"own": kept} if len(kept) else {}
+        notices: list[str] = []
+        source = CachedSource(Readable(training, notices))
+        stream = Stream([source], vary=[chain(mirrored, shifted)], seed=seed, notices=notices)
+        shown = readable(kept, notices)
+        return stream, {"own": shown} if shown else {}
     side = min(extent(size))
     emoji, scenes = Emoji("heldout", size=side), Scenes(0, split="heldout", size=side, objects=(1, 4))
     return worlds(size, seed), {"emoji": Padded(emoji, size), "scenes": Padded(scenes, size)}
@@ -140,6 +144,7 @@ def tokenizer_task(
         (lambda model: beside_reconstructions(model, images)) if images else None,
         lambda model: reconstruction_psnr(model, images),
         coupling_of(objective, *([model.quantizer] if learning else [])),  # a codebook of frozen latents stands still
+        stream.notices,
     )
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from limner.catalogue.places import shipped
 from limner.errors import CheckpointError, InputError
 from limner.nn.weights import misfits
+from limner.store.commit import ASIDE, commit, discard, finish
 from limner.store.knobs import CARD
 from limner.train.checkpoint import file_hash
 
@@ -37,22 +38,25 @@ DESCRIPTION = (
 
 
 def write(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any], carried: dict[str, str]) -> Path:
+    """Write a model: the folder holds what it held before, or the new model, at whatever moment this is cut."""
     parts = {**card["knobs"], **carried}
-    aside = folder / f".writing-{WEIGHTS}", folder / f".writing-{CARD}"
+    weights, described = folder / (ASIDE + WEIGHTS), folder / (ASIDE + CARD)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, aside[0])
-        card = {**card, "knobs": without_places(card["knobs"]), "weights": file_hash(aside[0])}
-        aside[1].write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        shutil.copymode(aside[1], aside[0])  # safetensors makes files that their owner alone may read
+        finish(folder, WEIGHTS, CARD, *CARRIED)
+        discard(folder, CARD, WEIGHTS, *CARRIED)
+        save_file(tensors, weights)
         for knob in CARRIED:
             _carry_model(parts.get(knob), folder / knob)
         for knob in DESCRIBED:
             _carry_description(parts.get(knob), folder / knob)
-        aside[0].replace(folder / WEIGHTS)
-        aside[1].replace(folder / CARD)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror or error}): choose another place") from None
+        card = {**card, "knobs": without_places(card["knobs"]), "weights": file_hash(weights)}
+        described.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        shutil.copymode(described, weights)  # safetensors makes files that their owner alone may read
+        commit(folder, WEIGHTS, CARD, *CARRIED)
+    except (OSError, SafetensorError) as error:
+        problem = getattr(error, "strerror", None) or error
+        raise InputError(f"{folder} cannot be written ({problem}): free some space, or choose another place") from None
     return folder
 
 
@@ -66,8 +70,12 @@ def without_places(knobs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _carry_model(name: str | None, place: Path) -> None:
-    """Copy a model, and those that it carries, beside the weights of one that is made of it."""
+    """Prepare a copy of a model, and of those that it carries, for the folder of one that is made of it; or an empty
+    folder, where the model that was here before had one."""
+    aside = place.with_name(ASIDE + place.name)
     if name is None or name in shipped_models():
+        if (place / CARD).is_file():
+            aside.mkdir()
         return
     if name.startswith(HUB):
         from limner.store.hub import download
@@ -75,12 +83,8 @@ def _carry_model(name: str | None, place: Path) -> None:
         source = locate(download(name))
     else:
         source = locate(name)
-    aside = place.with_name(f".writing-{place.name}")
     if source != place:
-        shutil.rmtree(aside, ignore_errors=True)
         _copy_model(source, aside)
-        shutil.rmtree(place, ignore_errors=True)
-        aside.replace(place)
 
 
 def _copy_model(source: Path, place: Path) -> None:
@@ -136,6 +140,8 @@ def locate(name: str | Path) -> Path:
 
 def read_card(folder: Path) -> dict[str, Any]:
     """The parsed recipe.json of a model folder."""
+    if (folder / (ASIDE + CARD)).is_file():
+        finish(folder, WEIGHTS, CARD, *CARRIED)
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         checked = {"recipe": str(card["recipe"]), "knobs": dict(card["knobs"])}

@@ -174,6 +174,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _checked(folder: Path) -> dict[str, Any]:
     """The state of a checkpoint; raises `CheckpointError`, in a few words, if a byte of it changed."""
     manifest = _manifest(folder)
+    own = f"images-{manifest['images']:012d}"
+    if NAME.fullmatch(folder.name) and folder.name != own and not (folder.parent / own).is_dir():
+        raise CheckpointError(f"{MANIFEST} is that of {manifest['images']} images")  # exchanged folders are read
     for name, expected in manifest["files"].items():
         path = folder / name
         if not path.is_file():

@@ -132,13 +132,18 @@ class Run:
         for group in own:
             found = tensors.get(group, {})
             if group == "optimizer":  # one that has not stepped holds nothing
-                wrong = [key for key in found if key.rpartition("/")[0] not in self.names]
+                wrong = [key for key, value in found.items() if not self._is_slot(key, value)]
             else:
                 wrong = [key for key in {**own[group], **found} if not _alike(own[group].get(key), found.get(key))]
             if group not in tensors or wrong:
                 return f"{group} is not this model's" + (f" (see {min(wrong)})" if wrong else "")
         bad = [name for name in not_finite(tensors) if name not in self.infinite]
         return f"{bad[0]} is not finite" if bad else None
+
+    def _is_slot(self, key: str, value: Tensor) -> bool:
+        """Is it what an optimizer keeps of a weight: a count, or numbers in its shape?"""
+        weight = self.names.get(key.rpartition("/")[0])
+        return weight is not None and value.is_floating_point() and value.shape in (weight.shape, torch.Size())
 
     def step(self) -> dict[str, float]:
         """One optimizer step; returns what to log, with ``loss`` not finite if the step was skipped. One that raises

@@ -210,24 +210,26 @@ def conversation_lesson(
     the small language model; ``reconstruction``: see `ConversationLesson`. Raises `InputError` for data or parts that
     do not suit the model."""
     from limner.data.captioned import own_conversations
-    from limner.lessons.conversations import ConversationLesson, scene_split, split_of, vocabulary
+    from limner.lessons.conversations import ConversationLesson, scene_split, split_of, vocabulary, within
     from limner.recipes.understanding.start import require_weights, start_connector, start_encoder, start_language
 
     require_weights(knobs)
     size, aligning = model.encoder.size, knobs.stage == "align"
+    own, notices = None, list[str]()
     if knobs.data is None:
         split = scene_split(size, knobs.turns, knobs.seed)
     else:
-        conversations = own_conversations(
-            knobs.data, knobs.pictures, size=size, fitted=knobs.fitted, max_pixels=knobs.max_pixels
-        )
-        split = split_of(conversations.pictured() if aligning else conversations, knobs.data, seed=knobs.seed)
+        own = own_conversations(knobs.data, knobs.pictures, size=size, fitted=knobs.fitted, max_pixels=knobs.max_pixels)
+        own = own.pictured() if aligning else own
+        split = split_of(own, knobs.data, [], seed=knobs.seed)
     if knobs.language is None:
         model.vocabulary = vocabulary(split.training, knobs.vocabulary, knobs.subwords)
     start_language(knobs, model)
     start_encoder(knobs, model)
     start_connector(knobs, model, reconstruction)
-    return ConversationLesson(model, *split, reconstruction, weight, knobs.length)
+    if own is not None:  # now that it is known how its words are cut
+        split = split_of(within(own, model, knobs.length, notices), str(knobs.data), notices, seed=knobs.seed)
+    return ConversationLesson(model, *split, reconstruction, weight, knobs.length, notices)
 
 
 def lesson(knobs: Knobs, model: VisionLanguageModel) -> Lesson:
