@@ -15,9 +15,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from limner.store.knobs import ASIDE
 from limner.train.checkpoint import file_hash, sync
-
-ASIDE = ".writing-"
 
 
 def discard(folder: Path, *names: str) -> None:

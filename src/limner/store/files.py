@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from limner.catalogue.places import shipped
 from limner.errors import CheckpointError, InputError
 from limner.nn.weights import misfits
-from limner.store.commit import ASIDE, commit, discard, finish
-from limner.store.knobs import CARD
+from limner.store.knobs import ASIDE, CARD
 from limner.train.checkpoint import file_hash
 
 WEIGHTS = "weights.safetensors"
@@ -39,6 +38,8 @@ DESCRIPTION = (
 
 def write(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any], carried: dict[str, str]) -> Path:
     """Write a model: the folder holds what it held before, or the new model, at whatever moment this is cut."""
+    from limner.store.commit import commit, discard, finish
+
     parts = {**card["knobs"], **carried}
     weights, described = folder / (ASIDE + WEIGHTS), folder / (ASIDE + CARD)
     try:
@@ -141,6 +142,8 @@ def locate(name: str | Path) -> Path:
 def read_card(folder: Path) -> dict[str, Any]:
     """The parsed recipe.json of a model folder."""
     if (folder / (ASIDE + CARD)).is_file():
+        from limner.store.commit import finish
+
         finish(folder, WEIGHTS, CARD, *CARRIED)
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ from limner.errors import CheckpointError
 from limner.train.settings import Settings, marked
 
 CARD = "recipe.json"
+ASIDE = ".writing-"  # before the name of a file that is being written
 
 
 def json_knobs(knobs: Settings) -> dict[str, Any]:
