@@ -48,7 +48,7 @@ class CaptionedPictures:
         """The request and the caption of each; no picture is read."""
         return (Turn(DESCRIBE, self.captions[index], "caption") for index in self.indices)
 
-    def asked(self) -> Iterator[tuple[str, str, bool]]:
+    def first_questions(self) -> Iterator[tuple[str, str, bool]]:
         """Of each picture its name and the request; and that it has a picture."""
         names = self.own.names()
         return ((names[index], DESCRIBE, True) for index in self.indices)

@@ -94,7 +94,7 @@ class ConversationFile:
         """The turns of all rows; no picture is read."""
         return (turn for row in self.rows for turn in row.turns)
 
-    def asked(self) -> Iterator[tuple[str, str, bool]]:
+    def first_questions(self) -> Iterator[tuple[str, str, bool]]:
         """Of each row its name, its first question, and whether it has a picture."""
         return ((row.name, row.turns[0].question, row.picture is not None) for row in self.rows)
 

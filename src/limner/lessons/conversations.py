@@ -69,7 +69,7 @@ def within(
     """The conversations of which a row of ``length`` tokens holds the picture, the first question and a token of its
     answer; ``notices`` gets a sentence on the others. Raises `InputError` if none is left."""
     around, kept, first = len(model.vocabulary.prompt_ids("")), [], ""
-    for index, (name, question, pictured) in enumerate(conversations.asked()):
+    for index, (name, question, pictured) in enumerate(conversations.first_questions()):
         room = length - 1 - (model.image_tokens if pictured else 0)
         short = question.isascii() and len(question) + around + 8 < room  # no subword is shorter than a letter
         if short or len(model.vocabulary.prompt_ids(question)) <= room:

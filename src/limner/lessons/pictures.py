@@ -89,8 +89,8 @@ def learning_from(
         notices: list[str] = []
         source = CachedSource(Readable(training, notices))
         stream = Stream([source], vary=[chain(mirrored, shifted)], seed=seed, notices=notices)
-        shown = readable(kept, notices)
-        return stream, {"own": shown} if shown else {}
+        last = readable(kept, notices)
+        return stream, {"own": last} if last else {}
     side = min(extent(size))
     emoji, scenes = Emoji("heldout", size=side), Scenes(0, split="heldout", size=side, objects=(1, 4))
     return worlds(size, seed), {"emoji": Padded(emoji, size), "scenes": Padded(scenes, size)}
