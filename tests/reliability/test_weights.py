@@ -177,6 +177,21 @@ def test_blocks_that_are_not_there_are_not_built(llamagen: State, tmp_path: Path
         limner.load(tmp_path / "w.pt", side=3)
 
 
+def test_classes_and_guidance_that_are_none_end_in_a_sentence(tmp_path: Path) -> None:
+    import numpy as np
+
+    generator, tokenizer = llamagen_states()
+    torch.save(generator, tmp_path / "g.pt")
+    torch.save(tokenizer, tmp_path / "t.pt")
+    model = limner.load(tmp_path / "g.pt", tokenizer=tmp_path / "t.pt", side=3)
+    assert len(model.draw(classes=np.int64(3))) == 1
+    for classes in ("3", 1.5, [1.0], None, [99]):
+        with pytest.raises(InputError, match="class"):
+            model.draw(classes=classes)
+    with pytest.raises(InputError, match="guidance is nan"):
+        model.draw(classes=[3], guidance=NAN)
+
+
 class Payload:
     """What a hostile pickle runs."""
 

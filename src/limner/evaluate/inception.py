@@ -15,7 +15,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from limner.errors import InputError
+from limner.errors import CheckpointError, InputError
+from limner.nn.tensor_files import read_tensors
+from limner.nn.weights import listed, unsound
 from limner.types import Image
 
 Kernel = int | tuple[int, int]
@@ -189,16 +191,11 @@ def load_inception(path: Path) -> InceptionV3:
     if not path.is_file():
         raise InputError(f"there is no file {path} with Inception weights; give the path of the FID weights you have")
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(f"{path} cannot be read as weights ({type(error).__name__}); download it again") from error
-    if not isinstance(state, dict):
-        raise InputError(f"{path} holds a {type(state).__name__}, not named weights; save a state dict")
+        state: dict[str, Tensor] = read_tensors(path)
+    except CheckpointError as error:
+        raise InputError(f"{path} cannot be read as weights ({error})") from None
+    if broken := unsound(state):
+        raise InputError(f"NaN or infinity is in {listed(broken)} of {path}: download it again")
     with torch.device("meta"):
         model = InceptionV3()
     wanted = model.state_dict()
