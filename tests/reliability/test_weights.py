@@ -16,7 +16,7 @@ from tests.zoo.test_released_drawing import llamagen_states, mar_states, var_sta
 from torch import Tensor
 
 import limner
-from limner.errors import CheckpointError, LimnerError
+from limner.errors import CheckpointError, InputError, LimnerError
 from limner.nn.tensor_files import read_tensors
 from limner.store.released import load_released
 
