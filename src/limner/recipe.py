@@ -106,7 +106,7 @@ class Technique(Generic[ChangedT, KnobsT]):
         system: id in the catalogue, or None.
         tiny: knobs for the tests' tiny host.
         neutral: knobs, besides ``tiny``, under which the host draws at temperature 0 what it draws without the
-            technique, token by token; None if there are none.
+            technique, token by token, or sees to the bit as without it; None if there are none.
         claims: what is proven about it.
     """
 

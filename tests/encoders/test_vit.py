@@ -81,7 +81,7 @@ def test_pictures_need_not_be_square():
     assert patches.positions[0, 5].tolist() == [1, 1]
     row, column = torch.meshgrid(torch.arange(4.0), torch.arange(4.0), indexing="ij")
     model.position[1:] = torch.stack([row, column], 2).flatten(0, 1).repeat(1, 8)
-    from limner.encoders.patch_embedding import interpolated
+    from limner.nn.positions import interpolated
 
     wide = interpolated(model.position[1:], 4, 8).unflatten(0, (4, 8))
     assert torch.allclose(wide[:, 2:6, 1], (torch.arange(2, 6) + 0.5) / 2 - 0.5 + torch.zeros(4, 1), atol=0.1)

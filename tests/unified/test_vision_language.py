@@ -112,7 +112,7 @@ def test_a_reduction_reads_patches_and_the_question() -> None:
         seen.append(None if query is None else query.shape)
         return patches.select(torch.zeros(len(patches.vectors), 1, dtype=torch.long))
 
-    reduced = model.reducing(first)
+    reduced = model.changed(reduce=first)
     assert (model.image_tokens, reduced.image_tokens) == (4, 1)
     reduced.answers(plain("red")[None].expand(2, -1, -1, -1), [ASKED, "is it red ?"])
     assert seen[0] is None

@@ -174,6 +174,7 @@ def test_knobs_are_read_from_text(monkeypatch):
     assert knobs == Scale(4.0, False, "cosine")
     assert isinstance(knobs.strength, float)
     assert techniques.read_technique("guided:name=null")[1] == Scale()
+    assert techniques.read_technique("guided:name=[a,b],strength=2")[1] == Scale(2.0, name="[a,b]")
     with pytest.raises(InputError, match="cached is 'maybe', which is no bool"):
         techniques.read_technique("guided:cached=maybe")
 
@@ -194,3 +195,82 @@ def test_pruned_patches_are_read_no_more(trained, host):
     read = [patch[0].word for patches in pruned.words(image).patches for patch in patches]
     assert read.count("") == 1
     assert isinstance(pruned.see(image, "What colour is it?"), str)
+
+
+def seeing() -> list[str]:
+    """The techniques of models that see."""
+    from limner.models.vision_language import VisionLanguageModel
+    from limner.store.techniques import find_technique
+
+    return [path for path in TECHNIQUES if find_technique(path).on is VisionLanguageModel]
+
+
+@pytest.mark.parametrize("path", seeing())
+def test_with_neutral_knobs_it_is_the_plain_model_to_the_bit(trained, path):
+    """Every token kept, no second view: states, losses and answers of rows with pictures and without."""
+    import limner
+    from limner.data.conversations import Turn
+    from limner.store.techniques import find_technique
+    from limner.unified.conversation import pack
+
+    technique = find_technique(path)
+    assert technique.neutral is not None
+    name, images = trained(technique.host).name, torch.rand(2, 3, 16, 16) * 2 - 1
+    plain = limner.load(name)
+    changed = technique.change(limner.load(name), technique.knobs(**{**technique.tiny, **technique.neutral}))
+    questions = ["What is it?", "How many things are there?"]
+    packed = pack([[Turn(questions[0])], [Turn(questions[1], "two")]], plain.vocabulary, plain.image_tokens)
+    with torch.no_grad():
+        assert torch.equal(*(model.hidden(packed, model.vectors(images)) for model in (plain, changed)))
+        assert torch.equal(*(model.first_words(None, questions) for model in (plain, changed)))
+    assert plain.answers(images, questions) == changed.answers(images, questions)
+    assert plain.answers(None, questions) == changed.answers(None, questions)
+
+
+@pytest.mark.parametrize("path", seeing())
+def test_answers_of_a_batch_are_those_of_its_pictures(trained, path):
+    import limner
+    from limner.store.techniques import find_technique
+
+    technique = find_technique(path)
+    model = technique.change(limner.load(trained(technique.host).name), technique.knobs(**technique.tiny))
+    images, questions = torch.rand(2, 3, 16, 16) * 2 - 1, ["What is it?", "How many things are there?"]
+    together = model.answers(images, questions)
+    assert together == [model.answers(images[i : i + 1], questions[i : i + 1])[0] for i in range(2)]
+
+
+def test_pyramiddrop_refuses_layers_that_do_not_fit(trained):
+    import limner
+    from limner.errors import InputError
+    from limner.store.techniques import with_techniques
+
+    with pytest.raises(InputError, match=r"layers \[1, 2\] and ratios \[0.5\] do not fit"):
+        with_techniques(limner.load(trained("understanding/llava").name), ["pyramiddrop:layers=[1,2],ratios=[0.5]"])
+
+
+@pytest.mark.parametrize(
+    ("texts", "sentence"),
+    [
+        (["pyramiddrop:ratios=[0.5]", "aim"], "already drops tokens from its layers by another technique"),
+        (["ritual", "llava-align"], "already contrasts its pictures by another technique"),
+        (["evit", "vtc-cls:keep=2"], "this technique reads attention"),
+        (["tokens:count=1"], "makes one number of tokens"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(trained, texts, sentence):
+    import limner
+    from limner.errors import InputError
+    from limner.store.techniques import with_techniques
+
+    with pytest.raises(InputError, match=sentence):
+        with_techniques(limner.load(trained("understanding/llava").name), texts)
+
+
+def test_reductions_and_readers_and_views_compose(trained):
+    import limner
+    from limner.store.techniques import with_techniques
+
+    texts = ["vtc-cls:keep=3", "aim:merged=0.5,slope=0", "ritual"]
+    model = with_techniques(limner.load(trained("understanding/llava").name), texts)
+    assert model.image_tokens == 1
+    assert isinstance(model.see(Image.new("RGB", (32, 32), "red"), "What colour is it?"), str)

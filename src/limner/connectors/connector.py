@@ -10,6 +10,7 @@ another language model; the others ignore it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Float
@@ -29,12 +30,33 @@ def unreduced(patches: Patches, query: Query | None) -> Patches:
     return patches
 
 
+@dataclass(frozen=True)
+class InTurn:
+    """One reduction, then another."""
+
+    first: Reduce
+    second: Reduce
+
+    def __call__(self, patches: Patches, query: Query | None) -> Patches:
+        return self.second(self.first(patches, query), query)
+
+
 @runtime_checkable
 class Connector(Protocol):
     """Exchangeable in one line."""
 
     def __call__(self, patches: Patches, words: Words) -> Float[Tensor, "b m d"]:
         """Input vectors of the language model: one per patch, or as many as the connector makes."""
+
+
+@runtime_checkable
+class Counted(Connector, Protocol):
+    """A connector that makes any of several numbers of vectors: the fewer, the coarser."""
+
+    count: int
+
+    def with_count(self, count: int) -> Counted:
+        """The same connector, with the same weights, making ``count``; raises `InputError` if it cannot."""
 
 
 @runtime_checkable

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.decode.decoder import Decoder
+from limner.decode.schedules import constant
 from limner.decode.step import until
 from limner.generators.backbones.backbone import Contexts, Embedded
 from limner.generators.conditions import Conditioning
 from limner.generators.generator import Generator
 from limner.generators.heads.head import SamplingOptions
-from limner.generators.heads.words import WordHead
+from limner.generators.heads.words import Combine, WordHead
 from limner.generators.orders import Raster
 from limner.languages.language import LanguageModel, Vectors
 from limner.nn.cache import Rewindable
@@ -41,7 +42,8 @@ def complete(
     limit: int,
     options: SamplingOptions = GREEDY,
     rng: Rng | None = None,
-) -> Int[Tensor, "b written"]:
+    combine: Combine | None = None,
+) -> Int[Tensor, "rows written"]:
     """The subwords that follow prompts.
 
     Args:
@@ -51,24 +53,29 @@ def complete(
         lengths: positions of each prompt, at least 1.
         stop: id that ends a row; rows are filled with it after their end.
         limit: most subwords of a row.
-        options: without guidance; the likeliest subword each time, if left out.
+        options: the likeliest subword each time, if left out; guidance above 1 needs ``combine``.
         rng: with one seed per row, a batch equals its rows alone; needed above temperature 0.
+        combine: makes one answer of two prompts, see `limner.decode.contrast`: the second half of the rows are the
+            other prompts of the first, and half as many rows are written.
     """
+    assert (combine is None) == (options.guidance == 1.0), "two prompts are combined by guidance above 1"
+    own, other = (x, None) if combine is None else x.chunk(2)
     generator = Generator(
         layout=Layout(((limit,),)),
         order=Raster(),
         backbone=GrowingText(language, visible, lengths, limit),
-        head=WordHead(language),
-        condition=PromptVectors(x.shape[1]),
+        head=WordHead(language, combine),
+        condition=PromptVectors(x.shape[1], other),
     )
     assert rng is not None or options.temperature == 0, "a temperature above 0 needs an rng"
-    ids = Decoder(generator, options, step=until(stop))(x, Rng(0, x.device) if rng is None else rng)
+    decoder = Decoder(generator, options, guidance=constant, step=until(stop))
+    ids = decoder(own, Rng(0, x.device) if rng is None else rng)
     before_end = (ids != stop).cumprod(1).sum(1)
     return ids[:, : int(before_end.max()) + 1]
 
 
 class GrowingText(nn.Module):
-    """A language model as a `limner.generators.backbones.backbone.Backbone` in raster order, without guidance.
+    """A language model as a `limner.generators.backbones.backbone.Backbone` in raster order.
 
     Args:
         language: the model.
@@ -121,9 +128,14 @@ class GrowingText(nn.Module):
 
 @dataclass
 class PromptVectors:
-    """Prompts, which are vectors already, as a `limner.generators.conditions.Condition` of ``count`` positions."""
+    """Prompts, which are vectors already, as a `limner.generators.conditions.Condition` of ``count`` positions; where
+    the condition is dropped, ``other`` prompts stand instead."""
 
     count: int
+    other: Vectors | None = None
 
     def __call__(self, condition: Vectors, dropped: Bool[Tensor, "b"]) -> Conditioning:
-        return Conditioning(condition)
+        if self.other is None:
+            return Conditioning(condition)
+        other = self.other.repeat(len(condition) // len(self.other), 1, 1)
+        return Conditioning(torch.where(dropped[:, None, None], other, condition))

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.encoders.class_attention import Received, attended
-from limner.encoders.patch_embedding import PatchEmbedding, encoded, interpolated, side_of_grid
+from limner.encoders.patch_embedding import PatchEmbedding, encoded, side_of_grid
 from limner.nn.blocks import EVERYTHING, Attention, Block, Stack
 from limner.nn.norms import RmsNorm, SwiGlu
+from limner.nn.positions import interpolated
 from limner.types import Image, Patches
 
 

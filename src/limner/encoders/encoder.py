@@ -31,6 +31,18 @@ class VisionEncoder(Protocol):
 
 
 @runtime_checkable
+class Around(VisionEncoder, Protocol):
+    """An encoder made of another, whose weights are all that it has."""
+
+    encoder: VisionEncoder
+
+
+def innermost(encoder: VisionEncoder) -> VisionEncoder:
+    """The encoder that all others are around."""
+    return innermost(encoder.encoder) if isinstance(encoder, Around) else encoder
+
+
+@runtime_checkable
 class Vocabulary(Protocol):
     """Captions to rows of subword ids, padded with 0 to one length."""
 

@@ -20,9 +20,10 @@ from torch import nn
 from torch.nn import functional
 
 from limner.encoders.class_attention import Received, attended
-from limner.encoders.patch_embedding import PatchEmbedding, encoded, interpolated, side_of_grid
+from limner.encoders.patch_embedding import PatchEmbedding, encoded, side_of_grid
 from limner.nn import rope
 from limner.nn.blocks import Attention, Block, Context, Stack
+from limner.nn.positions import interpolated
 from limner.nn.transformer import Mlp
 from limner.types import Image, Patches
 

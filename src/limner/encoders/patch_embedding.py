@@ -69,16 +69,6 @@ def side_of_grid(size: int, patch: int, width: int, multiple: int) -> int:
     return size // patch
 
 
-def interpolated(table: Float[Tensor, "n d"], rows: int, columns: int) -> Float[Tensor, "m d"]:
-    """The positions of a square grid, resampled to ``rows`` x ``columns``; those of the same grid as they are."""
-    side = round(len(table) ** 0.5)
-    if (rows, columns) == (side, side):
-        return table
-    square = rearrange(table, "(h w) d -> 1 d h w", h=side).float()
-    resized = functional.interpolate(square, size=(rows, columns), mode="bicubic", align_corners=False)
-    return rearrange(resized, "1 d h w -> (h w) d").to(table.dtype)
-
-
 def encoded(
     blocks: Stack, x: Sequence, rows: int, columns: int, context: Context
 ) -> tuple[Float[Tensor, "b kept d"], Int[Tensor, "b patches 2"]]:

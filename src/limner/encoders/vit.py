@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.encoders.class_attention import Received, attended
-from limner.encoders.patch_embedding import PatchEmbedding, Stem, encoded, interpolated, side_of_grid
+from limner.encoders.patch_embedding import PatchEmbedding, Stem, encoded, side_of_grid
 from limner.errors import InputError
 from limner.nn.blocks import EVERYTHING, vit_blocks
+from limner.nn.positions import interpolated
 from limner.types import Image, Patches
 
 
@@ -88,6 +89,11 @@ class VisionTransformer(nn.Module):
             x = torch.cat([self.class_token.to(x.dtype).expand(len(x), 1, -1), x], 1)
         return self.norm_first(x + position.to(x.dtype)), (rows, columns)
 
+    @property
+    def before(self) -> int:
+        """Tokens in front of the patches."""
+        return int(self.class_token is not None)
+
     def attended(self, image: Image) -> tuple[Patches, Received]:
         """See `limner.encoders.class_attention.Attentive`."""
-        return attended(self, self.blocks, int(self.class_token is not None), image)
+        return attended(self, self.blocks, self.before, image)

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from limner.nn.blocks import Rotation, Stack
 from limner.nn.cache import Rewindable
 
 Vectors = Float[Tensor, "b n d"]
@@ -49,6 +50,16 @@ class LanguageModel(Protocol):
 
     def cache(self, length: int) -> Rewindable:
         """Room for the keys and values of ``length`` positions; only the model that made it can go on with it."""
+
+
+@runtime_checkable
+class Layered(LanguageModel, Protocol):
+    """A language model whose layers can be reached: hooks before them may drop tokens, and count places anew."""
+
+    blocks: Stack
+
+    def rotation(self, places: Int[Tensor, "b n"]) -> Rotation:
+        """How queries and keys at these places are turned."""
 
 
 def visibility(segments: Int[Tensor, "b n"], pictures: Int[Tensor, "b n"]) -> Bool[Tensor, "b n n"]:

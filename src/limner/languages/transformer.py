@@ -67,12 +67,15 @@ class LanguageTransformer(nn.Module):
         places: Int[Tensor, "b n"],
         visible: Bool[Tensor, "b n total"],
         cache: KeyValueCache | None = None,
-    ) -> Vectors:
-        """Last hidden states; raises `InputError` for places beyond ``length``."""
+    ) -> Float[Tensor, "b kept d"]:
+        """Last hidden states of the tokens that hooks left; raises `InputError` for places beyond ``length``."""
         if int(places.max()) >= self.length:
             raise InputError(f"a text of {int(places.max()) + 1} tokens is longer than this model's {self.length}")
-        rotate = rope.Rotary(self.turns[places], rope.rotate_halves)
-        return self.norm(self.blocks(x, Context(visible[:, None], rotate, cache=cache)))
+        return self.norm(self.blocks(x, Context(visible[:, None], self.rotation(places), cache=cache)))
+
+    def rotation(self, places: Int[Tensor, "b n"]) -> rope.Rotary:
+        """How queries and keys at these places are turned."""
+        return rope.Rotary(self.turns[places], rope.rotate_halves)
 
     def logits(self, hidden: Vectors) -> Float[Tensor, "b n v"]:
         """Inner products with the table."""

@@ -167,6 +167,10 @@ class ConversationLesson:
         self.sources, self.held_out = sources, held_out
         self.reconstruction, self.weight, self.length = reconstruction, weight, length
 
+    def seen_by(self, model: VisionLanguageModel) -> ConversationLesson:
+        """The same lesson for another model of this vocabulary."""
+        return ConversationLesson(model, self.sources, self.held_out, self.reconstruction, self.weight, self.length)
+
     def batch(self, start: int, size: int) -> dict[str, Tensor]:
         """Images and packed turns of items ``start .. start + size``; where there is no image, a blank."""
         count, rows = len(self.sources), []

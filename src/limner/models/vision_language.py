@@ -3,7 +3,7 @@ arXiv:2304.08485).
 
     patches = reduce(encoder(image), question)                  all patches, or fewer: pruned, merged, resampled
     vectors = connector(patches, words)                         the image, as if it were words
-    hidden  = language([vectors; embed(question, answer)])      read together
+    hidden  = language([vectors; embed(question, answer)])      read together, by the reader
     loss    = cross-entropy of the answers alone
 
 Nothing here knows which of each it holds, nor how many patches an image has.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol, SupportsIndex, TypeAlias, cast, overload, runtime_checkable
 
 import torch
@@ -20,17 +21,20 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from limner.connectors.connector import Connector, Query, Reduce, unreduced
+from limner.connectors.connector import Connector, InTurn, Query, Reduce, unreduced
 from limner.data.conversations import DESCRIBE, Turn
 from limner.data.preprocess import Given, Pictures, gather
-from limner.decode.text import complete
+from limner.decode.contrast import Contrast
+from limner.decode.text import GREEDY, complete
 from limner.encoders.encoder import VisionEncoder
 from limner.errors import InputError
 from limner.languages.language import LanguageModel, Vectors
+from limner.nn.transformer import take
 from limner.nn.whole_batch import over_batch
 from limner.types import Image, Patches, whole
-from limner.unified.conversation import TextVocabulary, pack
-from limner.unified.segments import NOTHING, Packed, embed
+from limner.unified.conversation import TextVocabulary, pack, segments_of
+from limner.unified.dropping import Reader, whole_rows
+from limner.unified.segments import NOTHING, Packed, embed, lay_out
 from limner.unified.words import PatchWords, patch_words
 
 ANSWER = 24  # subwords of the longest answer, unless ``limit`` is larger
@@ -66,6 +70,8 @@ class VisionLanguageModel(nn.Module):
         placed: add a learned vector per position to the connector's. Mixtures of words do not hold their position, and
             rotary positions do not distinguish equal ones.
         reduce: makes fewer patches of an encoder's; a module too if it learns.
+        reader: how the language model reads rows, see `limner.unified.dropping`.
+        contrast: a second view of every picture that has a say in each word of an answer, see `limner.decode.contrast`.
     """
 
     def __init__(
@@ -78,26 +84,44 @@ class VisionLanguageModel(nn.Module):
         learns_to_see: bool = False,
         placed: bool = False,
         reduce: Reduce = unreduced,
+        reader: Reader = whole_rows,
+        contrast: Contrast | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.connector, self.language, self.vocabulary = encoder, connector, language, vocabulary
-        self.reduce, self._counts = reduce, dict[tuple[int, int], int]()
+        self.reduce, self.reader, self.contrast = reduce, reader, contrast
+        self._counts = dict[tuple[int, int], int]()
         assert isinstance(encoder, nn.Module)
         encoder.requires_grad_(learns_to_see)
         self.learns_to_see = learns_to_see
         scale = float(language.words.detach().std())
         self.position = nn.Parameter(scale * torch.randn(self.image_tokens, language.width)) if placed else None
 
-    def reducing(self, reduce: Reduce, encoder: VisionEncoder | None = None) -> VisionLanguageModel:
-        """The same model with another reduction, and with the encoder that gives the patches what it reads; modules and
-        weights are shared."""
+    def changed(
+        self,
+        *,
+        encoder: VisionEncoder | None = None,
+        connector: Connector | None = None,
+        reduce: Reduce | None = None,
+        reader: Reader | None = None,
+        contrast: Contrast | None = None,
+    ) -> VisionLanguageModel:
+        """The same model with these; modules and weights are shared. A second reduction comes after the first. Raises
+        `InputError` for a second reader, and for a second contrast."""
+        if (reader and self.reader is not whole_rows) or (contrast and self.contrast):
+            part = "drops tokens from its layers" if reader else "contrasts its pictures"
+            raise InputError(f"this model already {part} by another technique: use one of the two")
+        if reduce is not None and self.reduce is not unreduced:
+            reduce = InTurn(self.reduce, reduce)
         made = VisionLanguageModel(
             encoder or self.encoder,
-            self.connector,
+            connector or self.connector,
             self.language,
             self.vocabulary,
             learns_to_see=self.learns_to_see,
-            reduce=reduce,
+            reduce=reduce or self.reduce,
+            reader=reader or self.reader,
+            contrast=contrast or self.contrast,
         )
         made.position = self.position
         return made.train(self.training)
@@ -148,7 +172,8 @@ class VisionLanguageModel(nn.Module):
 
     def hidden(self, packed: Packed, vectors: Float[Tensor, "pictured m d"] | None) -> Vectors:
         """Last hidden states of every token."""
-        return self.language(self.embed(packed, vectors), packed.positions, packed.visible())
+        language = self.reader(self.language, packed)
+        return language(self.embed(packed, vectors), packed.positions, packed.visible())
 
     def image_states(self, image: Image) -> Float[Tensor, "b m d"]:
         """Last hidden states of images alone; questions behind them change nothing, for no image attends to words."""
@@ -225,19 +250,48 @@ class VisionLanguageModel(nn.Module):
         if images is not None and len(images) != len(questions):
             raise InputError(f"{len(images)} pictures were given {len(questions)} questions: give one for each")
         answers: list[str] = []
+        contrast = self.contrast if images is not None and self.contrast and self.contrast.alpha else None
         for start in range(0, len(questions), BATCH):
             part = slice(start, start + BATCH)
-            vectors = None if images is None else self.vectors(images[part], self._query(questions[part]))
-            count = 0 if vectors is None else vectors.shape[1]
-            rows = [[Turn(text)] for text in questions[part]]
-            packed = pack(rows, self.vocabulary, count, length=self.language.length - 1)
+            views: list[Image | None] = [None] if images is None else [images[part]]
+            if images is not None and contrast is not None:
+                views.append(contrast.view(images[part], questions[part]))
+            packed, x = self._prompts(views, questions[part])
             written = complete(
-                self.language,
-                self.embed(packed, vectors),
+                self.reader(self.language, packed),
+                x,
                 packed.visible(),
                 packed.lengths(),
                 stop=self.vocabulary.end(),
                 limit=limit,
+                options=GREEDY if contrast is None else replace(GREEDY, guidance=1.0 + contrast.alpha),
+                combine=contrast,
             )
             answers += [self.vocabulary.text(row) for row in written.tolist()]
         return answers
+
+    def first_words(self, vectors: Float[Tensor, "b m d"] | None, questions: Sequence[str]) -> Float[Tensor, "b v"]:
+        """The probability of each subword of beginning the answer to a question about a picture of these vectors, or
+        about none; gradients pass."""
+        count = 0 if vectors is None else vectors.shape[1]
+        packed = pack([[Turn(text)] for text in questions], self.vocabulary, count).to(self.language.words.device)
+        last = packed.lengths()[:, None] - 1
+        return self.language.logits(take(self.hidden(packed, vectors), last))[:, 0].float().softmax(-1)
+
+    def _prompts(
+        self, views: Sequence[Image | None], questions: Sequence[str]
+    ) -> tuple[Packed, Float[Tensor, "rows n d"]]:
+        """The questions as prompts, once for each view of their pictures, and their input vectors."""
+        seen = [None if view is None else self.vectors(view, self._query(questions)) for view in views]
+        rows = [
+            segments_of(
+                [Turn(text)],
+                self.vocabulary,
+                0 if vectors is None else vectors.shape[1],
+                length=self.language.length - 1,
+            )
+            for vectors in seen
+            for text in questions
+        ]
+        packed, given = lay_out(rows), [vectors for vectors in seen if vectors is not None]
+        return packed, self.embed(packed, torch.cat(given) if given else None)

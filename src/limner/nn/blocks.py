@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -105,6 +105,8 @@ class Context(NamedTuple):
 
 
 EVERYTHING = Context()
+Rows: TypeAlias = slice | Int[Tensor, "b rows"]  # queries of every row alike, or by their index in each
+ALL = slice(None)
 LayerHook: TypeAlias = Callable[[int, Sequence, Context], tuple[Sequence, Context]]
 
 
@@ -157,7 +159,7 @@ class Attention(nn.Module):
         return query, key, value
 
     def weights(
-        self, x: Sequence, context: Context = EVERYTHING, layer: int = 0, rows: slice = slice(None)
+        self, x: Sequence, context: Context = EVERYTHING, layer: int = 0, rows: Rows = ALL
     ) -> Float[Tensor, "b heads rows total"]:
         """How much each query of ``rows`` attends to each key, those in the cache included; a row sums to 1. Nothing
         is added to the cache."""
@@ -165,12 +167,17 @@ class Attention(nn.Module):
         before = None if context.cache is None else context.cache.read(layer)
         if before is not None:
             key = torch.cat([before[0][: len(key)], key], dim=2)
-        scores = (query[:, :, rows] * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+        scores = (_rows(query, rows) * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
         visible = context.visible()
         if visible is not None:
-            visible = visible.expand(*visible.shape[:-2], query.shape[2], visible.shape[-1])[..., rows, :]
-            scores = scores.masked_fill(~visible, float("-inf"))
+            visible = visible.reshape((1,) * (4 - visible.ndim) + visible.shape)
+            visible = visible.expand(len(x), -1, query.shape[2], -1)
+            scores = scores.masked_fill(~_rows(visible, rows), float("-inf"))
         return scores.softmax(-1)
+
+
+def _rows(x: Shaped[Tensor, "b heads n c"], rows: Rows) -> Shaped[Tensor, "b heads rows c"]:
+    return x[:, :, rows] if isinstance(rows, slice) else x.take_along_dim(rows[:, None, :, None], 2)
 
 
 class Block(nn.Module):
@@ -219,7 +226,7 @@ class Block(nn.Module):
         return Modulation.of(self.modulation(condition))
 
     def weights(
-        self, x: Sequence, context: Context = EVERYTHING, layer: int = 0, rows: slice = slice(None)
+        self, x: Sequence, context: Context = EVERYTHING, layer: int = 0, rows: Rows = ALL
     ) -> Float[Tensor, "b heads rows total"]:
         """The attention of this block, were it called so; see `Attention.weights`."""
         x = self.norm1(x)
@@ -262,7 +269,7 @@ class PostNormBlock(nn.Module):
         return x if "mlp" in context.skip else self.norm2(x + self.drop(self.mlp(x)))
 
     def weights(
-        self, x: Sequence, context: Context = EVERYTHING, layer: int = 0, rows: slice = slice(None)
+        self, x: Sequence, context: Context = EVERYTHING, layer: int = 0, rows: Rows = ALL
     ) -> Float[Tensor, "b heads rows total"]:
         """The attention of this block, were it called so; see `Attention.weights`."""
         return self.attn.weights(x, context, layer, rows)

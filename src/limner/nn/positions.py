@@ -7,8 +7,10 @@ arXiv:2111.06377, Appendix A).
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from limner.errors import InputError
 
@@ -24,3 +26,13 @@ def grid_positions(grid: int | tuple[int, int], width: int) -> Float[Tensor, "1 
     waves = torch.cat([angles.sin(), angles.cos()], dim=1)
     columns, rows = waves[:length].expand(height, -1, -1), waves[:height, None].expand(-1, length, -1)
     return torch.cat([columns, rows], dim=-1).reshape(1, height * length, width).float()
+
+
+def interpolated(table: Float[Tensor, "n d"], rows: int, columns: int) -> Float[Tensor, "m d"]:
+    """The positions of a square grid, resampled to ``rows`` x ``columns``; those of the same grid as they are."""
+    side = round(len(table) ** 0.5)
+    if (rows, columns) == (side, side):
+        return table
+    square = rearrange(table, "(h w) d -> 1 d h w", h=side).float()
+    resized = functional.interpolate(square, size=(rows, columns), mode="bicubic", align_corners=False)
+    return rearrange(resized, "1 d h w -> (h w) d").to(table.dtype)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -50,7 +51,7 @@ def read_technique(text: str) -> tuple[Technique[Any, Any], Any]:
     technique = find_technique(name)
     hints = typing.get_type_hints(technique.knobs)
     values: dict[str, Any] = {}
-    for setting in filter(None, rest.split(",")):
+    for setting in filter(None, re.split(r",(?![^\[]*\])", rest)):  # commas within brackets are a list's
         knob, sign, written = setting.partition("=")
         knob = knob.strip().replace("-", "_")
         if not sign or knob not in hints:

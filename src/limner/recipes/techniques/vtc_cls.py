@@ -35,7 +35,7 @@ def apply(model: VisionLanguageModel, knobs: Knobs) -> VisionLanguageModel:
     """The model, reading the patches of largest weight; raises `InputError` if its encoder's attention is unknown."""
     if not isinstance(model.encoder, Attentive):
         raise InputError("this technique reads attention, which this model's encoder has not: choose a transformer")
-    return model.reducing(Heaviest(knobs.keep), ClassWeighted(model.encoder, knobs.start))
+    return model.changed(encoder=ClassWeighted(model.encoder, knobs.start), reduce=Heaviest(knobs.keep))
 
 
 RECIPE = Technique(
@@ -47,6 +47,7 @@ RECIPE = Technique(
     on=VisionLanguageModel,
     host="understanding/llava",
     tiny={"keep": 2},
+    neutral={"keep": 1_000_000},
     claims=(
         Claim(
             text="of 64 patches the 16 that receive most attention answer more questions right than 16 at random",

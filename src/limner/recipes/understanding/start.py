@@ -12,6 +12,7 @@ from torch import nn
 
 from limner.connectors.basis import LanguageBasis
 from limner.connectors.scores import DenseHead
+from limner.encoders.encoder import innermost
 from limner.encoders.matcher import ImageTextModel
 from limner.encoders.subwords import SubwordClassifier
 from limner.errors import InputError
@@ -38,7 +39,7 @@ def start_encoder(knobs: SmallKnobs, model: VisionLanguageModel) -> None:
         return
     source = load(knobs.encoder)
     trained = cast(nn.Module, source.encoder) if isinstance(source, ImageTextModel) else nn.Module()
-    encoder = cast(nn.Module, model.encoder)
+    encoder = cast(nn.Module, innermost(model.encoder))
     if shapes(trained) != shapes(encoder):
         raise InputError(
             f"--encoder {knobs.encoder} is no vision transformer of {knobs.encoder_depth} blocks of width "
