@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from math import prod
 from operator import index
-from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -135,7 +135,7 @@ class Tokenizer(Protocol):
         """
 
 
-def whole(value: SupportsIndex, name: str, least: int | None = None) -> int:
+def whole(value: Any, name: str, least: int | None = None) -> int:
     """A number without fraction as Python's own, whether Python, numpy or torch made it; raises `InputError` for others
     and for those below ``least``, by the ``name`` that people know it by."""
     try:

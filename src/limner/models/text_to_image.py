@@ -197,7 +197,8 @@ class TextToImage(ImageGenerator):
     ) -> list[Pillow.Image]:
         """``n`` pictures of each prompt, prompt by prompt.
 
-        Picture i of a prompt depends on the prompt, ``seed`` and i alone, not on what is drawn beside it. ``solver``
+        Picture i of a prompt depends on the prompt, ``seed`` and i alone; what is drawn beside it and the number of
+        threads change rounding, at most 1 of 255 in a pixel (docs/reliability.md, 16). ``solver``
         and ``head_steps`` are of models with a diffusion head: ``solver="dpm++", head_steps=10`` takes a fraction of
         the time and is approximate, see `limner.processes.solvers`.
 

@@ -49,7 +49,8 @@ class VectorQuantizer(Discrete):
     def nearest(self, z: Float[Tensor, "t c"]) -> Int[Tensor, "t"]:
         """Index of the nearest row of each vector, in fp32."""
         with torch.autocast(z.device.type, enabled=False):
-            distance = self.codebook.square().sum(1) - 2.0 * z.float() @ self.codebook.T
+            rows = self.codebook.float()
+            distance = rows.square().sum(1) - 2.0 * z.float() @ rows.T
         return distance.argmin(1)
 
     def forward(self, features: Features, rng: Rng) -> Bottleneck:
