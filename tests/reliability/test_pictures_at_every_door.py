@@ -146,7 +146,7 @@ def test_many_pictures_are_each_of_them(every_door: Any) -> None:
 def test_a_tensor_that_may_be_meant_otherwise_is_read_with_a_word() -> None:
     """[0, 1] is the bright half of [-1, 1], and what other libraries mean by the whole."""
     with pytest.warns(UserWarning, match="read as the bright half"):
-        limner.load("vq-vae-64").encode(torch.from_numpy(FLOATS).permute(2, 0, 1))
+        limner.load("limner-64").words(torch.from_numpy(FLOATS).permute(2, 0, 1))
 
 
 @settings(deadline=None, max_examples=60)

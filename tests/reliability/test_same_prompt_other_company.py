@@ -10,6 +10,7 @@ import torch
 
 import limner
 
+pytestmark = pytest.mark.timeout(1500)  # on a machine that others use too
 TOLERANCE = 1  # of 255: docs/reliability.md, section 16
 PROMPTS = ["a red heart", "a small blue star in the top left", "tulip", "a red ring and a green cross", "🚀"]
 QUICK = ["maskgit-emoji-64", "var-emoji-64-small"]

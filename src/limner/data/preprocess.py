@@ -58,6 +58,12 @@ def gather(pictures: Pictures, size: Size, mode: str = "crop") -> Float[Tensor, 
     """One picture or several as a batch in [-1, 1] of one size; arguments and errors as those of `preprocess`."""
     if isinstance(pictures, Tensor) and pictures.is_floating_point():
         batch = _signed(pictures)
+        if 0 <= batch.min() < batch.max() <= 1:  # what training encodes in batches is not doubted, see `prepared`
+            warnings.warn(
+                "this tensor's values lie in [0, 1] and are read as the bright half of [-1, 1]: if 0 is black, give "
+                "2 * tensor - 1",
+                stacklevel=2,
+            )
         if batch.shape[-2:] == extent(size):
             return batch
         return to_tensor([fit(pixels, size, mode) for pixels in to_arrays(batch)])
@@ -149,12 +155,6 @@ def _signed(tensor: Tensor) -> Float[Tensor, "b 3 h w"]:
         raise InputError(
             f"a picture's values go from {low:g} to {high:g}, but those of a tensor of floats belong in [-1, 1]: "
             "give 0 .. 255 as uint8, or scale them first"
-        )
-    if 0 <= low < high <= 1:
-        warnings.warn(
-            "this tensor's values lie in [0, 1] and are read as the bright half of [-1, 1]: if 0 is black, give "
-            "2 * tensor - 1",
-            stacklevel=3,
         )
     return batch.expand(-1, 3, -1, -1)
 

@@ -56,7 +56,7 @@ def prompt_sets(count: int = 200, size: int = 64, num_emoji: int = EMOJI_COUNT) 
         "single": _of_scenes("heldout", 1, count, size),
         "heldout": _of_scenes("compositions", 1, count, size),
         "pair": _of_scenes("heldout", 2, count, size),
-        "heldout_pair": _of_scenes("compositions", 2, count // 2, size),
+        "heldout_pair": _of_scenes("compositions", 2, max(count // 2, 1), size),
     }
     return sets | {"emoji": _of_emoji(num_emoji, size)}
 
