@@ -52,36 +52,38 @@ def test_it_changes_its_host(trained, path):
     assert technique.claims or technique.system is None
 
 
-def changed(trained, host, *paths):
-    """What a fresh host draws under these techniques, or the sentence that refuses them."""
-    import limner
-    from limner.errors import InputError
+@pytest.fixture(scope="module")
+def drawing():
+    """Techniques of what draws."""
     from limner.store.techniques import find_technique
 
-    model = limner.load(trained(host).name)
+    found = {path: find_technique(path) for path in TECHNIQUES}
+    return {path: technique for path, technique in found.items() if technique.host.startswith("generators/")}
+
+
+def changed(name, *techniques):
+    """What a fresh model draws under these techniques, or the sentence that refuses them."""
+    import limner
+    from limner.errors import InputError
+
+    model = limner.load(name)
     try:
-        for path in paths:
-            technique = find_technique(path)
+        for technique in techniques:
             model = technique.change(model, technique.knobs(**technique.tiny))
         return model.images(["tulip"], [3])
     except InputError as error:
         return str(error)
 
 
-def drawing():
-    """Techniques of what draws."""
-    from limner.store.techniques import find_technique
-
-    found = ((path, find_technique(path)) for path in TECHNIQUES)
-    return {path: technique for path, technique in found if technique.host.startswith("generators/")}
-
-
-def test_two_techniques_compose_in_both_orders_or_are_refused(trained):
+@pytest.mark.slow
+def test_two_techniques_compose_in_both_orders_or_are_refused(trained, drawing):
     """To the same images, for each changes a part of its own, or with one sentence, whichever comes first."""
     composed = set()
-    for one, other in combinations_with_replacement(drawing(), 2):
-        for host in {drawing()[one].host, drawing()[other].host}:
-            first, second = changed(trained, host, one, other), changed(trained, host, other, one)
+    for one, other in combinations_with_replacement(drawing, 2):
+        pair = drawing[one], drawing[other]
+        for host in {technique.host for technique in pair}:
+            name = trained(host).name
+            first, second = changed(name, *pair), changed(name, *reversed(pair))
             assert isinstance(first, str) == isinstance(second, str), f"{one} and {other} on {host}: {first}, {second}"
             if isinstance(first, str):
                 assert "\n" not in first
@@ -93,15 +95,14 @@ def test_two_techniques_compose_in_both_orders_or_are_refused(trained):
     assert ("techniques/gsd", "techniques/gsd") not in composed
 
 
-def test_neutral_knobs_change_nothing_where_nothing_is_random(trained):
+def test_neutral_knobs_change_nothing_where_nothing_is_random(trained, drawing):
     import limner
-    from limner.store.techniques import find_technique
 
-    neutral = {path: technique for path, technique in drawing().items() if technique.neutral is not None}
+    neutral = {path: technique for path, technique in drawing.items() if technique.neutral is not None}
     assert neutral
     for path, technique in neutral.items():
         plain, model = (limner.load(trained(technique.host).name) for _ in range(2))
-        find_technique(path).change(model, technique.knobs(**{**technique.tiny, **technique.neutral}))
+        technique.change(model, technique.knobs(**{**technique.tiny, **technique.neutral}))
         drawn, wanted = (one.images(["tulip", "cat"], [3, 4], temperature=0.0) for one in (model, plain))
         assert torch.equal(drawn, wanted), path
 

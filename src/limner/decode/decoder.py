@@ -8,6 +8,7 @@ It knows no order, backbone, head, condition or step by name. Guidance runs as o
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
@@ -17,9 +18,11 @@ from torch import Tensor
 
 from limner.decode.schedules import Moment, Schedule, constant, with_known
 from limner.decode.step import Predictor, Progress, Step, by_order
+from limner.errors import InputError
 from limner.generators.conditions import ConditionInput
 from limner.generators.generator import Generator
 from limner.generators.heads.head import SamplingOptions, check_steps
+from limner.nn.blocks import LayerHook, Stack, hooked
 from limner.types import Rng, Steps, Tokens
 
 Watch: TypeAlias = Callable[[int, int, Tokens, Steps], None]
@@ -48,6 +51,7 @@ class Decoder:
         guidance, temperature: how those of the options change from step to step.
         cached: reuse keys and values where the backbone can; exact.
         step: one turn of the loop, see `limner.decode.step`.
+        hooks: run before every layer of the generator's blocks in this order, see `limner.nn.blocks.Stack`.
     """
 
     generator: Generator
@@ -57,10 +61,13 @@ class Decoder:
     temperature: Schedule = constant
     cached: bool = True
     step: Step = by_order
+    hooks: tuple[LayerHook, ...] = ()
 
     def __post_init__(self) -> None:
         if self.options.head_steps is not None or self.options.solver is not None:
             check_steps(self.generator.head, self.options)
+        if self.hooks:
+            blocks_of(self.generator)
 
     @torch.no_grad()
     def __call__(
@@ -89,7 +96,10 @@ class Decoder:
         now = Progress(generator.head.blank(batch, generator.count).to(condition.device), plan)
         now = now if kept is None else now._replace(tokens=kept.restore(now.tokens))
         while now.done < len(options):
-            now = self.step(now, predictor, rng)
+            with ExitStack() as bound:
+                for hook in self.hooks:
+                    bound.enter_context(hooked(blocks_of(generator), hook))
+                now = self.step(now, predictor, rng)
             now = now if kept is None else now._replace(tokens=kept.restore(now.tokens))
             if watch is not None:
                 watch(now.done, len(options), now.tokens, now.steps)
@@ -104,6 +114,17 @@ class Decoder:
 
 
 Accelerator: TypeAlias = Callable[[Decoder], Decoder]  # the same generator, drawing in fewer or cheaper steps
+
+
+def blocks_of(generator: Generator) -> Stack:
+    """The one stack of blocks that the generator's backbone is; raises `InputError` if it is none."""
+    blocks = getattr(generator.backbone, "blocks", None)
+    if not isinstance(blocks, Stack):
+        raise InputError(
+            f"a {type(generator.backbone).__name__} is no single stack of blocks: choose a model such as "
+            "raster-emoji-64 or var-emoji-64"
+        )
+    return blocks
 
 
 def moments(plan: Steps) -> list[Moment]:
