@@ -78,6 +78,6 @@ def test_the_command_line_takes_a_control(trained, command_line, tmp_path):
     asked = ("draw", "a red heart", "-o", tmp_path / "drawn.png", "--control")
     assert command_line(*asked, tmp_path / "heart.png", "--model", name).code == 0
     assert (tmp_path / "drawn.png").is_file()
-    assert "no image that can be read" in command_line(*asked, tmp_path / "none.png", "--model", name).err
+    assert "is no picture that limner reads" in command_line(*asked, tmp_path / "none.png", "--model", name).err
     other = trained("generators/llamagen").name
     assert "follows no image" in command_line(*asked, tmp_path / "heart.png", "--model", other).err

@@ -243,7 +243,7 @@ def test_passes_guidance_and_temperature_matter(trained):
     [
         ({"prompt": ""}, "nothing to draw"),
         ({"prompt": []}, "nothing to draw"),
-        ({"prompt": "a", "n": 0}, "0 pictures"),
+        ({"prompt": "a", "n": 0}, "n, is 0, but must be at least 1"),
         ({"prompt": "a", "steps": 5}, "choose 1 to 4"),
         ({"prompt": "a", "guidance": -1.0}, "guidance is -1"),
         ({"prompt": "a", "temperature": -1.0}, "temperature is -1"),
