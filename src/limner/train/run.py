@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from limner.errors import CheckpointError, DivergedError, InputError
+from limner.nn.weights import EXTRA
 from limner.nn.whole_batch import CutBatch
 from limner.train import checkpoint
 from limner.train.average import WeightAverage
@@ -134,7 +135,8 @@ class Run:
             if group == "optimizer":  # one that has not stepped holds nothing
                 wrong = [key for key, value in found.items() if not self._is_slot(key, value)]
             else:
-                wrong = [key for key in {**own[group], **found} if not _alike(own[group].get(key), found.get(key))]
+                keys = [key for key in {**own[group], **found} if not key.endswith(EXTRA)]
+                wrong = [key for key in keys if not _alike(own[group].get(key), found.get(key))]
             if group not in tensors or wrong:
                 return f"{group} is not this model's" + (f" (see {min(wrong)})" if wrong else "")
         bad = [name for name in not_finite(tensors) if name not in self.infinite]
