@@ -249,8 +249,8 @@ def test_corrupted_files_end_in_a_sentence(
 
 def corrupted(whole: bytes, chance: random.Random) -> bytes:
     """With some bytes other than they were, most often where the file is described."""
-    edge = chance.choice((64, 4096, len(whole)))
-    at = chance.randrange(edge) if chance.random() < 0.7 else len(whole) - 1 - chance.randrange(min(edge, len(whole)))
+    edge = min(chance.choice((64, 4096, len(whole))), len(whole))
+    at = chance.randrange(edge) if chance.random() < 0.7 else len(whole) - 1 - chance.randrange(edge)
     length = chance.choice((1, 1, 4, 64))
     match chance.choice(("change", "change", "flip", "cut out", "put in", "cut off")):
         case "change":

@@ -23,6 +23,7 @@ from limner.generators.heads.factorized import ParallelDigitHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Raster
 from limner.nn.norms import gated_hidden
+from limner.store.described import heads_of
 from limner.store.official import llamagen
 from limner.store.release import Draws, Names, Release, State, depth_of
 from limner.types import Layout
@@ -97,12 +98,12 @@ def official_decoder(generator: Generator) -> Decoder:
 
 
 def sizes_of(state: State) -> ElmSizes:
-    """The sizes of a prepared state dict, for 16 x 16 tokens; of a width that was never published, heads of 64."""
+    """The sizes of a prepared state dict, for 16 x 16 tokens; heads as `heads_of` has them."""
     entries, width = state["tok_embedder.0.weight"].shape
     return ElmSizes(
         width=width,
         depth=depth_of(state, "layers"),
-        heads=HEADS.get(width, max(width // 64, 1)),
+        heads=heads_of(state, width, HEADS),
         codes=depth_of(state, "tok_embedder"),
         bits=entries.bit_length() - 1,
         hidden=len(state["layers.0.feed_forward.w1.weight"]),

@@ -26,6 +26,7 @@ from limner.generators.heads.factorized import FactorizedHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Raster
 from limner.nn.norms import gated_hidden
+from limner.store.described import heads_of
 from limner.store.official import llamagen
 from limner.store.official.titok import TRUNK_NAMES
 from limner.store.release import Draws, Names, Release, State, depth_of
@@ -187,13 +188,13 @@ def official_generator(sizes: FarSizes) -> Generator:
 
 
 def generator_sizes_of(state: State) -> FarSizes:
-    """The sizes of a prepared state dict; of a width that was never published, heads of 64 channels."""
+    """The sizes of a prepared state dict; heads as `heads_of` has them."""
     entries, width = state["tok_embeddings_1.weight"].shape
     return FarSizes(
         width=width,
         depth=depth_of(state, "layers"),
         head_depth=depth_of(state, "ar_head"),
-        heads=FAR_HEADS.get(width, width // 64),
+        heads=heads_of(state, width, FAR_HEADS),
         codes=3 if "tok_embeddings_3.weight" in state else 2,
         hidden=len(state["layers.0.feed_forward.w1.weight"]),
         side=math.isqrt(len(state["freqs_cis"]) - 1) if "freqs_cis" in state else 16,
