@@ -39,7 +39,7 @@ class Knobs:
     probability: float = 0.15
     """How much the probabilities of a group may differ."""
     distance: float = 0.5
-    """Squared distance of embeddings within a group."""
+    """Squared distance of embeddings within a group: a matter of the model's scale, so try the median of its pairs."""
 
 
 def grouped(
