@@ -20,7 +20,7 @@ import torch
 
 from limner.generators.generator import Generator
 from limner.recipes.generators import flowar
-from limner.store.official import acdit, llamagen, mar, maskgit, nar, rar, var, xar
+from limner.store.official import acdit, elm, flexvar, fqgan, llamagen, mar, maskgit, nar, rar, var, xar
 from limner.tokenizers.pyramid import Pyramid, doubling
 from limner.tokenizers.quantizers.continuous import Identity
 from limner.types import Rng
@@ -55,6 +55,9 @@ ROWS = (
     ),
     Row("MaskGIT over TiTok-S128", "2406.07550", "TiTok, 4,096 codes", maskgit.TITOK_S128, maskgit.official_generator),
     Row("VAR-d16", "2404.02905", "residual pyramid, 4,096 codes", var.VAR_D16, var.official_generator),
+    Row("FlexVAR-d16", "2502.20313", "VQ-16, 8,912 codes of any grid", flexvar.FLEXVAR_D16, flexvar.official_generator),
+    Row("FAR-B", "2411.16681", "FQGAN, 2 x 16,384 codes", fqgan.FAR_B, fqgan.official_generator),
+    Row("ELM-L", "2410.16257", "BAE, 2 x 12 bits", elm.ELM_L, elm.official_generator),
     Row("NAR-B", "2503.10696", "VQ-16, 16,384 codes", nar.NAR_B, nar.official_generator),
     Row("MAR-B", "2406.11838", "KL-16, 16 channels", mar.MAR_BASE, mar.official_generator),
     Row("xAR-B", "2502.20388", "KL-16, 16 channels", xar.XAR_BASE, xar.official_generator),
