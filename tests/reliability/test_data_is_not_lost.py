@@ -278,6 +278,18 @@ def test_rows_about_something_else_are_named(tmp_path, row, sentence):
         ConversationFile.read(tmp_path / "rows.json", None, 8)
 
 
+def test_pictures_without_a_caption_are_counted(tmp_path):
+    (tmp_path / "a.png").write_bytes(picture(1))
+    content = {
+        "images": [{"id": number, "file_name": "a.png"} for number in range(3)],
+        "annotations": [{"image_id": 1, "caption": "a cat"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    report = conversation_report.check(tmp_path / "a.json")
+    assert (report.rows, report.uncaptioned, report.broken) == (1, 2, 0)
+    assert "2 pictures without a caption left out" in str(report)
+
+
 def test_what_is_packed_is_what_was_there(tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()

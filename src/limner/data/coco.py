@@ -44,6 +44,15 @@ def rows(content: dict[str, Any], file: str) -> tuple[list[ConversationRow], lis
     return found, problems
 
 
+def uncaptioned(content: dict[str, Any]) -> int:
+    """Pictures that no annotation is about."""
+    images, annotations = content["images"], content["annotations"]
+    if not isinstance(images, list) or not isinstance(annotations, list):
+        return 0
+    captioned = {repr(one.get("image_id")) for one in annotations if isinstance(one, dict)}
+    return sum(isinstance(one, dict) and repr(one.get("id")) not in captioned for one in images)
+
+
 def _wrong_image(image: Any, names: dict[Any, str]) -> str:
     """What is wrong with an image, if anything is."""
     if not isinstance(image, dict) or not isinstance(image.get("id"), str | int):

@@ -27,11 +27,13 @@ ENDLESS = 1 << 40
 
 
 class ConversationListing(NamedTuple):
-    """What a file of conversations holds: its format, sound rows, and what is wrong with the others."""
+    """What a file of conversations holds: its format, sound rows, what is wrong with the others, and how many pictures
+    are left out for want of a caption."""
 
     kind: str
     rows: list[ConversationRow]
     problems: list[str]
+    uncaptioned: int = 0
 
 
 class ConversationFile:
@@ -157,7 +159,7 @@ def list_conversations(file: str | Path) -> ConversationListing:
         return ConversationListing("LLaVA conversations", rows, problems)
     if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
         rows, problems = coco.rows(content, str(file))
-        return ConversationListing("COCO captions", rows, problems)
+        return ConversationListing("COCO captions", rows, problems, coco.uncaptioned(content))
     raise InputError(
         f"'{file}' is neither a list of LLaVA conversations nor COCO captions: write "
         '[{"id": ..., "image": ..., "conversations": [...]}, ...], or {"images": [...], "annotations": [...]}'

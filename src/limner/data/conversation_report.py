@@ -14,17 +14,20 @@ from limner.data.inspect import DatasetReport, tally
 @dataclass
 class ConversationReport(DatasetReport):
     """What ``check`` found: ``rows`` are sound but for their pictures, ``alone`` of them have none, ``answers`` are to
-    be learned; ``pictures`` counts sound pictures once, however many rows show them."""
+    be learned; ``pictures`` counts sound pictures once, however many rows show them; ``uncaptioned`` ones are left out.
+    """
 
     rows: int = 0
     alone: int = 0
     answers: int = 0
+    uncaptioned: int = 0
 
     def contents(self) -> str:
         """How much there is."""
+        left = f", {self.uncaptioned} pictures without a caption left out" if self.uncaptioned else ""
         return (
             f"{self.rows} sound rows, {self.alone} of them without a picture, {self.answers} answers to learn, "
-            f"{self.pictures} sound pictures"
+            f"{self.pictures} sound pictures{left}"
         )
 
 
@@ -41,6 +44,7 @@ def check(file: str | Path, pictures: str | Path | None = None, *, max_pixels: i
         rows=len(listing.rows),
         alone=sum(row.picture is None for row in listing.rows),
         answers=sum(len(row.turns) for row in listing.rows),
+        uncaptioned=listing.uncaptioned,
     )
     pictured = dict.fromkeys(row.picture for row in listing.rows if row.picture is not None)
     there = [folder / picture for picture in pictured if (folder / picture).is_file()]
