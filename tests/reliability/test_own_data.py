@@ -65,10 +65,38 @@ def test_an_encoder_is_measured_on_own_captions(places):
     assert all(0 <= value <= 1 for value in found.values())
 
 
+def test_what_draws_is_measured_on_own_captions(command_line, places):
+    found = scores(command_line, "var-emoji-64-small", "--data", places[1], "--count", 2)
+    assert set(found["scores"]) == {"frechet/own"}
+
+
+def test_what_answers_is_measured_on_own_captions(places):
+    import limner
+    from limner.recipe import EvaluationRequest
+    from limner.recipes.scores import vision_language_scores
+
+    reader = limner.load("limner-64").vision_language
+    folder, shards = (
+        vision_language_scores(reader, EvaluationRequest("limner-64", count=2, data=str(place))) for place in places
+    )
+    assert set(folder["scores"]) == {"loss/own", "words/own"}
+    assert folder == shards
+
+
 @pytest.mark.slow
-def test_what_draws_and_what_answers_is_measured_on_own_data(command_line, places):
-    found = scores(command_line, "limner-64", "--data", places[1], "--count", 2)["scores"]
-    assert set(found) == {"loss/own", "words/own", "frechet/own"}
+def test_what_answers_is_measured_on_own_questions(command_line, places, tmp_path):
+    rows = [
+        {
+            "question": "What colour is it?",
+            "options": ["red", "blue"],
+            "answer": "A",
+            "image": str(places[0] / "v1.0.png"),
+        },
+        {"question": "Is there a heart?", "answer": "no"},
+    ]
+    (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = scores(command_line, "limner-64", "--data", tmp_path / "q.jsonl")
+    assert set(found["scores"]) >= {"qa/own", "unread/own"}
 
 
 def test_what_cannot_be_measured_is_named(command_line, places, tmp_path):

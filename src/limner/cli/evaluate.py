@@ -33,7 +33,7 @@ class Evaluate:
     """File of Inception-v3 weights (.safetensors or .pth) for Frechet distances as papers report them."""
     data: str | None = None
     """Your own data instead of the protocol's: a folder of pictures (with captions, for a model that draws or reads),
-    tar shards, or for a model that answers a JSON file of conversations."""
+    tar shards, or for a model that answers a JSON file of conversations or a JSONL file of questions."""
     pictures: Path | None = None
     """Of a JSON file: the folder that its pictures' paths start from; without it, the file's own."""
     max_pixels: int = MAX_PIXELS

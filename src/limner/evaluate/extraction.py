@@ -12,6 +12,7 @@ was; `first_letter_right` is the official rule, for scores that must compare wit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from string import ascii_uppercase as LETTERS
@@ -35,6 +36,9 @@ __all__ = [
 ]
 
 
+_PLAIN = re.compile(r"\s*[(\[]?([A-Za-z])(?:[)\]]?\.?\s*$|[)\].:]+\s(.*)$)")
+
+
 def first_letter_right(answer: str, response: str) -> bool:
     """MMStar's official rule (``MMStar_eval``): both lowered and stripped, right if the answer is the first character,
     or follows "(", "option " or "the answer is ". It knows no other phrasing and asks for no end of the word."""
@@ -48,8 +52,14 @@ def read_option(response: str, options: Sequence[str]) -> int | None:
 
     Options are named by letter or by their words; of a letter and words that contradict each other, the letter counts.
     """
+    if plain := _PLAIN.match(response):  # as most models answer when they are asked for a letter
+        place = LETTERS.index(plain[1].upper())
+        if plain[2] is None:
+            return place if place < len(options) else None
+        if place < len(options) and plain[2].strip() == options[place].strip():
+            return place
     exact = _equal(response, options)
-    if exact is not None and len(words(response)) > 1:
+    if exact is not None:
         return exact
     masked, polar = mask(normalised(response), options), [label(option) for option in options]
     if sorted(polar, key=str) == [False, True] and not any(by_letter for _, _, by_letter in items(masked)):

@@ -8,6 +8,7 @@ that answer differently are no answer, unless the later one takes the earlier ba
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from limner.evaluate import tongues
 from limner.evaluate.masking import MARK, normalised
@@ -69,6 +70,7 @@ def _about(tacit: list[tuple[str, bool]], topic: set[str]) -> set[bool]:
     return {states or not _NEGATED.search(part) for part, states in parts}
 
 
+@lru_cache(maxsize=1 << 12)
 def label(text: str) -> bool | None:
     """Is a text just yes, or just no, in whatever spelling? None for anything else."""
     plain = normalised(text).strip(" .!,。\n").lower()

@@ -6,15 +6,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
+
 from limner.data.captioned import own_conversations
-from limner.data.images import extent
+from limner.data.images import extent, fit, read_image
 from limner.data.own import open_own
+from limner.data.question_sets import read_questions
 from limner.data.scenes import Scenes
 from limner.data.source import Example
 from limner.encoders.matcher import ImageTextModel
 from limner.encoders.recogniser import Recogniser
 from limner.errors import InputError
 from limner.evaluate.answering import answering_scores, questions_of
+from limner.evaluate.asking import ask, picks, rights
 from limner.evaluate.encoder import evaluate_encoder
 from limner.evaluate.frechet import FeatureFn
 from limner.evaluate.generator import evaluate_generator
@@ -34,6 +39,7 @@ from limner.store.folder import load
 from limner.tokenizers.tokenizer import QuantizingTokenizer
 from limner.types import Image, Size, derive_seed
 
+ORDERS = 4  # of the options of a question of the user
 QUESTIONED = 500  # scenes of each split that questions are about, unless the request says otherwise
 
 
@@ -172,6 +178,8 @@ def _own_answers(model: VisionLanguageModel, request: EvaluationRequest) -> dict
     """Descriptions of the user's captioned pictures, or answers to the questions of a file; see `answer_scores`.
     ``loss/own`` is the cross-entropy of the true answers in nats per subword."""
     assert request.data is not None
+    if request.data.endswith(".jsonl"):
+        return _own_questions(model, request)
     size = model.encoder.size
     source = own_conversations(request.data, request.pictures, size=size, max_pixels=request.max_pixels)
     rows = [source[i] for i in range(min(len(source), request.count or len(source)))]
@@ -187,5 +195,36 @@ def _own_answers(model: VisionLanguageModel, request: EvaluationRequest) -> dict
             (one.image for one in rows if one.image is not None),
             (text for one in rows for turn in one.turns for text in turn),
         ),
+    )
+    return report(request.name, weights_hash(request.name), protocol, scores)
+
+
+def _own_questions(model: VisionLanguageModel, request: EvaluationRequest) -> dict[str, Any]:
+    """Answers to a question set of the user, with options in four orders: ``qa/own``, the share of right ones, and
+    ``unread/own``, that of answers without a readable pick. Errors as those of `read_questions`."""
+    assert request.data is not None
+    items, size, answers = read_questions(request.data)[: request.count], model.encoder.size, answers_of(model)
+
+    def answer(image: UInt8[np.ndarray, "h w 3"] | None, question: str) -> str:
+        return answers(None if image is None else [fit(image, size, "pad")], [question])[0]
+
+    trials = ask(items, answer, with_image=True, shuffles=ORDERS, seed=request.seed)
+    picked, right = picks(items, trials), rights(items)
+    marks = [(pick in right[id], pick is None) for id, made in picked.items() for pick in made]
+    scores = {
+        "qa/own": sum(hit for hit, _ in marks) / len(marks),
+        "unread/own": sum(no for _, no in marks) / len(marks),
+    }
+    protocol = Protocol(
+        reference=f"{len(items)} questions of the user, options in {ORDERS} orders",
+        count=len(trials),
+        size=size,
+        resize="padded with white, antialiased Lanczos",
+        judge="what was meant",
+        reference_hash=pictures_hash(
+            (read_image(item.image) for item in items if item.image is not None),
+            (text for item in items for text in (item.question, *item.options, *item.answers)),
+        ),
+        seed=request.seed,
     )
     return report(request.name, weights_hash(request.name), protocol, scores)

@@ -172,11 +172,15 @@ def reconstruction(knobs: Knobs, model: VisionLanguageModel, tokenizer: Autoenco
 
 
 def score(model: Limner, request: EvaluationRequest) -> dict[str, Any]:
-    """Answers, as `vision_language_scores`, and drawings, as `generator_scores`."""
+    """Answers, as `vision_language_scores`, and drawings, as `generator_scores`, unless the user's data are questions,
+    which ask for no drawing."""
     from limner.evaluate.report import merged
     from limner.recipes.scores import generator_scores, vision_language_scores
 
-    return merged(vision_language_scores(model.vision_language, request), generator_scores(model, request))
+    answers = vision_language_scores(model.vision_language, request)
+    if request.data is not None and Path(request.data).suffix in (".json", ".jsonl"):
+        return answers
+    return merged(answers, generator_scores(model, request))
 
 
 RECIPE = Recipe(
