@@ -19,7 +19,7 @@ from limner.evaluate.phrases import ARTICLES, UNSPACED, WordAt, spans, words
 LETTER, PHRASE = 0xE100, 0xE200  # private signs: LETTER + i is option i by its letter, PHRASE + i by its words
 MARK = "\ue001"  # before what was marked as the answer: \boxed{B}, <answer>B</answer>
 ITEM = f"[{chr(LETTER)}-{chr(PHRASE + 0xFF)}]"
-HALF = 20_000  # characters at either end of an answer that are read
+HALF = 3_000  # characters at either end of an answer that are read
 _ITEM_SIGN = re.compile(ITEM)
 _THOUGHTS = "think|thinking|thought|thoughts|reasoning|reason|reflection|analysis|scratchpad|analyse|rationale"
 _THOUGHT = re.compile(
@@ -70,10 +70,10 @@ _LOWER_CUED = re.compile(
 
 def normalised(response: str) -> str:
     """The answer without thoughts, decoration and full-width forms, and `MARK` before what it marks as the answer."""
-    if len(response) > 2 * HALF:  # answers stand at the beginning or at the end
-        response = f"{response[:HALF]}\n{response[-HALF:]}"
     text = unicodedata.normalize("NFKC", response.replace("\u2028", "\n").replace("\u2029", "\n").replace("\r", "\n"))
     text = _UNENDED.sub("", _AFTER_THOUGHT.sub("", _THOUGHT.sub("\n", text)))
+    if len(text) > 2 * HALF:  # answers stand at the beginning or at the end
+        text = f"{text[:HALF]}\n{text[-HALF:]}"
     text = _TAGGED.sub(rf"\n{MARK}\2\n", _BOX.sub(rf"\n{MARK}\1\n", text))
     plain = _QUOTED.sub(r"\1", _DECORATION.sub("", _unboxed(text)))
     return _ANSWERED.sub(r"\1answer: ", plain)
