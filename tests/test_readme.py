@@ -20,7 +20,7 @@ TEXT = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 QUICK = ["--images", "8", "--batch", "4", "--warmup", "4", "--sample-every", "1000000", "--precision", "fp32"]
 SHORTER = {
     "train": QUICK,
-    "evaluate": ["--count", "1"],
+    "evaluate": ["--count", "2"],
     "draw": ["--steps", "4"],
 }
 ELSEWHERE = {"prove", "compare", "convert", "audit", "demo", "data"}  # tried with their own tests, for minutes or files
@@ -53,7 +53,7 @@ def test_every_option_of_the_readme_is_one(command_line: Any, command: list[str]
 
 
 def album(folder: Path) -> None:
-    """Pictures with captions, a photograph: what a reader has of their own."""
+    """Pictures with captions, a photograph, a mask: what a reader has of their own."""
     rng = np.random.default_rng(0)
     (folder / "my-pictures").mkdir()
     for number in range(12):
@@ -61,6 +61,7 @@ def album(folder: Path) -> None:
         Image.fromarray(pixels.copy()).save(folder / "my-pictures" / f"{number}.png")
         (folder / "my-pictures" / f"{number}.txt").write_text(f"a plain picture {number}")
     Image.fromarray(rng.integers(0, 256, (90, 120, 3), np.uint8)).save(folder / "photo.jpg")
+    Image.fromarray(np.pad(np.full((45, 60), 255, np.uint8), ((20, 25), (30, 30)))).save(folder / "hole.png")
 
 
 @pytest.mark.slow
