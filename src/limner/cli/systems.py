@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from limner.catalogue.listing import BESIDE, VERDICTS, Listed, list_systems
+from limner.catalogue.listing import BESIDE, Listed, Verdict, list_systems
 from limner.cli.command import Flag, console, parse, print_json
 
 EXAMPLES = """\
@@ -17,6 +17,7 @@ EXAMPLES = """\
   limner systems --json"""
 
 PIPE_WIDTH = 160
+SIGNS: dict[Verdict | None, str] = {"held": "+", "not held": "-", "undecided": "?", None: "."}
 MARKS = {"works": "green", "partly": "yellow", "not yet": "dim"}
 
 
@@ -49,14 +50,14 @@ def _print_table(rows: list[Listed]) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True, collapse_padding=True)
-    for heading in ("id", "family", "tier", "state", "recipe", "claims held"):
+    for heading in ("id", "family", "tier", "state", "recipe", "claims"):
         table.add_column(heading, no_wrap=True)
     table.add_column("title", no_wrap=True, ratio=1)
     for row in rows:
         system, recipe = row.system, _recipe(row)
         state = Text(row.state, style=MARKS[row.state])
         table.add_row(
-            system.id, system.family, str(system.tier), state, recipe, _held(row), Text(system.title, style="dim")
+            system.id, system.family, str(system.tier), state, recipe, _signs(row), Text(system.title, style="dim")
         )
     out = console(PIPE_WIDTH)
     out.print(table)
@@ -69,7 +70,7 @@ def _print_table(rows: list[Listed]) -> None:
         + (f"; and {beside} recipes beside them" if beside else "")
     )
     found = Counter(verdict for row in rows for _, verdict in row.claims)
-    words = [f"{verdict or 'not measured'} {found[verdict]}" for verdict in (*VERDICTS, None)]
+    words = [f"{sign} {verdict or 'not measured'} {found[verdict]}" for verdict, sign in SIGNS.items()]
     out.print(f"{found.total()} claims of their papers, tried here: " + ", ".join(words), style="dim")
 
 
@@ -80,6 +81,6 @@ def _recipe(row: Listed) -> str:
     return f"--with {row.recipe.path.rpartition('/')[2]}" if row.recipe.kind == "technique" else row.recipe.path
 
 
-def _held(row: Listed) -> str:
-    """How many claims of the recipe were found to hold, as "1 of 3"."""
-    return f"{sum(verdict == 'held' for _, verdict in row.claims)} of {len(row.claims)}" if row.claims else ""
+def _signs(row: Listed) -> str:
+    """A sign per claim of the recipe, in its order; the last line of the table says what they mean."""
+    return "".join(SIGNS[verdict] for _, verdict in row.claims)

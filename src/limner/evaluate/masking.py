@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from string import ascii_lowercase
@@ -22,11 +23,8 @@ ITEM = f"[{chr(LETTER)}-{chr(PHRASE + 0xFF)}]"
 HALF = 3_000  # characters at either end of an answer that are read
 _ITEM_SIGN = re.compile(ITEM)
 _THOUGHTS = "think|thinking|thought|thoughts|reasoning|reason|reflection|analysis|scratchpad|analyse|rationale"
-_THOUGHT = re.compile(
-    rf"[<◁\[]\|?(?:begin_of_)?({_THOUGHTS})\|?[>▷\]].*?[<◁\[](?:/|\|end_of_)\1\|?[>▷\]]", re.DOTALL | re.IGNORECASE
-)
-_AFTER_THOUGHT = re.compile(rf"^.*[<◁\[](?:/|\|end_of_)(?:{_THOUGHTS})\|?[>▷\]]", re.DOTALL | re.IGNORECASE)
-_UNENDED = re.compile(rf"[<◁\[]\|?(?:begin_of_)?(?:{_THOUGHTS})\|?[>▷\]].*$", re.DOTALL | re.IGNORECASE)
+_BEGIN, _END = rf"[<◁\[]\|?(?:begin_of_)?({_THOUGHTS})\|?[>▷\]]", rf"[<◁\[](?:/|\|end_of_)({_THOUGHTS})\|?[>▷\]]"
+_BEGINS, _ENDS_THOUGHT = re.compile(_BEGIN, re.IGNORECASE), re.compile(_END, re.IGNORECASE)
 _TAGGED = re.compile(
     r"<(answer|final_answer|final|conclusion|ans|choice|output)>(.*?)(?:</\1>|$)", re.DOTALL | re.IGNORECASE
 )
@@ -71,12 +69,31 @@ _LOWER_CUED = re.compile(
 def normalised(response: str) -> str:
     """The answer without thoughts, decoration and full-width forms, and `MARK` before what it marks as the answer."""
     text = unicodedata.normalize("NFKC", response.replace("\u2028", "\n").replace("\u2029", "\n").replace("\r", "\n"))
-    text = _UNENDED.sub("", _AFTER_THOUGHT.sub("", _THOUGHT.sub("\n", text)))
+    text = _without_thoughts(text)
     if len(text) > 2 * HALF:  # answers stand at the beginning or at the end
         text = f"{text[:HALF]}\n{text[-HALF:]}"
     text = _TAGGED.sub(rf"\n{MARK}\2\n", _BOX.sub(rf"\n{MARK}\1\n", text))
     plain = _QUOTED.sub(r"\1", _DECORATION.sub("", _unboxed(text)))
     return _ANSWERED.sub(r"\1answer: ", plain)
+
+
+def _without_thoughts(text: str) -> str:
+    """What lies between a beginning and the next end of the same name is a thought; so is all before an end that has no
+    beginning, and all after a beginning that has no end. Linear in the length of the text."""
+    ends: dict[str, list[re.Match[str]]] = {}
+    for end in _ENDS_THOUGHT.finditer(text):
+        ends.setdefault(end[1].lower(), []).append(end)
+    parts, at = [], 0
+    for begin in _BEGINS.finditer(text):
+        following = ends.get(begin[1].lower(), [])
+        first = bisect_left(following, begin.end(), key=lambda end: end.start())
+        if begin.start() >= at and first < len(following):
+            parts.append(text[at : begin.start()])
+            at = following[first].end()
+    text = "\n".join([*parts, text[at:]])
+    text = text[max((end.end() for end in _ENDS_THOUGHT.finditer(text)), default=0) :]
+    unended = _BEGINS.search(text)
+    return text if unended is None else text[: unended.start()]
 
 
 def _unboxed(text: str) -> str:

@@ -61,8 +61,10 @@ def build(knobs: Knobs) -> TextToImage:
 def annealing(knobs: Knobs) -> Callable[[Float[Tensor, "b"]], Permuted]:
     """The order of a batch, each image of which comes after a part of the training in [0, 1]."""
 
+    start, end = knobs.anneal_from, knobs.anneal_to
+
     def order(progress: Float[Tensor, "b"]) -> Permuted:
-        shares = [annealed_share(one, knobs.anneal_from, knobs.anneal_to) for one in progress.tolist()]
+        shares = [annealed_share(one, start, end) for one in progress.tolist()]
         return Permuted(progress.new_tensor(shares))
 
     return order
