@@ -209,3 +209,19 @@ def test_a_signature_is_the_release_s_own(one: Release) -> None:
         key, _, rows = entry.removesuffix("]").partition("[")
         keys[key.replace("*", "x")] = torch.zeros(int(rows or 1))
     assert recognise(keys, Path("release.pt")) is one
+
+
+LEVELS = ("lvl_1L", "lvl_embed.weight", "blocks.0.attn.scale_mul_1H11")
+
+
+@pytest.mark.parametrize(
+    ("lacking", "more", "system"),
+    [((), (), "var"), ((), ("blocks.0.mamba.A_log",), "m-var"), (LEVELS, (), "flexvar")],
+)
+def test_generators_that_came_of_one_another_are_told_apart(
+    lacking: tuple[str, ...], more: tuple[str, ...], system: str
+) -> None:
+    """Their whole files, with the masks and positions that are saved too."""
+    shared = ("pos_start", "pos_1LC", "attn_bias_for_masking", "word_embed.weight", "head_nm.ada_lin.1.weight")
+    keys = [key for key in (*shared, *LEVELS, *more) if key not in lacking]
+    assert recognise({key: torch.zeros(1) for key in keys}, Path("var.pth")).system == system

@@ -21,47 +21,49 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from limner.evaluate import tongues
+from limner.evaluate import answer_words
 from limner.evaluate.masking import ITEM, MARK, items
 from limner.evaluate.phrases import UNSPACED
 
 _EDGE = "(?<![a-z\u00c0-\u024f\u0400-\u04ff'])"
 _LEFT = 120  # characters before a mention that are read
 _GAP = r"[\s:=\-–—→>\"'’«»(\[{,/\\]*"
-_FILLS = rf"(?:{_GAP}{_EDGE}{tongues.FILL}(?![a-z\u00c0-\u024f]))*{_GAP}$"
-_FILLS_IS = rf"(?:{_GAP}{_EDGE}(?:{tongues.FILL}|{tongues.IS})(?![a-z\u00c0-\u024f]))*{_GAP}$"
+_FILLS = rf"(?:{_GAP}{_EDGE}{answer_words.FILL}(?![a-z\u00c0-\u024f]))*{_GAP}$"
+_FILLS_IS = rf"(?:{_GAP}{_EDGE}(?:{answer_words.FILL}|{answer_words.IS})(?![a-z\u00c0-\u024f]))*{_GAP}$"
 _MARKED = re.compile(rf"{MARK}{_FILLS_IS}")
 _DECLARED = re.compile(
-    rf"{_EDGE}{tongues.ANSWER}(?:[^.;!?\n]{{0,80}}?{_EDGE}{tongues.IS}(?![a-z\u00c0-\u024f])|\W{{0,3}})?{_FILLS}"
-    rf"|{_EDGE}{tongues.CHOOSE}(?![a-z\u00c0-\u024f]){_FILLS}"
-    rf"|{_EDGE}{tongues.THUS}(?![a-z\u00c0-\u024f]){_FILLS_IS}"
+    rf"{_EDGE}{answer_words.ANSWER}(?:[^.;!?\n]{{0,80}}?{_EDGE}{answer_words.IS}(?![a-z\u00c0-\u024f])|\W{{0,3}})?{_FILLS}"
+    rf"|{_EDGE}{answer_words.CHOOSE}(?![a-z\u00c0-\u024f]){_FILLS}"
+    rf"|{_EDGE}{answer_words.THUS}(?![a-z\u00c0-\u024f]){_FILLS_IS}"
 )
-_GIVEN = re.compile(rf"(?:{_EDGE}{tongues.IS}(?![a-z\u00c0-\u024f])|[:—→]){_FILLS}")
+_GIVEN = re.compile(rf"(?:{_EDGE}{answer_words.IS}(?![a-z\u00c0-\u024f])|[:—→]){_FILLS}")
 _DENIED = re.compile(
-    rf"{tongues.NOT}(?![a-z])(?:\s+[\w'’]+){{0,3}}?{_FILLS_IS}|{_EDGE}{tongues.WRONG}(?![a-z]){_FILLS_IS}"
+    rf"{answer_words.NOT}(?![a-z])(?:\s+[\w'’]+){{0,3}}?{_FILLS_IS}|{_EDGE}{answer_words.WRONG}(?![a-z]){_FILLS_IS}"
 )
 _EXCEPT = re.compile(
     r"\b(?:all|every\w*|none|nothing|no other\w*|others?|alle|keine\w*|tod[oa]s|ningun[oa]|tous|aucun\w*)\b.*"
     r"(?:except|but|other than|besides|apart from|außer|excepto|salvo|sauf)\s+(?:for\s+)?(?:option\s+)?$|除了?$"
 )
-_RIGHT, _WRONG = re.compile(tongues.AFTER_RIGHT), re.compile(tongues.AFTER_WRONG)
-_VERDICT = re.compile(rf"{_EDGE}(?P<wrong>{tongues.WRONG}|{tongues.NOT})|{_EDGE}(?P<right>{tongues.RIGHT})(?![a-z])")
-_DOUBT, _TURN = re.compile(tongues.DOUBT), re.compile(tongues.TURN)
+_RIGHT, _WRONG = re.compile(answer_words.AFTER_RIGHT), re.compile(answer_words.AFTER_WRONG)
+_VERDICT = re.compile(
+    rf"{_EDGE}(?P<wrong>{answer_words.WRONG}|{answer_words.NOT})|{_EDGE}(?P<right>{answer_words.RIGHT})(?![a-z])"
+)
+_DOUBT, _TURN = re.compile(answer_words.DOUBT), re.compile(answer_words.TURN)
 _CUT = re.compile(
-    rf"[,:;()—]|{tongues.CONTRAST}|{_EDGE}(?:so|thus|hence|therefore|because|since|weil|denn|porque|donc|also)\b|因为|所以"
+    rf"[,:;()—]|{answer_words.CONTRAST}|{_EDGE}(?:so|thus|hence|therefore|because|since|weil|denn|porque|donc|also)\b|因为|所以"
 )
 _SENTENCE = re.compile(rf"(?:[!?。;\n]|\.(?=\s|$|[{UNSPACED}\ue000-\ue3ff]|[\"')\]]))+\s*")
 _JOIN = (
-    rf"(?:\s|[,/&|+、~–—()\[\]\"'\ue000-]|(?<![a-z]){tongues.AND}(?![a-z])"
+    rf"(?:\s|[,/&|+、~–—()\[\]\"'\ue000-]|(?<![a-z]){answer_words.AND}(?![a-z])"
     r"|(?<![a-z])(?:option|options|choice|the|an?|选项)(?![a-z]))*"
 )
 _GROUP = re.compile(rf"{ITEM}\ue000?(?:{_JOIN}{ITEM}\ue000?)*")
 _VERB = re.compile(
     r"\s+(?:has|is|was|shows|does|lacks|looks|fits|matches|seems|would|depicts|ist|hat|es|tiene|est|a)\b"
 )
-_ALTERNATIVES = re.compile(rf"(?<![a-z]){tongues.AND}(?![a-z])|[/&|+]")
+_ALTERNATIVES = re.compile(rf"(?<![a-z]){answer_words.AND}(?![a-z])|[/&|+]")
 _BEGINS = re.compile(
-    rf"^(?:\W|{_EDGE}(?:{tongues.FILL}|{tongues.IS}|{tongues.THUS}|i|i'm|going|sure|ok|okay|well|hmm|yes|looks|图中|这|這|它|これ|それ|この|그|이것|c'|ce|esto|eso|dies|das)(?![a-z\u00c0-\u024f]))*$"
+    rf"^(?:\W|{_EDGE}(?:{answer_words.FILL}|{answer_words.IS}|{answer_words.THUS}|i|i'm|going|sure|ok|okay|well|hmm|yes|looks|图中|这|這|它|これ|それ|この|그|이것|c'|ce|esto|eso|dies|das)(?![a-z\u00c0-\u024f]))*$"
 )
 _ENDS = re.compile(
     rf"^\s*(?:$|[.,:;!)\]}}\-–—(]|[。、]|[{UNSPACED}]|(?:because|since|as|for|rather|not|over|instead|considering|given|based|due|by|weil|da|denn|porque|ya|parce|car|puisque|perché)\b)"
@@ -96,7 +98,7 @@ class OptionClaim(NamedTuple):
 
 def chosen(masked: str, count: int) -> int | None:
     """The option that a masked answer chooses among ``count``, or None."""
-    text = re.sub(rf"((?:{tongues.ANSWER}|:)\W{{0,2}})\s*\n\s*", r"\1 ", masked)
+    text = re.sub(rf"((?:{answer_words.ANSWER}|:)\W{{0,2}})\s*\n\s*", r"\1 ", masked)
     text, judged = _without_lists(text, count)
     found = list(_passages(text))
     claims = [*judged, *_last_alone([_claim(one) for one in found], found)]

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from string import ascii_uppercase as LETTERS
 
-from limner.evaluate import tongues
+from limner.evaluate import answer_words
 from limner.evaluate.claims import chosen
 from limner.evaluate.masking import items, mask, normalised
 from limner.evaluate.phrases import named, words
@@ -108,7 +108,7 @@ def same(response: str, true: str, question: str = "") -> bool:
         return none or (numbers == set(number) and chosen(mask(text, [true], letters=False), 2) == 0)
     if chosen(mask(text, [true], letters=False), 2) != 0:
         return False
-    return set(found) <= {*number, *words(question), *tongues.CARRIERS}
+    return set(found) <= {*number, *words(question), *answer_words.CARRIERS}
 
 
 def official_yes_no(response: str, question: str = "") -> bool:

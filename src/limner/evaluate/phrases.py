@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from limner.data.scenes.language import NUMBERS
-from limner.evaluate.tongues import listed
+from limner.evaluate.answer_words import listed
 
 UNSPACED = "\u0e00-\u0eff\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _ENGLISH = listed("a an the")

@@ -10,16 +10,16 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from limner.evaluate import tongues
+from limner.evaluate import answer_words
 from limner.evaluate.masking import MARK, normalised
 from limner.evaluate.phrases import UNSPACED, words
 
 _STOPS = r"(?=\s*(?:$|[,.:;!?)}\]、。\-–—\n]))"
-_OPENERS = rf"^(?:\W|{tongues.OPENERS})*"
+_OPENERS = rf"^(?:\W|{answer_words.OPENERS})*"
 _THIS_IS = r"(?:(?:it|that|this|(?:the|this) (?:statement|claim|sentence))(?: is| was|'s)\s+)?"
-_ANSWER_IS = rf"{_THIS_IS}(?:{tongues.ANSWER}(?:[^.;!?\n]{{0,60}}?{tongues.IS})?\W*)?"
-_IDIOM, _UNSURE = re.compile(tongues.IDIOMS), re.compile(tongues.UNSURE)
-_NEGATED, _EXISTS = re.compile(tongues.NEGATED), re.compile(tongues.EXISTS)
+_ANSWER_IS = rf"{_THIS_IS}(?:{answer_words.ANSWER}(?:[^.;!?\n]{{0,60}}?{answer_words.IS})?\W*)?"
+_IDIOM, _UNSURE = re.compile(answer_words.IDIOMS), re.compile(answer_words.UNSURE)
+_NEGATED, _EXISTS = re.compile(answer_words.NEGATED), re.compile(answer_words.EXISTS)
 _SUBJECT = r"there|it|i|he|she|they|this|that|we|you|the (?:image|picture|photo)|hay|es|se|veo|ich|da|il|je|ce|on"
 
 
@@ -29,9 +29,9 @@ def _first(word: str, *after: str) -> re.Pattern[str]:
     return re.compile(rf"{_OPENERS}{_ANSWER_IS}\W*(?P<word>{word})(?:{follows})")
 
 
-_FIRST_YES, _FIRST_NO = _first(tongues.YES, "n'"), _first(tongues.NO, "no", "not", "n'")
+_FIRST_YES, _FIRST_NO = _first(answer_words.YES, "n'"), _first(answer_words.NO, "no", "not", "n'")
 _SENTENCE = re.compile(rf"[!?。;\n]+\s*|\.(?=\s|$|[{UNSPACED}])\s*")
-_TURN = re.compile(rf"^\W*(?!(?:{tongues.YES}|{tongues.NO})\W*$){tongues.TURN}")
+_TURN = re.compile(rf"^\W*(?!(?:{answer_words.YES}|{answer_words.NO})\W*$){answer_words.TURN}")
 _BOTH = r"\b(?:{0})\W{{1,3}}(?:or|and|oder|und|ou|et|o|y)?\W{{0,3}}(?:{1})\b"
 _PART = re.compile(r"[,;:，；]|\b(?:and|but|while|though|und|aber|y|pero|et|mais)\b|但|而")
 _EITHER = re.compile(
@@ -60,7 +60,7 @@ def read_yes_no(response: str, question: str = "") -> bool | None:
     if answers:
         decided = answers[-1][0] if answers[-1][1] else answers[0][0]
         return decided if answers[-1][1] or len({answer for answer, _ in answers}) == 1 else None
-    stated = _about(tacit, set(words(question)) - tongues.CARRIERS) or {states for _, states in tacit}
+    stated = _about(tacit, set(words(question)) - answer_words.CARRIERS) or {states for _, states in tacit}
     return stated.pop() if len(stated) == 1 else None
 
 
@@ -74,7 +74,7 @@ def _about(tacit: list[tuple[str, bool]], topic: set[str]) -> set[bool]:
 def label(text: str) -> bool | None:
     """Is a text just yes, or just no, in whatever spelling? None for anything else."""
     plain = normalised(text).strip(" .!,。\n").lower()
-    return True if plain in tongues.YES_LABELS else False if plain in tongues.NO_LABELS else None
+    return True if plain in answer_words.YES_LABELS else False if plain in answer_words.NO_LABELS else None
 
 
 def first_word(sentence: str) -> bool | None:

@@ -160,25 +160,28 @@ def answering(experiment: Experiment, arm: Arm, model: Any, seed: int) -> dict[s
     pairs = [(scene.image, turn) for scene in scenes for turn in questions(scene)]
     found = answering_scores(answers_of(model), [image for image, _ in pairs], [turn for _, turn in pairs])
     names = {"answers": "qa/overall", "blind": "blind/overall", "gain": "gain/overall"}
-    return {name: found[key] for name, key in names.items()} | found | {"named": named(model, scenes)}
+    return {name: found[key] for name, key in names.items()} | found | named(model, scenes)
 
 
-def named(model: VisionLanguageModel, scenes: Sequence[Scene]) -> float:
+def named(model: VisionLanguageModel, scenes: Sequence[Scene]) -> dict[str, float]:
     """How often the `TOP` words that weigh most in the patch at the centre of a thing hold its colour, or its shape; of
-    a connector that mixes no words, the words nearest to its vector."""
+    a connector that mixes no words, the words nearest to its vector. Nothing where the language model reads other
+    vectors than one per patch."""
     patches = model.encoder(to_tensor([scene.image for scene in scenes]))
     words, connector, (rows, columns) = model.language.words, model.connector, patches.grid
     if isinstance(connector, WordMixture):
         top, _ = connector.top_words(patches, words, TOP)
     else:
         top, _ = nearest_words(connector(patches, words), words, TOP)
+    if top.shape[1] != rows * columns:
+        return {}
     found = []
     for scene, ids in zip(scenes, top, strict=True):
         (thing,) = scene.things
         nearest = ids[int(thing.y / WORLD * rows) * columns + int(thing.x / WORLD * columns)].tolist()
         for word in (thing.colour, thing.shape):
             found.append(all(part in nearest for part in model.vocabulary.ids(word)))
-    return sum(found) / len(found)
+    return {"named": sum(found) / len(found)}
 
 
 FAMILY_SCORES: dict[str, Callable[[Experiment, Arm, Any, int], dict[str, float]]] = {

@@ -69,7 +69,10 @@ RELEASES = (
     Release(
         system="m-var",
         kind="generator",
-        signature=("pos_start", "lvl_1L", "lvl_embed.weight", "word_embed.weight", "blocks.0.mamba.A_log"),
+        signature=(  # all of VAR's and more
+            *("pos_start", "pos_1LC", "lvl_1L", "lvl_embed.weight", "word_embed.weight", "head_nm.ada_lin.1.weight"),
+            "blocks.0.mamba.A_log",
+        ),
         build=official_generator,
         names=NAMES,
         skip=SKIP,

@@ -254,7 +254,10 @@ RELEASES = (
     Release(
         system="var",
         kind="generator",
-        signature=("pos_start", "lvl_1L", "lvl_embed.weight", "word_embed.weight", "blocks.0.attn.scale_mul_1H11"),
+        signature=(  # FlexVAR has no levels
+            *("pos_start", "lvl_1L", "lvl_embed.weight", "word_embed.weight", "head_nm.ada_lin.1.weight"),
+            "blocks.0.attn.scale_mul_1H11",
+        ),
         build=build_generator,
         names=GENERATOR_NAMES,
         skip=GENERATOR_SKIP,
