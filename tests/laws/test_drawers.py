@@ -87,7 +87,7 @@ def test_a_solver_by_its_name_is_the_solver(drawer: ClassToImage) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (DrawOptions(head_steps=0), "0 head steps cannot be taken: choose from 1 to 1000"),
+        (DrawOptions(head_steps=0), "head_steps is 0, but must be at least 1"),
         (DrawOptions(head_steps=1001), "choose from 1 to 1000"),
         (DrawOptions(head_steps=995, solver="heun"), "choose from 1 to 990"),
         (DrawOptions(guidance=-1.0), "guidance is -1.0, but must not be negative"),

@@ -22,7 +22,6 @@ from limner.errors import CheckpointError, InputError, LimnerError
 from limner.evaluate.protocol import Protocol
 from limner.evaluate.records import read_record
 from limner.evaluate.report import read_scores, report
-from limner.recipe import Recipe
 from limner.store.files import read_card
 from limner.store.folder import build, find_recipe
 from limner.store.hub import download
@@ -194,26 +193,6 @@ def test_saved_cards_do_not_say_where_things_lay(made: dict[str, Path], tmp_path
         texts = [file.read_text() for file in folder.rglob("*") if file.suffix in (".json", ".md")]
         assert len(texts) >= 3
         assert not [text for text in texts if str(tmp_path) in text]
-
-
-@pytest.mark.slow
-def test_two_reads_of_every_recipe_are_equal(tmp_path: Path, record: Callable[[str, int, int], None]) -> None:
-    from importlib import import_module
-
-    from limner.catalogue.recipes import find_recipes
-
-    found = [import_module(entry.module).RECIPE for entry in find_recipes()]
-    recipes = [recipe for recipe in found if isinstance(recipe, Recipe)]
-    held = 0
-    for entry in find_recipes():
-        recipe = import_module(entry.module).RECIPE
-        if isinstance(recipe, Recipe):
-            path = "/".join(entry.module.split(".")[-2:])
-            folder = limner.save(build(path, recipe.knobs(**recipe.tiny)), tmp_path / "model")
-            first, second = (limner.load(folder).state_dict() for _ in range(2))
-            held += all(torch.equal(first[key], second[key]) for key in first if isinstance(first[key], torch.Tensor))
-            shutil.rmtree(folder)
-    record("models of every recipe: two reads are equal", len(recipes), held)
 
 
 # Comparisons and experiments

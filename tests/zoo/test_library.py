@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 from pathlib import Path
 
@@ -168,7 +169,7 @@ def test_knobs_come_back_as_they_were(trained, tmp_path):
     from limner.store.knobs import parse_knobs
 
     zoo = trained(VAE)
-    knobs = dataclasses.replace(zoo.knobs, data=tmp_path, lr=1.0)
+    knobs = dataclasses.replace(zoo.knobs, data=Path(tmp_path.name), lr=1.0)
     folder = save(zoo.run.average.model, tmp_path / "saved", recipe=VAE, knobs=knobs, facts={})
     assert parse_knobs(zoo.recipe.knobs, read_card(folder)["knobs"], folder) == dataclasses.replace(
         knobs, out=None, threads=0
@@ -189,16 +190,17 @@ def test_a_damaged_vocabulary_is_refused(trained, tmp_path):
 def test_a_save_that_fails_leaves_the_old_model(trained, model, monkeypatch):
     from limner.errors import InputError
     from limner.store.folder import save
-    from limner.store.knobs import CARD
 
     zoo = trained(VAE)
     before = {file.name: file.read_bytes() for file in model.iterdir()}
-    blocked = model / f".writing-{CARD}"
-    blocked.mkdir()  # the card cannot be written
-    with pytest.raises(InputError, match="cannot be written"):
-        save(zoo.run.average.model, model, recipe=VAE, knobs=zoo.knobs, facts={"images": 99})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))  # as a full disk does
+    try:
+        with pytest.raises(InputError, match="cannot be written"):
+            save(zoo.run.average.model, model, recipe=VAE, knobs=zoo.knobs, facts={"images": 99})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert {file.name: file.read_bytes() for file in model.iterdir() if not file.name.startswith(".")} == before
-    blocked.rmdir()
     save(zoo.run.average.model, model, recipe=VAE, knobs=zoo.knobs, facts={"images": 99})
     assert sorted(file.name for file in model.iterdir()) == ["recipe.json", "weights.safetensors"]
     assert json.loads((model / "recipe.json").read_text())["images"] == 99

@@ -232,7 +232,7 @@ def test_the_rest_of_the_page_runs(command_line, taught, room, page, capsys):
         (["--lora-targets", "nothing"], "adapters find no layer among nothing"),
         (["--aligned", "nowhere"], "there is no model 'nowhere'"),
         (["--prompt", "Question:"], "has no place for the question"),
-        (["--length", "12"], "a picture of 16 tokens and .* make"),
+        (["--length", "12"], "has a picture: give rows to be seen, or a longer --length"),
         (["--classifier"], "--classifier names subwords of limner's own"),
         (["--latents", "vq-vae-64"], "--latents vq-vae-64 is no tokenizer of latents"),
         (["--language", "runs/instructed/model/language"], "holds no weights"),

@@ -113,6 +113,8 @@ def test_a_saved_model_is_the_trained_one(trained, path):
     assert not model.training
     assert not any(weight.requires_grad for weight in model.parameters())
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    again = limner.load(zoo.name).state_dict()
+    assert all(torch.equal(value, again[key]) for key, value in model.state_dict().items())
     fresh = zoo.recipe.build(zoo.knobs).eval()
     if path in DRAWERS + TAUGHT:
         fresh.subwords = model.subwords

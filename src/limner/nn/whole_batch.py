@@ -10,6 +10,7 @@ torch's own generator, which knows no rows, is drawn by `noise_like` for the who
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -53,17 +54,19 @@ class CutBatch:
     size: int
     parts: int
     seed: int
-    counts: dict[str, float] = field(default_factory=dict)
-    """Of every mean over unequal counts, over the whole batch, once `counting` is over."""
+    counts: dict[tuple[str, int], float] = field(default_factory=dict)
+    """Of every mean over unequal counts, and every time that a loss takes it, over the whole batch."""
     counted: bool = False
     _generators: dict[torch.device, torch.Generator] = field(default_factory=dict)
     _start: int = 0
+    _taken: Counter[str] = field(default_factory=Counter)
 
     @contextmanager
     def part(self, index: int) -> Iterator[None]:
         """The loss of a part is computed inside: counted in the first round over the parts, weighed in the second."""
         self._start = index * (self.size // self.parts)
         self._generators.clear()
+        self._taken.clear()
         token = _CUT.set(self)
         try:
             yield
@@ -72,10 +75,12 @@ class CutBatch:
 
     def weigh(self, mean: Tensor, count: float, name: str) -> Tensor:
         """``mean`` of a part, times its share of what counts and the number of parts."""
+        key = name, self._taken[name]
+        self._taken[name] += 1
         if not self.counted:
-            self.counts[name] = self.counts.get(name, 0.0) + count
+            self.counts[key] = self.counts.get(key, 0.0) + count
             return mean
-        return mean * (count * self.parts / self.counts[name]) if count else mean * 0.0
+        return mean * (count * self.parts / self.counts[key]) if count else mean * 0.0
 
     def noise_like(self, x: Tensor, fill: Fill) -> Tensor:
         """See `noise_like`; noise that is not a fixed number per image is the part's own."""
@@ -97,7 +102,7 @@ def over_batch(mean: Tensor, count: Tensor | float | int, name: str) -> Tensor:
     Args:
         mean: over this part of the batch; finite, also where nothing counts.
         count: of this part.
-        name: of the mean, once per loss.
+        name: of the mean; a loss that takes it several times does so in every part.
     """
     cut = _CUT.get()
     return mean if cut is None else cut.weigh(mean, float(count), name)

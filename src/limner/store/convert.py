@@ -74,11 +74,12 @@ def convert(source: Path, folder: Path, *, side: int | None = None, tokenizer: P
     """Turn a file that the authors of a system published into a model folder: its weights, under the authors' names,
     as safetensors, and a card; with a ``tokenizer``, one that draws. Errors as those of `load` and `save`."""
     released = load_released(source, side=side)
-    if tokenizer is not None:
-        other = load_released(tokenizer, side=side_wanted(released))
+    other = None if tokenizer is None else load_released(tokenizer, side=side_wanted(released))
+    if other is not None:
         class_drawer(released, with_origin(other), tokenizer)  # do they belong together?
+    _write_official(released, folder)  # removes the tokenizer of a model that was here before
+    if other is not None:
         _write_official(other, folder / TOKENIZER)
-    _write_official(released, folder)
     return released
 
 
@@ -107,9 +108,10 @@ def _write_drawer(model: nn.Module, folder: Path) -> Path:
     assert isinstance(model, ClassToImage)
     tokenizer = model.tokenizer
     assert isinstance(tokenizer, nn.Module)
-    origins = origin_of(tokenizer), origin_of(model.generator)
-    origins[0].write(tokenizer, folder / TOKENIZER)
-    return origins[1].write(model.generator, folder)
+    origins = origin_of(model.generator), origin_of(tokenizer)
+    origins[0].write(model.generator, folder)  # removes the tokenizer of a model that was here before
+    origins[1].write(tokenizer, folder / TOKENIZER)
+    return folder
 
 
 def _write_released(

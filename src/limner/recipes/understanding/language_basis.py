@@ -146,7 +146,9 @@ def settle(knobs: Knobs, lesson: ConversationLesson, mixture: Mixture = ALL_WORD
     batch = lesson.batch(0, MEASURED)
     images = batch["image"][(batch["kinds"] == KINDS.index("seen")).any(1)]
     if not len(images):
-        raise InputError(f"none of {MEASURED} rows of --data {knobs.data} has a picture: give rows to be seen")
+        raise InputError(
+            f"none of {MEASURED} rows of --data {knobs.data} has a picture: give rows to be seen, or a longer --length"
+        )
     with torch.no_grad():
         basis.settle(table, model.encoder(images).vectors)
 
