@@ -38,7 +38,7 @@ found = []
 
 def profile(frame, event, argument):
     code = frame.f_code
-    if event == "call" and code.co_name == {function!r} and code.co_filename.endswith({file!r}) and not found:
+    if event == "call" and code.co_name in {functions!r} and code.co_filename.endswith({file!r}) and not found:
         here, files = frame, []
         while here is not None:
             name = here.f_code.co_filename
@@ -104,10 +104,10 @@ def measure(src: Path) -> dict[str, object]:
         "lines of src/limner": sum(len(file.read_text().splitlines()) for file in files),
         "files of src/limner": len(files),
         "files from `limner draw` to the equation": int(
-            run(src, WALK.format(function="sample", file=EQUATION, arguments=draw))
+            run(src, WALK.format(functions=("sample", "steps_back"), file=EQUATION, arguments=draw))
         ),
         "files from `limner train mar` to the equation": int(
-            run(src, WALK.format(function="denoising_losses", file=EQUATION, arguments=TRAIN))
+            run(src, WALK.format(functions=("denoising_losses",), file=EQUATION, arguments=TRAIN))
         ),
         "lines of a generator's recipe, median": statistics.median(lines.values()),
         "lines of NAR's recipe": lines["nar"],
