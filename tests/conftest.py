@@ -21,7 +21,9 @@ BY_FOLDER = ("laws", "parity", "zoo")  # tests in these folders are marked by th
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("limner")
-    group.addoption("--release", action="store_true", help="reliability: as many trials as a release deserves")
+    group.addoption(
+        "--release", action="store_true", help="as many trials as a release deserves, and all that takes long"
+    )
     group.addoption("--figures", type=Path, help="reliability: a JSON file for what was tried and held")
 
 
