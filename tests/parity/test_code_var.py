@@ -55,7 +55,7 @@ def filled(golden: Golden, part: str, quantizer: MultiScaleQuantizer) -> Generat
 
 
 class Dictated(SoftmaxHead):
-    """A head that notes its raw logits, and draws what it is told."""
+    """A head that notes its raw logits, and draws given ids."""
 
     def __init__(self, head: SoftmaxHead, ids: list[Tensor]) -> None:
         super().__init__()

@@ -30,10 +30,12 @@ def trials(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
 
 @pytest.fixture
 def record(request: pytest.FixtureRequest) -> Callable[[str, int, int], None]:
-    """``record("shards: a damaged member is named", tried, held)``: a figure for the page; fails unless all held."""
+    """``record("shards: a damaged member is named", tried, held)``: a figure for the page, added to what other tests
+    found of the same promise; fails unless all held."""
 
     def keep(promise: str, tried: int, held: int) -> None:
-        request.config.stash[FIGURES][promise] = {"tried": tried, "held": held}
+        before = request.config.stash[FIGURES].get(promise, {"tried": 0, "held": 0})
+        request.config.stash[FIGURES][promise] = {"tried": before["tried"] + tried, "held": before["held"] + held}
         assert tried, f"nothing was tried of {promise!r}"
         assert held == tried, f"{promise}: {held} of {tried} held"
 

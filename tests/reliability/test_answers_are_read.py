@@ -33,7 +33,7 @@ def test_a_model_that_is_always_right_scores_one(family, options, trials, record
     chosen = every[: trials(60, len(every))]
     wrong = [(text, place) for text, place in chosen if read_option(text, options) != place]
     assert not wrong, wrong[:3]
-    record(f"answers in the style {family!r} about {'/'.join(options)}", len(chosen), len(chosen) - len(wrong))
+    record("answers: the option that was meant is read, in any style", len(chosen), len(chosen) - len(wrong))
 
 
 @pytest.mark.parametrize("text", EVERY_LETTER)
@@ -65,7 +65,7 @@ def test_a_model_that_guesses_scores_chance(family):
 def test_yes_and_no_in_whole_sentences(texts, meant, record):
     wrong = [text for text in texts if read_yes_no(text) is not meant]
     assert not wrong, wrong[:5]
-    record(f"sentences that mean {meant}", len(texts), len(texts) - len(wrong))
+    record("answers: yes and no are read from sentences", len(texts), len(texts) - len(wrong))
 
 
 @pytest.mark.parametrize(("question", "said", "true", "right"), OPEN)

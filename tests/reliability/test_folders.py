@@ -10,6 +10,7 @@ import random
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ def test_every_weight_that_may_be_missing_or_broken_is_named(
                 read(folder)
             except InputError as error:
                 held += key.rpartition("vision_model.")[2] in str(error)
-    record(f"{model.name}: a weight that is missing, NaN or whole numbers is named", tried, held)
+    record("folders of transformers: a weight that is missing, NaN or whole numbers is named", tried, held)
 
 
 def test_cut_short_is_a_sentence(folder: Path) -> None:
@@ -147,7 +148,7 @@ def test_corrupted_folders_end_in_a_sentence(
             held += same(read(folder), read(folder))
         except LimnerError as error:
             held += len(str(error).splitlines()) == 1
-    record(f"{model.name}: corrupted files end in one sentence or in finite weights", count, held)
+    record("folders of transformers: corrupted files end in one sentence or in finite weights", count, held)
 
 
 # Nothing in a folder is ever run
@@ -155,73 +156,100 @@ def test_corrupted_folders_end_in_a_sentence(
 CODE = "import pathlib\npathlib.Path({target!r}).touch()\nclass M: pass\n"
 
 
-def hostile(folder: Path, target: Path, language: bool) -> dict[str, Callable[[], object]]:
-    """What somebody may do to a folder so that reading it touches ``target``, or reads what lies outside."""
+Tricks = dict[str, Callable[[], object]]
 
-    def edit(name: str, **values: Any) -> None:
-        file = folder / name
-        content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        file.write_text(json.dumps({**content, **values}), encoding="utf-8")
+
+def edit(folder: Path, name: str, **values: Any) -> None:
+    """Change a description in the folder, or add one."""
+    file = folder / name
+    content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    file.write_text(json.dumps({**content, **values}), encoding="utf-8")
+
+
+def link(folder: Path, name: str, to: Path) -> None:
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(to)
+
+
+def pickled(folder: Path, target: Path, how: str, old: bool) -> None:
+    """Weights as a pickle that touches ``target`` when it is read."""
+    for file in folder.glob("*.safetensors"):
+        file.unlink()
+    torch.save({"x": Payload(target, how)}, folder / "pytorch_model.bin", _use_new_zipfile_serialization=not old)
+
+
+def that_name_code(folder: Path, target: Path) -> Tricks:
+    """Descriptions that name code in the folder or elsewhere."""
+    every = {"AutoConfig": "configuration_evil.M", "AutoModel": "modeling_evil.M"}
+    every["AutoModelForCausalLM"] = "modeling_evil.M"
+    config = partial(edit, folder, "config.json")
+    auto, tokens = {"auto_map": every}, {"AutoTokenizer": ["tokenization_evil.M", None]}
 
     def code(name: str, mapping: dict[str, Any], **values: Any) -> None:
         for module in ("modeling_evil.py", "configuration_evil.py", "tokenization_evil.py"):
             (folder / module).write_text(CODE.format(target=str(target)))
-        edit(name, auto_map=mapping, **values)
+        edit(folder, name, auto_map=mapping, **values)
 
-    def pickled(name: str, how: str, old: bool) -> None:
-        for file in folder.glob("*.safetensors"):
-            file.unlink()
-        torch.save({"x": Payload(target, how)}, folder / name, _use_new_zipfile_serialization=not old)
-
-    def link(name: str, to: Path) -> None:
-        (folder / name).unlink(missing_ok=True)
-        (folder / name).symlink_to(to)
-
-    outside = target.parent / "outside.json"
-    outside.write_text("{}")
-    classes = {"AutoConfig": "configuration_evil.M", "AutoModel": "modeling_evil.M"}
-    tokens = {"AutoTokenizer": ["tokenization_evil.M", None]}
-    every = {**classes, "AutoModelForCausalLM": "modeling_evil.M"}
-    auto = {"auto_map": every}
-    tricks: dict[str, Callable[[], object]] = {
+    return {
         "code of the model": lambda: code("config.json", every),
         "code of the model, type unknown": lambda: code("config.json", every, model_type="evil"),
         "code of another repository": lambda: code("config.json", {k: f"me/evil--{v}" for k, v in every.items()}),
-        "code of a part": lambda: edit("config.json", **dict.fromkeys(("text_config", "vision_config"), auto)),
-        "code in a list": lambda: edit("config.json", parts=[[{"auto_map": every}]]),
+        "code of a part": lambda: config(**dict.fromkeys(("text_config", "vision_config"), auto)),
+        "code in a list": lambda: config(parts=[[{"auto_map": every}]]),
         "code of the generation": lambda: code("generation_config.json", every),
         "code of the pixels": lambda: code("preprocessor_config.json", {"AutoImageProcessor": "modeling_evil.M"}),
         "code of the tokenizer": lambda: code("tokenizer_config.json", tokens),
         "code of the tokenizer, class unknown": lambda: code("tokenizer_config.json", tokens, tokenizer_class="M"),
-        "attention from elsewhere": lambda: edit("config.json", attn_implementation="me/kernels"),
-        "attention from elsewhere, privately": lambda: edit("config.json", _attn_implementation="me/kernels:evil"),
-        "experts from elsewhere": lambda: edit("config.json", experts_implementation="me/kernels"),
-        "quantized by a library": lambda: edit("config.json", quantization_config={"quant_method": "gptq", "bits": 4}),
-        "weights by name": lambda: edit("config.json", transformers_weights="../outside.json"),
-        "classes exchanged": lambda: edit("config.json", fusion_config={"evil": True}),
-        "adapters of another model": lambda: edit("adapter_config.json", base_model_name_or_path=str(target.parent)),
+        "attention from elsewhere": lambda: config(attn_implementation="me/kernels"),
+        "attention from elsewhere, privately": lambda: config(_attn_implementation="me/kernels:evil"),
+        "experts from elsewhere": lambda: config(experts_implementation="me/kernels"),
+        "quantized by a library": lambda: config(quantization_config={"quant_method": "gptq", "bits": 4}),
+        "weights by name": lambda: config(transformers_weights="../outside.json"),
+        "adapters of another model": lambda: edit(
+            folder, "adapter_config.json", base_model_name_or_path=str(target.parent)
+        ),
+        "a class by a path": lambda: edit(folder, "tokenizer_config.json", tokenizer_class="../../tokenization_evil.M"),
+    }
+
+
+def that_lead_out(folder: Path, target: Path) -> Tricks:
+    """Links and paths to what lies outside."""
+    config = partial(edit, folder, "config.json")
+    outside = target.parent / "outside.json"
+    outside.write_text("{}")
+    return {
+        "parts outside": lambda: edit(folder, "model.safetensors.index.json", weight_map={"x": "../outside.json"}),
+        "parts by a full path": lambda: edit(folder, "pytorch_model.bin.index.json", weight_map={"x": str(outside)}),
+        "a linked description": lambda: link(folder, "config.json", outside),
+        "a linked vocabulary": lambda: link(folder, "vocab.json", outside),
+        "a linked tokenizer": lambda: link(folder, "tokenizer_config.json", outside),
+        "a link by dots": lambda: link(folder, "merges.txt", Path("../outside.json")),
+        "a linked folder": lambda: link(folder, "additional_chat_templates", target.parent),
+        "a name out of the folder": lambda: config(_name_or_path="../../evil", model_type="../evil"),
+    }
+
+
+def that_are_broken(folder: Path) -> Tricks:
+    """Descriptions that are none, or of something too large."""
+    config = partial(edit, folder, "config.json")
+    return {
+        "classes exchanged": lambda: config(fusion_config={"evil": True}),
         "a pickled index": lambda: (folder / ".metadata").write_bytes(b"cos\nsystem\n(S'true'\ntR."),
-        "parts outside": lambda: edit("model.safetensors.index.json", weight_map={"x": "../outside.json"}),
-        "parts by a full path": lambda: edit("pytorch_model.bin.index.json", weight_map={"x": str(outside)}),
-        "a linked description": lambda: link("config.json", outside),
-        "a linked vocabulary": lambda: link("vocab.json", outside),
-        "a linked tokenizer": lambda: link("tokenizer_config.json", outside),
-        "a link by dots": lambda: link("merges.txt", Path("../outside.json")),
-        "a linked folder": lambda: link("additional_chat_templates", target.parent),
         "a description that is a folder": lambda: (folder / "tokenizer.json.index.json").mkdir(),
-        "a description of a billion layers": lambda: edit("config.json", num_hidden_layers=10**9),
-        "a description of a billion channels": lambda: edit("config.json", hidden_size=10**9),
+        "a description of a billion layers": lambda: config(num_hidden_layers=10**9),
+        "a description of a billion channels": lambda: config(hidden_size=10**9),
         "a description nested without end": lambda: (folder / "config.json").write_text("[" * 100_000),
         "a description that is a list": lambda: (folder / "config.json").write_text("[1, 2]"),
         "a description that is a number": lambda: (folder / "preprocessor_config.json").write_text("3"),
-        "a name out of the folder": lambda: edit("config.json", _name_or_path="../../evil", model_type="../evil"),
-        "a class by a path": lambda: edit("tokenizer_config.json", tokenizer_class="../../tokenization_evil.M"),
     }
+
+
+def hostile(folder: Path, target: Path) -> Tricks:
+    """What somebody may do to a folder so that reading it touches ``target``, or reads what lies outside."""
+    tricks = that_name_code(folder, target) | that_lead_out(folder, target) | that_are_broken(folder)
     for how in ("system", "eval", "exec", "call", "method", "class", "load"):
         for old in (False, True):
-            tricks[f"a pickle, {how}, {'old' if old else 'new'}"] = lambda how=how, old=old: pickled(
-                "pytorch_model.bin", how, old
-            )
+            tricks[f"a pickle, {how}, {'old' if old else 'new'}"] = partial(pickled, folder, target, how, old)
     return tricks
 
 
@@ -239,20 +267,20 @@ def test_hostile_folders_run_nothing(
     language = made == "language"
     monkeypatch.chdir(tmp_path)
     sound = write_language(tmp_path / "sound", "Llama") if language else tower(tmp_path / "sound", "CLIP")
-    names = list(hostile(Path(shutil.copytree(sound, tmp_path / "names")), tmp_path / "ran", language))
+    names = list(hostile(Path(shutil.copytree(sound, tmp_path / "names")), tmp_path / "ran"))
     chosen = random.Random(made).sample(names, min(trials(12, 50), len(names)))
     held = 0
     for number, name in enumerate(chosen):
         folder, target = tmp_path / f"{number}" / made, tmp_path / f"{number}" / "ran"
         shutil.copytree(sound, folder)
-        hostile(folder, target, language)[name]()
+        hostile(folder, target)[name]()
         monkeypatch.setattr(sys, "stdin", io.StringIO("yes\n" * 9))
         before = set(sys.modules)
         reads = (HuggingFaceLanguage.read, PretrainedSubwords.read) if language else (PretrainedEncoder.read,)
         sentences = [one_sentence(read, folder) for read in (*reads, shaped(language))]
         ran = target.exists() or any("evil" in module for module in set(sys.modules) - before)
         held += not ran and all(sentences) and "[y/N]" not in "".join(capfd.readouterr())
-    record(f"hostile folders: nothing in the {made} is run, and nobody is asked", len(chosen), held)
+    record("hostile folders: nothing in them is run", len(chosen), held)
 
 
 def shaped(language: bool) -> Callable[[Path], object]:

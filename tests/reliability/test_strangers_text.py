@@ -64,7 +64,7 @@ def test_what_is_learned_decodes_to_the_text(size, trials, record):
             if words.text([*row, words.end()]) != plain(text) or words.end() in row or max(row) >= size
         ]
     assert not wrong, [ascii(text) for text in wrong[:3]]
-    record(f"texts of any letters in {size} subwords", tried, tried)
+    record("vocabularies: texts of any letters are decoded as they were", tried, tried)
 
 
 def test_chinese_captions_have_rows_in_the_table():

@@ -55,7 +55,7 @@ class Fusing:
         shares: of the patches that a layer keeps, by layer.
         fused: whether what is not kept goes on as one patch, or not at all.
         worth: what patches are kept by.
-        chosen: is told the indices of the patches that each of the layers kept.
+        chosen: receives the indices of the patches that each layer kept.
     """
 
     blocks: Stack

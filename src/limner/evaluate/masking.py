@@ -2,7 +2,7 @@
 
     "The right answer is B. A heart is rounder."    becomes    "the right answer is <1>. a <0> is rounder."
 
-An option is named by its letter or by its words. The letter A is told from the article by what follows: an article
+An option is named by its letter or by its words. What follows tells the letter A from the article: an article
 stands before a word, a letter before a stop, a bracket, a verb ("A is", "A shows") or another letter.
 """
 

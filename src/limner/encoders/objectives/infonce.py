@@ -34,7 +34,7 @@ class InfoNce(nn.Module):
         """What cosines are multiplied by."""
         return self.log_scale.clamp(max=math.log(100.0)).exp()
 
-    coupling = Coupling("the captions of a batch are what each picture's own is told from", 2)
+    coupling = Coupling("the captions of a batch are one another's negatives", 2)
 
     def forward(self, image: Float[Tensor, "b e"], text: Float[Tensor, "b e"]) -> Float[Tensor, ""]:
         """Loss of pairs: row i of both belongs together; both have unit length."""

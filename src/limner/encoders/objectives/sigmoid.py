@@ -31,7 +31,7 @@ class PairwiseSigmoid(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
         self.bias = nn.Parameter(torch.tensor(bias))
 
-    coupling = Coupling("the captions of a batch are what each picture's own is told from", 2)
+    coupling = Coupling("the captions of a batch are one another's negatives", 2)
 
     def forward(self, image: Float[Tensor, "b e"], text: Float[Tensor, "b e"]) -> Float[Tensor, ""]:
         """Loss of pairs: row i of both belongs together; both have unit length."""

@@ -21,7 +21,6 @@ from torch import Tensor
 from limner.data.images import extent
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import constant
-from limner.generators.backbones.llama import LlamaTransformer
 from limner.generators.conditions import Controlled
 from limner.generators.control import ControlCondition, ControlledTransformer
 from limner.generators.generator import Generator
@@ -30,7 +29,6 @@ from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Raster
 from limner.languages.subwords import Subwords
 from limner.models.controlled import ControlledTextToImage
-from limner.nn.norms import gated_hidden
 from limner.recipe import Claim, Recipe
 from limner.recipes.generators import family, llamagen
 from limner.train.task import Loss, Task
@@ -50,19 +48,16 @@ class Knobs(llamagen.Knobs):
 def build(knobs: Knobs) -> ControlledTextToImage:
     """A freshly initialised ControlAR over its tokenizer."""
     tokenizer, entries, grid = family.grid_of_codes(knobs.tokenizer)
-    width, text, hidden = knobs.width, knobs.text_length, gated_hidden(knobs.width)
-    backbone = LlamaTransformer(
-        grid=grid, prefix=text, width=width, depth=knobs.depth, heads=knobs.heads, hidden=hidden, muted=False
-    )
+    width = knobs.width
     patch = prod(extent(tokenizer.size)) // prod(grid)  # pixels
     generator = Generator(
         layout=tokenizer.layout,
         order=Raster(),
-        backbone=ControlledTransformer(backbone, knobs.strength),
+        backbone=ControlledTransformer(llamagen.backbone(knobs, grid), knobs.strength),
         head=CategoricalHead(entries, width),
         condition=ControlCondition(family.text_condition(knobs), patch, width),
     )
-    options, subwords = SamplingOptions(top_k=knobs.top_k), Subwords(text)
+    options, subwords = SamplingOptions(top_k=knobs.top_k), Subwords(knobs.text_length)
     return ControlledTextToImage(
         generator,
         subwords,

@@ -17,15 +17,13 @@ from functools import partial
 from limner.decode.decoder import Decoder
 from limner.decode.schedules import constant
 from limner.errors import InputError
-from limner.generators.backbones.llama import LlamaTransformer
 from limner.generators.generator import Generator
 from limner.generators.heads.factorized import ParallelDigitHead
 from limner.generators.heads.head import SamplingOptions
 from limner.generators.orders import Raster
 from limner.models.text_to_image import TextToImage
-from limner.nn.norms import gated_hidden
 from limner.recipe import Claim, Recipe
-from limner.recipes.generators import family
+from limner.recipes.generators import family, llamagen
 from limner.tokenizers.quantizers.digits import Composed
 
 
@@ -43,19 +41,10 @@ def build(knobs: Knobs) -> TextToImage:
     tokenizer, _, grid = family.grid_of_codes(knobs.tokenizer)
     if not isinstance(tokenizer.quantizer, Composed):
         raise InputError(f"an id of {knobs.tokenizer} is one code: choose a tokenizer of several, such as bae-64")
-    backbone = LlamaTransformer(
-        grid=grid,
-        prefix=knobs.text_length,
-        width=knobs.width,
-        depth=knobs.depth,
-        heads=knobs.heads,
-        hidden=gated_hidden(knobs.width),
-        muted=False,
-    )
     generator = Generator(
         layout=tokenizer.layout,
         order=Raster(),
-        backbone=backbone,
+        backbone=llamagen.backbone(knobs, grid),
         head=ParallelDigitHead(tokenizer.quantizer.radices, knobs.width, bias=False),
         condition=family.text_condition(knobs),
     )

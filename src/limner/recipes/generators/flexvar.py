@@ -13,17 +13,13 @@ draws in few steps or in many. Deviations of the small size: those of VAR; its t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
-from limner.decode.decoder import Decoder
-from limner.decode.schedules import annealed, constant, with_steps
 from limner.errors import InputError
 from limner.generators.any_scales import AnyScales
 from limner.generators.backbones.any_scales import AnyScaleTransformer
 from limner.generators.embeddings import ScaleEmbedding, rows
 from limner.generators.generator import Generator
 from limner.generators.heads.codes import CodeHead
-from limner.generators.heads.head import SamplingOptions
 from limner.models.text_to_image import TextToImage
 from limner.recipe import Claim, Recipe
 from limner.recipes.generators import family, var
@@ -61,14 +57,7 @@ def build(knobs: Knobs) -> TextToImage:
         condition=family.text_condition(knobs),
         embed=ScaleEmbedding(quantizer.channels, knobs.width, quantizer, rows),
     )
-    options, cooling = SamplingOptions(top_k=knobs.top_k, top_p=knobs.top_p), annealed if knobs.cooled else constant
-    return family.text_to_image(
-        knobs,
-        generator,
-        tokenizer,
-        partial(Decoder, options=options, guidance=with_steps, temperature=cooling),
-        temperature=knobs.temperature,
-    )
+    return var.text_to_image(knobs, generator, tokenizer)
 
 
 RECIPE = Recipe(

@@ -13,14 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limner.errors import InputError
-from limner.generators.backbones.llama import LlamaTransformer
 from limner.generators.generator import Generator
 from limner.generators.heads.factorized import FactorizedHead
 from limner.generators.orders import Raster
 from limner.models.text_to_image import TextToImage
 from limner.nn.norms import gated_hidden
 from limner.recipe import Claim, Recipe
-from limner.recipes.generators import family
+from limner.recipes.generators import family, llamagen
 from limner.tokenizers.quantizers.digits import Composed
 
 
@@ -42,16 +41,7 @@ def build(knobs: Knobs, head: type[FactorizedHead] = FactorizedHead) -> TextToIm
     generator = Generator(
         layout=tokenizer.layout,
         order=Raster(),
-        backbone=LlamaTransformer(
-            grid=grid,
-            prefix=knobs.text_length,
-            width=width,
-            depth=knobs.depth,
-            heads=heads,
-            hidden=hidden,
-            muted=False,
-            normed=False,
-        ),
+        backbone=llamagen.backbone(knobs, grid, normed=False),
         head=head(
             tokenizer.quantizer.radices, width, depth=knobs.head_depth, heads=heads, hidden=hidden, columns=grid[1]
         ),

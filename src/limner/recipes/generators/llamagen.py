@@ -33,17 +33,29 @@ class Knobs(family.Codes):
     """Likeliest ids that are drawn from; 0 is all."""
 
 
+def backbone(knobs: family.Codes, grid: tuple[int, int], *, normed: bool = True) -> LlamaTransformer:
+    """Llama's transformer of these knobs over rows and columns of tokens, whose positions look for the caption's words;
+    not ``normed``, its contexts are left to the head to normalise."""
+    return LlamaTransformer(
+        grid=grid,
+        prefix=knobs.text_length,
+        width=knobs.width,
+        depth=knobs.depth,
+        heads=knobs.heads,
+        hidden=gated_hidden(knobs.width),
+        muted=False,
+        normed=normed,
+    )
+
+
 def build(knobs: Knobs) -> TextToImage:
     """A freshly initialised LlamaGen over its tokenizer."""
     tokenizer, entries, grid = family.grid_of_codes(knobs.tokenizer)
-    width, text, hidden = knobs.width, knobs.text_length, gated_hidden(knobs.width)
     generator = Generator(
         layout=tokenizer.layout,
         order=Raster(),
-        backbone=LlamaTransformer(
-            grid=grid, prefix=text, width=width, depth=knobs.depth, heads=knobs.heads, hidden=hidden, muted=False
-        ),
-        head=CategoricalHead(entries, width),
+        backbone=backbone(knobs, grid),
+        head=CategoricalHead(entries, knobs.width),
         condition=family.text_condition(knobs),
     )
     options = SamplingOptions(top_k=knobs.top_k)

@@ -35,7 +35,7 @@ def build(knobs: Knobs) -> TextToImage:
 
 RECIPE = Recipe(
     system="m-var",
-    state="works",
+    state="partly",
     paper="arXiv:2411.10433",
     knobs=Knobs,
     build=build,

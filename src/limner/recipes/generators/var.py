@@ -30,6 +30,7 @@ from limner.models.text_to_image import TextToImage
 from limner.recipe import Claim, Recipe
 from limner.recipes.generators import family
 from limner.tokenizers.quantizers.multiscale import MultiScaleQuantizer
+from limner.tokenizers.tokenizer import QuantizingTokenizer
 
 Scaled: TypeAlias = Callable[..., ScaleTransformer]
 
@@ -74,6 +75,11 @@ def build(knobs: Knobs, scales: Scaled = ScaleTransformer) -> TextToImage:
         condition=family.text_condition(knobs),
         embed=ScaleEmbedding(quantizer.channels, width, quantizer),
     )
+    return text_to_image(knobs, generator, tokenizer)
+
+
+def text_to_image(knobs: Knobs, generator: Generator, tokenizer: QuantizingTokenizer) -> TextToImage:
+    """The model, with guidance that grows with the scales and, ``cooled``, a temperature that falls."""
     options, cooling = SamplingOptions(top_k=knobs.top_k, top_p=knobs.top_p), annealed if knobs.cooled else constant
     return family.text_to_image(
         knobs,

@@ -66,7 +66,7 @@ def apply(decoder: Decoder, knobs: Knobs) -> Decoder:
 
 RECIPE = Technique(
     system="gsd",
-    state="works",
+    state="partly",
     paper="arXiv:2508.07747",
     knobs=Knobs,
     apply=apply,
